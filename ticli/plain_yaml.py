@@ -1,0 +1,80 @@
+"""YAML as plain text: scalars stay strings, so that `no`, `1.10` and `5e-3` mean what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import BadContent, NotFound
+
+LARGEST = 1 << 20
+DEEPEST = 8
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a file holding one mapping whose values are strings, lists or mappings of strings.
+
+    Aliases, tags, duplicate keys and anything nested deeper than eight levels are refused, since
+    a recipe or config file may come from a stranger. Raises NotFound and BadContent.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise BadContent(f"{path} is larger than 1 MiB", "a recipe or config file is small")
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadContent(f"{path} cannot be read: {error}") from error
+    return parse_mapping(text, str(path))
+
+
+def parse_mapping(text: str, origin: str) -> dict[str, Any]:
+    """Parse YAML text as read_mapping does; `origin` names it in errors."""
+    import yaml
+
+    try:
+        node = _compose(text)
+        value = _plain(node, origin, 0) if node is not None else {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error) or "not YAML"
+        raise BadContent(f"{origin}{where}: {problem}", "write one `key: value` a line") from error
+    if not isinstance(value, dict):
+        raise BadContent(f"{origin} holds no mapping", "write one `key: value` a line")
+    return value
+
+
+def _compose(text: str) -> Any:
+    """Build the node tree with the pure-Python parser, refusing anchors before they are used."""
+    import yaml
+
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        # Nested aliases grow without bound when walked; tags choose constructors.
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            line = event.start_mark.line + 1 if event.start_mark else 0
+            raise yaml.YAMLError(f"line {line}: anchors, aliases and tags are not accepted")
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def _plain(node: Any, origin: str, depth: int) -> Any:
+    import yaml
+
+    if depth > DEEPEST:
+        raise BadContent(f"{origin} is nested too deeply", "write one `key: value` a line")
+    if isinstance(node, yaml.ScalarNode):
+        return str(node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, origin, depth + 1) for item in node.value]
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = _plain(key_node, origin, depth + 1)
+        if not isinstance(key, str):
+            raise BadContent(f"{origin}, line {key_node.start_mark.line + 1}: a key must be a word")
+        if key in mapping:
+            raise BadContent(
+                f"{origin}, line {key_node.start_mark.line + 1}: {key!r} stands twice",
+                "keep one of the two",
+            )
+        mapping[key] = _plain(value_node, origin, depth + 1)
+    return mapping

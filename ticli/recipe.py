@@ -1,0 +1,127 @@
+"""Recipe: every knob of a training run with its unit, its range and where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import NotFound, Usage
+
+PRESETS = ("quick", "default", "thorough")
+KINDS = ("object", "style", "person")
+NORMS = ("vocabulary", "free")
+SCHEDULES = ("constant", "cosine")
+
+
+def _knob(default: Any, help: str, **rules: Any) -> Any:
+    return field(default=default, metadata={"help": help, **rules})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a word is learned. Gal et al. 2022 (arXiv 2208.01618) unless a knob says otherwise.
+
+    Raises Usage, naming the knob and the value, where a value is out of its range.
+    """
+
+    kind: str = _knob("object", "family of neutral sentences", choices=KINDS)
+    init: str = _knob("", 'word(s) to start from, "random", "mean" or "<concept>"; "" chooses')
+    # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
+    noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
+    vectors: int = _knob(1, "vectors of the word", low=1, high=64)
+    steps: int = _knob(160, "optimiser steps", low=1, high=1_000_000)
+    lr: float = _knob(1e-3, "learning rate of AdamW, never scaled", low=1e-8, high=10.0)
+    batch: int = _knob(8, "pictures a step", low=1, high=1024)
+    accumulate: int = _knob(1, "batches a step", low=1, high=1024)
+    size: int = _knob(0, "pixels a side; 0 is the model's own", low=0, high=4096)
+    flip: bool = _knob(True, "mirror photos at random")
+    schedule: str = _knob("constant", "learning rate over the run", choices=SCHEDULES)
+    warmup: int = _knob(0, "steps over which the learning rate rises", low=0, high=1_000_000)
+    clip: float = _knob(1.0, "largest L2 norm of a step's gradient; 0 is no limit", low=0.0)
+    # Directional Textual Inversion (2512.13672): large norms drown the other words of a prompt.
+    norm: str = _knob("vocabulary", "hold the vocabulary's median norm, or free", choices=NORMS)
+    sentences: tuple[str, ...] = _knob((), "own sentences, each with {}, in place of the family's")
+    captions: bool = _knob(False, "use PHOTO.txt beside each photo as its sentence")
+    strict_captions: bool = _knob(False, "refuse a caption that lacks the token")
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            _check(knob.name, getattr(self, knob.name), knob.metadata)
+        for sentence in self.sentences:
+            if "{}" not in sentence:
+                raise Usage(f"sentence {sentence!r} has no {{}}", "put {} where the token goes")
+
+    def with_texts(self, texts: Mapping[str, Any], origin: str) -> Recipe:
+        """Replace knobs by values read as text, each parsed by its declared type."""
+        known = {knob.name: knob for knob in fields(self)}
+        values: dict[str, Any] = {}
+        for name, text in texts.items():
+            if name not in known:
+                raise Usage(f"{origin}: no knob named {name!r}", f"knobs: {', '.join(known)}")
+            values[name] = parse_value(known[name].type, text, f"{origin}: {name}")
+        return replace(self, **values)
+
+    def with_flags(self, **flags: Any) -> Recipe:
+        """Replace knobs by the flags a user gave; None means not given."""
+        return replace(self, **{k: v for k, v in flags.items() if v is not None})
+
+    def as_json(self) -> dict[str, Any]:
+        """Every value, lists for tuples, in declared order."""
+        document = {knob.name: getattr(self, knob.name) for knob in fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in document.items()}
+
+
+def load_recipe(name: str) -> Recipe:
+    """Load a preset by name, or a YAML file by path. Raises NotFound, BadContent and Usage."""
+    from ticli.plain_yaml import read_mapping
+
+    if name in PRESETS:
+        path = Path(__file__).parent / "presets" / f"{name}.yaml"
+    else:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise NotFound(
+                f"no recipe named {name!r}, and no such file", f"presets: {', '.join(PRESETS)}"
+            )
+    return Recipe().with_texts(read_mapping(path), path.name)
+
+
+def parse_value(declared: Any, text: Any, where: str) -> Any:
+    """Read one value by its declared type: `010` is ten, `5e-3` a number, `no` false.
+
+    Raises Usage naming `where`.
+    """
+    kind = str(declared)
+    if kind.startswith("tuple"):
+        if not isinstance(text, list) or not all(isinstance(item, str) for item in text):
+            raise Usage(f"{where} must be a list of lines", "write each on its own line after `- `")
+        return tuple(text)
+    if not isinstance(text, str):
+        raise Usage(f"{where} must be one value", "remove the list or mapping")
+    if kind == "str":
+        return text
+    try:
+        if kind == "int":
+            return int(text, 10)
+        if kind == "float":
+            return float(text)
+        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}[
+            text.lower()
+        ]
+    except (ValueError, KeyError):
+        nouns = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+        raise Usage(f"{where} must be {nouns[kind]}, not {text!r}") from None
+
+
+def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+    if "choices" in rules and value not in rules["choices"]:
+        raise Usage(f"{name} cannot be {value!r}", f"choose {', '.join(rules['choices'])}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Usage(f"{name} must be finite, not {value}")
+    if "low" in rules and value < rules["low"]:
+        raise Usage(f"{name} must be at least {rules['low']}, not {value}")
+    if "high" in rules and value > rules["high"]:
+        raise Usage(f"{name} must be at most {rules['high']}, not {value}")
