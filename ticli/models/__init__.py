@@ -1,0 +1,1 @@
+"""Base models: where they lie, what they are, and how they are run."""

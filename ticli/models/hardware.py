@@ -1,0 +1,70 @@
+"""The device and precision a model runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ticli.errors import DeviceFailed, Usage
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where the model runs, in which precision, and why so."""
+
+    device: torch.device
+    dtype: torch.dtype
+    why: str
+
+    def describe(self) -> str:
+        """Such as "cuda:0 (bf16)"."""
+        import torch
+
+        short = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+        return f"{self.device} ({short[self.dtype]})"
+
+
+def pick_hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
+    """Choose the device and precision asked for, or the best there is.
+
+    "auto" takes CUDA, then MPS, then the CPU. CUDA runs in bfloat16 where the card has it, else
+    float16; MPS and the CPU in float32, where half precision is slower or goes wrong. Raises
+    DeviceFailed where the device is absent and Usage where it cannot do the precision.
+    """
+    import torch
+
+    chosen, why = _device(device)
+    wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    if dtype != "auto":
+        if chosen.type != "cuda" and dtype != "fp32":
+            raise Usage(f"{chosen.type} runs in fp32 only, not {dtype}", "leave --dtype out")
+        return Hardware(chosen, wanted[dtype], why)
+    if chosen.type == "cuda":
+        half = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+        return Hardware(chosen, half, why)
+    return Hardware(chosen, torch.float32, why)
+
+
+def _device(name: str) -> tuple[torch.device, str]:
+    import torch
+
+    has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        if has_cuda:
+            return torch.device("cuda", torch.cuda.current_device()), "CUDA found"
+        return (torch.device("mps"), "MPS found") if has_mps else (torch.device("cpu"), "no GPU")
+    kind, _, number = name.partition(":")
+    if kind == "cuda":
+        index = int(number) if number.isdigit() else 0
+        if number and not number.isdigit():
+            raise Usage(f"device {name!r} is not cuda:N", "such as cuda:0")
+        if not has_cuda or index >= torch.cuda.device_count():
+            build = "" if torch.version.cuda else "; this torch is built without CUDA"
+            raise DeviceFailed(f"there is no device {name}{build}", "use --device cpu or auto")
+        return torch.device("cuda", index), "asked for"
+    if kind == "mps" and not has_mps:
+        raise DeviceFailed("there is no MPS device", "use --device cpu or auto")
+    return torch.device(kind), "asked for"
