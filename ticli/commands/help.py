@@ -1,0 +1,35 @@
+"""`ti help`: the page of a command, or of all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ticli.errors import Usage
+from ticli.names import nearest
+
+
+def help_command(
+    context: typer.Context,
+    command: Annotated[
+        str | None,
+        typer.Argument(metavar="COMMAND", help="The command to explain.", show_default=False),
+    ] = None,
+) -> None:
+    """Explain a command."""
+    root: Any = context.parent
+    names = sorted(root.command.commands)
+    if command is None:
+        # The root's own help option prints the overview and leaves.
+        root.command.make_context("ti", ["--help"])
+        return
+    if command not in names:
+        likely = nearest(command, names, 1)
+        raise Usage(
+            f"no command named {command!r}",
+            f"did you mean {likely[0]!r}?" if likely else "ti --help lists the commands",
+        )
+    page = root.command.commands[command]
+    with page.make_context(command, [], parent=root, resilient_parsing=True) as inner:
+        typer.echo(inner.get_help())

@@ -1,0 +1,1 @@
+"""What the terminal sees: results on stdout, everything else on stderr."""

@@ -1,0 +1,26 @@
+"""What `ti __complete KIND` offers to the shells, without Typer, torch or a traceback."""
+
+from __future__ import annotations
+
+
+def values(kind: str) -> list[str]:
+    """Return the words of a kind: concepts, tags, recipes or models; none of an unknown kind.
+
+    A word that would not survive a shell as one line is left out.
+    """
+    found: list[str] = []
+    if kind in ("concepts", "tags"):
+        from ticli.library.registry import completions
+        from ticli.paths import places
+
+        found = completions(kind, places().database)
+    elif kind == "recipes":
+        from ticli.recipe import PRESETS
+
+        found = list(PRESETS)
+    elif kind == "models":
+        from ticli.models.source import usable
+        from ticli.settings import load_settings
+
+        found = [source.id for source in usable(load_settings()["model"])]
+    return [word for word in found if word and word.isprintable()]

@@ -1,0 +1,169 @@
+"""One object that every command answers through: JSON, table, tab-separated or names only."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from ticli.errors import Declined, TiError, Usage
+from ticli.settings import color_wanted, load_settings
+from ticli.terminal.safe_text import safe_text
+from ticli.terminal.tables import Column, padded, tab_separated
+
+BOLD, DIM, YELLOW, RED = "1", "2", "33", "1;31"
+
+
+@dataclass(frozen=True)
+class Output:
+    """How this call speaks. `color` is for stdout, `color_errors` for stderr."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    debug: bool = False
+    color: bool = False
+    color_errors: bool = False
+
+    def document(self, value: Any) -> None:
+        """Write one JSON document to stdout."""
+        write_line(json_text(value, indent=is_terminal(sys.stdout)))
+
+    def line(self, text: str) -> None:
+        """Write one line of data to stdout, user text made harmless."""
+        write_line(safe_text(text))
+
+    def lines(self, texts: Sequence[str]) -> None:
+        """Write lines of data to stdout."""
+        for text in texts:
+            self.line(text)
+
+    def data(self, content: bytes) -> None:
+        """Write bytes to stdout. Raises Usage where stdout is a terminal."""
+        refuse_terminal()
+        if sys.stdout is None:
+            raise BrokenPipeError
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Write rows to stdout: padded on a terminal, tab-separated elsewhere.
+
+        No rows write nothing. With --quiet only the first field of each row is written.
+        """
+        if self.quiet:
+            self.lines([row[0] for row in rows])
+        elif rows and is_terminal(sys.stdout):
+            from shutil import get_terminal_size
+
+            heading, *rest = padded(columns, rows, get_terminal_size().columns)
+            for text in (painted(heading, BOLD, self.color), *rest):
+                write_line(text)
+        elif rows:
+            for text in tab_separated(columns, rows):
+                write_line(text)
+
+    def note(self, text: str) -> None:
+        """Say something on stderr, unless --quiet."""
+        if not self.quiet:
+            say(safe_text(text))
+
+    def detail(self, text: str) -> None:
+        """Say something on stderr that only --verbose wants."""
+        if self.verbose and not self.quiet:
+            say(painted(safe_text(text), DIM, self.color_errors))
+
+    def warn(self, text: str) -> None:
+        """Warn on stderr, also with --quiet."""
+        say(f"{painted('warning:', YELLOW, self.color_errors)} {safe_text(text)}")
+
+    def hint(self, text: str) -> None:
+        """Name a next step on stderr, to a person at a terminal only."""
+        if not self.quiet and not self.json and is_terminal(sys.stderr):
+            say(painted(safe_text(text), DIM, self.color_errors))
+
+    def confirm(self, question: str, yes: bool) -> None:
+        """Ask on the terminal. Raises Usage where there is none to ask, Declined on a no."""
+        if yes:
+            return
+        if not is_terminal(sys.stdin):
+            raise Usage(f"{question} needs an answer, and stdin is no terminal", "add --yes")
+        say(f"{safe_text(question)} [y/N] ", end="")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise Declined("nothing was changed", "answer y, or add --yes")
+
+
+def open_output(json: bool, quiet: bool, verbose: bool, no_color: bool, debug: bool) -> Output:
+    """Build the Output of a call from its shared flags, the config file and the environment."""
+    try:
+        configured = load_settings()["color"]
+    except TiError:
+        # A broken config file is named by the commands that need its values; the list of
+        # concepts, and the command that mends the file, still work.
+        configured = "auto"
+    return Output(
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+        debug=debug,
+        color=color_wanted(is_terminal(sys.stdout), no_color, configured),
+        color_errors=color_wanted(is_terminal(sys.stderr), no_color, configured),
+    )
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is open on a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def refuse_terminal() -> None:
+    """Raise Usage where bytes would go to a terminal."""
+    if is_terminal(sys.stdout):
+        raise Usage("binary data is not written to a terminal", "redirect it: … -o - > FILE")
+
+
+def json_text(value: Any, indent: bool = False) -> str:
+    """Return one JSON document in ASCII; a number that is not finite becomes null."""
+    step = 2 if indent else None
+    try:
+        return json_module.dumps(value, indent=step, allow_nan=False, default=str)
+    except ValueError:
+        return json_module.dumps(_finite(value), indent=step, allow_nan=False, default=str)
+
+
+def painted(text: str, style: str, color: bool) -> str:
+    """Wrap a safe text in an SGR style where the stream has colour."""
+    return f"\x1b[{style}m{text}\x1b[0m" if color else text
+
+
+def write_line(text: str) -> None:
+    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
+    if sys.stdout is None:
+        raise BrokenPipeError
+    sys.stdout.write(text + "\n")
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write safe text to stderr at once."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
+    except OSError:
+        # What is said on stderr is no result: a command goes on when nobody can hear it.
+        return
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,164 @@
+"""Progress of a training run on stderr: a bar, a plain line now and then, or JSON lines."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import Any, Literal, Protocol, Self
+
+from ticli.terminal.output import Output, is_terminal, json_text, say
+from ticli.terminal.quantities import clock
+from ticli.terminal.safe_text import safe_text
+
+ProgressMode = Literal["auto", "plain", "jsonl", "none"]
+# The first steps fill caches and compile: an estimate before the third would be far off.
+MEASURED = 3
+RECENT = 30
+PLAIN_EVERY = 10.0
+
+
+class StepLike(Protocol):
+    """What a finished step tells: how many are done, and how many seconds it took."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def norm(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class Writer(Protocol):
+    """One way to show steps."""
+
+    def start(self) -> None: ...
+    def show(self, step: StepLike, left: float | None) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Progress:
+    """Show the steps of one run; a context manager, so that a bar always leaves the terminal.
+
+    `auto` is a bar where stderr is a terminal and plain lines elsewhere. With --quiet only
+    `jsonl`, which a program asked for, is written.
+    """
+
+    def __init__(self, mode: ProgressMode, label: str, output: Output) -> None:
+        self._writer = _writer(mode, safe_text(label), output)
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._measured = 0
+
+    def __enter__(self) -> Self:
+        self._writer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.stop()
+
+    def update(self, step: StepLike) -> None:
+        """Show one finished step; `step.index` counts from 1."""
+        self._measured += 1
+        self._recent.append(step.seconds)
+        left = None
+        if self._measured >= MEASURED:
+            left = (step.total - step.index) * sum(self._recent) / len(self._recent)
+        self._writer.show(step, left)
+
+
+class _Silent:
+    """Nothing at all."""
+
+    def start(self) -> None:
+        pass
+
+    def show(self, step: StepLike, left: float | None) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+
+class _Lines(_Silent):
+    """One JSON object a step, for programs: step total loss norm seconds left."""
+
+    def show(self, step: StepLike, left: float | None) -> None:
+        fields = {
+            "step": step.index,
+            "total": step.total,
+            "loss": step.loss,
+            "norm": step.norm,
+            "seconds": step.seconds,
+            "left": None if left is None else round(left, 1),
+        }
+        say(json_text(fields))
+
+
+class _Plain(_Silent):
+    """The first step, the last one, and one about every ten seconds between."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._said: float | None = None
+
+    def show(self, step: StepLike, left: float | None) -> None:
+        now = time.monotonic()
+        last = step.index == step.total
+        if self._said is None or last or now - self._said >= PLAIN_EVERY:
+            self._said = now
+            say(f"{self._label}  {step.index}/{step.total}  {_words(step, left)}")
+
+
+class _Bar:
+    """A bar drawn by rich, taken away when the run ends."""
+
+    def __init__(self, label: str, color: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        console = Console(
+            file=sys.stderr, markup=False, emoji=False, highlight=False, no_color=not color
+        )
+        # stdout is left alone: what is written there during a run is data.
+        self._bar = RichProgress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
+            console=console,
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._label = label
+        self._task: Any = None
+
+    def start(self) -> None:
+        self._bar.start()
+
+    def show(self, step: StepLike, left: float | None) -> None:
+        if self._task is None:
+            self._task = self._bar.add_task(self._label, total=step.total, words="")
+        self._bar.update(self._task, completed=step.index, words=_words(step, left))
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+def _writer(mode: ProgressMode, label: str, output: Output) -> Writer:
+    if mode == "jsonl":
+        return _Lines()
+    if mode == "none" or output.quiet:
+        return _Silent()
+    if mode == "auto" and is_terminal(sys.stderr):
+        return _Bar(label, output.color_errors)
+    return _Plain(label)
+
+
+def _words(step: StepLike, left: float | None) -> str:
+    text = f"loss {step.loss:.3f}  norm {step.norm:.2f}"
+    return text if left is None else f"{text}  {clock(left)} left"
