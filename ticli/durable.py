@@ -1,0 +1,143 @@
+"""Files that are either wholly there or not at all, also after a crash or a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from ticli.errors import BadContent, Conflict, NotFound, TiError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What file systems without hard links answer to link(2).
+LINKLESS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def write_file(path: Path, data: bytes, *, replace: bool, mode: int = 0o600) -> None:
+    """Write `data` to `path` so that a crash leaves the old file or the new one, never a part.
+
+    A temporary file beside the target is written, synced, read back and moved into place; the
+    folder is synced last. Without `replace` an existing target is kept and Conflict is raised. A
+    link at `path` is replaced itself, what it points to stays untouched. `mode` is what the file
+    is created with, less the umask. Raises Conflict, NotFound (no such folder), BadContent (no
+    room) and TiError.
+    """
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.tmp"
+    try:
+        try:
+            _write_new(temporary, data, mode)
+            if replace:
+                temporary.replace(path)
+            else:
+                _move_to_free_name(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists already", "choose another name, or give --force") from error
+    except OSError as error:
+        raise explain(error, path, len(data)) from error
+
+
+def make_folder(path: Path, mode: int = 0o700) -> None:
+    """Create a folder and its parents where missing, and sync the one that now holds it.
+
+    Raises TiError where that is not possible.
+    """
+    try:
+        if path.is_dir():
+            return
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file for good; one that is gone already is no error. Raises TiError."""
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's bytes survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE file systems cannot sync a folder and say so in these two ways.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def explain(error: OSError, path: Path, needed: int = 0) -> TiError:
+    """Turn a failed file operation into words; `needed` is how many bytes were to be written."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        return BadContent(
+            f"no room for {path}: {reason}",
+            f"free at least {needed:,} bytes there, then run the command again",
+            bytes_needed=needed,
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return TiError(
+            f"{path} cannot be written: {reason}", "choose a folder that you may write to"
+        )
+    if error.errno == errno.ENOENT:
+        return NotFound(f"no such folder: {path.parent}", "create it first")
+    return TiError(f"{path} cannot be written: {reason}")
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, mode)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+        if _read_back(descriptor, len(data)) != data:
+            raise OSError(errno.EIO, "what was written does not read back")
+    finally:
+        os.close(descriptor)
+
+
+def _read_back(descriptor: int, length: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    pieces = []
+    while length > 0 and (piece := os.read(descriptor, length)):
+        pieces.append(piece)
+        length -= len(piece)
+    return b"".join(pieces)
+
+
+def _move_to_free_name(temporary: Path, path: Path) -> None:
+    """Give the finished file its name unless that is taken, with no moment in between."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in LINKLESS:
+            raise
+        reserved = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(reserved)
+        with contextlib.ExitStack() as undo:
+            undo.callback(path.unlink)
+            temporary.replace(path)
+            undo.pop_all()
