@@ -1,0 +1,1 @@
+"""The library: rows in SQLite, tensors in content-addressed files."""

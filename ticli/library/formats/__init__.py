@@ -1,0 +1,1 @@
+"""Files of learned words, one module a layout."""

@@ -1,0 +1,245 @@
+"""The library of learned words: rows and files together, each change whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from ticli.concept import Concept, Embedding
+from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
+from ticli.library import registry, store
+from ticli.library.describe import check_vectors, norms_of, same_vectors
+from ticli.library.failures import explained
+from ticli.library.migrations import open_to_read, open_to_write
+from ticli.library.registry import Query
+from ticli.names import Token, lookup_name, nearest, parse_token
+from ticli.paths import Places, places
+
+__all__ = ["Library", "Query"]
+Found = TypeVar("Found")
+# What may differ between two additions of the same thing.
+INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds")
+
+
+@dataclass(frozen=True)
+class Library:
+    """One library. Every call opens the database, does one thing and closes it again."""
+
+    places: Places
+
+    @classmethod
+    def open(cls, *, write: bool = False) -> Library:
+        """Open the user's library; with `write` it is made if missing and proved writable.
+
+        Without, a library that does not exist is an empty one and nothing is created. Raises
+        BadContent (damaged, foreign, lost), Conflict (made by a newer `ti`) and TiError.
+        """
+        library = cls(places())
+        if write:
+            with library._changing():
+                pass
+        return library
+
+    def names(self) -> list[str]:
+        """Every name, in alphabetical order."""
+        return self._read(registry.select_names, [])
+
+    def find(self, name: str) -> Concept | None:
+        """The concept that `mug`, `Mug` or `<mug>` means, or None."""
+        key = lookup_name(name)
+        return self._read(lambda link: registry.select_one(link, key, self.places.blobs), None)
+
+    def get(self, name: str) -> Concept:
+        """The concept that `mug`, `Mug` or `<mug>` means. Raises NotFound with near names."""
+        concept = self.find(name)
+        if concept is None:
+            raise self._unknown([name])
+        return concept
+
+    def concepts(self, query: Query = Query()) -> list[Concept]:  # noqa: B008  # frozen
+        """The concepts a query asks for, all by default. Raises Usage."""
+        return self._read(lambda link: registry.select(link, query, self.places.blobs), [])
+
+    def search(self, text: str) -> list[Concept]:
+        """Concepts holding every word of `text`, or the start of one, best first.
+
+        Looks in names, tokens, tags, notes, init words and photo file names.
+        """
+        return self._read(lambda link: registry.search(link, text, self.places.blobs), [])
+
+    def embedding(self, concept: Concept) -> Embedding:
+        """The vectors of a concept of this library. Raises BadContent if its file is broken."""
+        return store.load_blob(concept)
+
+    def add(self, concept: Concept, embedding: Embedding, *, replace: bool = False) -> Concept:
+        """Store a new concept; path, bytes, sha256 and, where empty, created are filled in.
+
+        The same thing added twice is there once. A name that is taken is a Conflict unless
+        `replace`, which leaves nothing of the old concept. Raises BadContent where there is no
+        room, and TiError.
+        """
+        wanted = _described(concept, embedding)
+        with self._changing() as connection:
+            old = registry.select_one(connection, wanted.name, self.places.blobs)
+            if old is not None and not replace:
+                if self._is_same(old, wanted, embedding):
+                    return old
+                raise Conflict(
+                    f"{old.name!r} is in the library already",
+                    "give --replace, or another --token",
+                    name=old.name,
+                )
+            added = store.save_blob(self.places.blobs, wanted, embedding)
+            if old is not None:
+                registry.delete(connection, old.name)
+            registry.insert(connection, added)
+        if old is not None:
+            self._drop_files([old])
+        return added
+
+    def remove(self, names: Iterable[str]) -> list[Concept]:
+        """Remove concepts, all or none, and return them. Raises NotFound."""
+        keys = list(dict.fromkeys(lookup_name(name) for name in names))
+        if not self.names():
+            raise self._unknown(keys)
+        with self._changing() as connection:
+            doomed = self._all_of(connection, keys)
+            for concept in doomed:
+                registry.delete(connection, concept.name)
+        self._drop_files(doomed)
+        return doomed
+
+    def rename(self, old: str, token: Token) -> Concept:
+        """Give a concept another name and token at once. Raises NotFound and Conflict."""
+        before = self.get(old)
+        with self._changing() as connection:
+            before = self._all_of(connection, [before.name])[0]
+            holder = registry.select_one(connection, token.name, self.places.blobs)
+            if holder is not None and holder.name != before.name:
+                raise Conflict(
+                    f"{token.name!r} is in the library already",
+                    f"choose another name, or `ti rm {token.name}` first",
+                    name=token.name,
+                )
+            embedding = store.load_blob(before)
+            renamed = replace(before, name=token.name, token=token.text)
+            renamed = store.save_blob(self.places.blobs, renamed, embedding)
+            registry.update(connection, before.name, renamed)
+        self._drop_files([before])
+        return renamed
+
+    def tag(
+        self,
+        name: str,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        notes: str | None = None,
+    ) -> Concept:
+        """Change tags and, unless None, the notes; with neither, only look. Raises NotFound."""
+        before = self.get(name)
+        if not add and not remove and notes is None:
+            return before
+        with self._changing() as connection:
+            before = self._all_of(connection, [before.name])[0]
+            kept = [tag for tag in before.tags if tag not in remove]
+            tags = tuple(dict.fromkeys([*kept, *map(_checked_tag, add)]))
+            after = replace(before, tags=tags, notes=before.notes if notes is None else notes)
+            registry.update(connection, before.name, after)
+        return after
+
+    def touch(self, names: Iterable[str]) -> bool:
+        """Record that concepts were used now; False where the library may only be read."""
+        keys = [lookup_name(name) for name in names]
+        if not keys:
+            return True
+        try:
+            with self._changing() as connection:
+                registry.mark_used(connection, keys, _now())
+        except TiError as error:
+            if error.details.get("read_only"):
+                return False
+            raise
+        return True
+
+    def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
+        database = self.places.database
+        connection = open_to_read(database, self.places.blobs)
+        if connection is None:
+            return nothing
+        with contextlib.closing(connection), explained(database):
+            return look(connection)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        database = self.places.database
+        connection = open_to_write(database, self.places.blobs)
+        with (
+            contextlib.closing(connection),
+            explained(database),
+            registry.change(connection),
+        ):
+            yield connection
+
+    def _all_of(self, connection: sqlite3.Connection, names: Sequence[str]) -> list[Concept]:
+        found = {name: registry.select_one(connection, name, self.places.blobs) for name in names}
+        if missing := [name for name, concept in found.items() if concept is None]:
+            raise self._unknown(missing, registry.select_names(connection))
+        return [concept for concept in found.values() if concept is not None]
+
+    def _unknown(self, missing: Sequence[str], known: Sequence[str] | None = None) -> NotFound:
+        names = self.names() if known is None else known
+        near = list(dict.fromkeys(n for m in missing for n in nearest(lookup_name(m), names)))
+        said = ", ".join(repr(name) for name in missing)
+        guess = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+        return NotFound(
+            f"no concept named {said}",
+            f"{guess}(ti list shows all)" if guess else "ti list shows all",
+            names=list(missing),
+            nearest=near,
+        )
+
+    def _drop_files(self, concepts: Iterable[Concept]) -> None:
+        """Remove the files that no row has any more, while no other process can add one."""
+        with self._changing() as connection:
+            for sha256 in {concept.sha256 for concept in concepts}:
+                if not registry.is_referenced(connection, sha256):
+                    store.drop_blob(self.places.blobs, sha256)
+
+    def _is_same(self, old: Concept, wanted: Concept, embedding: Embedding) -> bool:
+        """Whether an addition repeats what is there; a broken file is not the same."""
+        if replace(wanted, **{key: getattr(old, key) for key in INCIDENTAL}) != old:
+            return False
+        try:
+            return same_vectors(store.load_blob(old), embedding)
+        except BadContent:
+            return False
+
+
+def _described(concept: Concept, embedding: Embedding) -> Concept:
+    """The concept with what its token and vectors say of it. Raises BadContent and Usage."""
+    token = parse_token(concept.token)
+    check_vectors(embedding, token.text)
+    return replace(
+        concept,
+        name=token.name,
+        token=token.text,
+        vectors=embedding.vectors,
+        widths=embedding.widths,
+        norms=norms_of(embedding),
+        created=concept.created or _now(),
+    )
+
+
+def _checked_tag(tag: str) -> str:
+    word = tag.strip()
+    if not word or not word.isprintable():
+        raise Usage(f"{tag!r} cannot be a tag", "use a word, such as kitchen")
+    return word
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

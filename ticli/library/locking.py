@@ -1,0 +1,47 @@
+"""The lock under which a library is made or upgraded, so that two first runs both succeed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ticli.durable import explain
+from ticli.errors import Conflict, TiError
+
+WAIT_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold the lock under which a library is created or upgraded. Raises Conflict, TiError."""
+    import fcntl
+
+    path = database.with_name("library.lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        f"another ti has been upgrading {database} for a minute",
+                        "wait for it, or end it, then run the command again",
+                    ) from error
+                time.sleep(0.02)
+            except OSError as error:
+                raise TiError(
+                    f"{path} cannot be locked: {error.strerror}",
+                    "set TI_HOME to a folder on a local disk",
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)

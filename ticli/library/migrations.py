@@ -1,0 +1,250 @@
+"""Opening the library's database: checked, private, durable, at the present schema."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticli.durable import explain, make_folder, sync_file, sync_folder
+from ticli.errors import BadContent, Conflict, TiError
+from ticli.library.failures import LOST, explained, read_only
+from ticli.library.locking import locked
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+    Migration = Callable[[sqlite_utils.Database], None]
+
+# "ti" and a number drawn once: tells our databases from anyone else's.
+APPLICATION_ID = 0x7469_2D4C
+BUSY_SECONDS = 30.0
+WRITE_PRAGMAS = (
+    # A rollback journal works on every file system and is rolled back by whoever opens next;
+    # EXTRA also syncs the folder after the journal is gone, so that a commit stays committed.
+    "PRAGMA journal_mode=DELETE",
+    "PRAGMA synchronous=EXTRA",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+def create_concepts(db: sqlite_utils.Database) -> None:
+    """Schema 1: concepts, and the words they are found by."""
+    db.execute(
+        """
+        CREATE TABLE concepts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            token TEXT NOT NULL,
+            noun TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            init TEXT NOT NULL,
+            vectors INTEGER NOT NULL,
+            widths TEXT NOT NULL,
+            base_family TEXT NOT NULL,
+            base_id TEXT NOT NULL,
+            base_revision TEXT NOT NULL,
+            base_fingerprint TEXT NOT NULL,
+            recipe TEXT NOT NULL,
+            seed INTEGER,
+            steps INTEGER NOT NULL,
+            losses TEXT NOT NULL,
+            norms TEXT NOT NULL,
+            photos TEXT NOT NULL,
+            parents TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            notes TEXT NOT NULL,
+            device TEXT NOT NULL,
+            versions TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            created TEXT NOT NULL,
+            used TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            sha256 TEXT NOT NULL
+        )
+        """
+    )
+    db["concepts"].create_index(["sha256"])
+    db.execute(
+        "CREATE VIRTUAL TABLE words USING fts5(name, token, tags, notes, init, photos, "
+        "tokenize='unicode61 remove_diacritics 2')"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_concepts,)
+
+
+def open_to_read(
+    database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection | None:
+    """Open the library for reading; None where there is none yet. Creates nothing.
+
+    An older schema is brought up to date first. Raises BadContent (damaged, foreign, lost),
+    Conflict (made by a newer `ti`) and TiError.
+    """
+    with explained(database):
+        if not _present(database, blobs):
+            return None
+        connection = _connect_to_read(database)
+        try:
+            current = check_version(connection, database, steps) == len(steps)
+        except BaseException:
+            connection.close()
+            raise
+        if current:
+            return connection
+        connection.close()
+        return open_to_write(database, blobs, steps)
+
+
+def open_to_write(
+    database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection:
+    """Open the library for writing, made or brought up to date where needed.
+
+    Raises what open_to_read does, and TiError where the library cannot be written.
+    """
+    with explained(database):
+        if not _present(database, blobs):
+            make_folder(database.parent)
+            with locked(database):
+                if not _present(database, blobs):
+                    _create(database, steps)
+        if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
+            raise read_only(database)
+        connection = _connect(database, "mode=rw")
+        try:
+            for pragma in WRITE_PRAGMAS:
+                connection.execute(pragma)
+            if check_version(connection, database, steps) < len(steps):
+                with locked(database):
+                    _upgrade(connection, database, steps)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def check_version(
+    connection: sqlite3.Connection, database: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> int:
+    """Return the schema number of a database of ours. Raises BadContent and Conflict."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application != APPLICATION_ID:
+        raise BadContent(
+            f"{database} is a database of another program",
+            "move it away, or set TI_HOME to another folder",
+        )
+    if version > len(steps):
+        raise Conflict(
+            f"the library {database} was made by a newer ti "
+            f"(schema {version}, this one knows {len(steps)})",
+            "upgrade with `pip install --upgrade ticli`",
+        )
+    return version
+
+
+def _present(database: Path, blobs: Path) -> bool:
+    """Whether there is a database; an empty one, or files without one, is a loss to be told."""
+    try:
+        size = database.stat().st_size
+    except FileNotFoundError:
+        if any(blobs.glob("??/*.safetensors")):
+            raise BadContent(f"{database} is missing beside its blobs", LOST) from None
+        return False
+    except OSError as error:
+        raise TiError(f"{database} cannot be opened: {error.strerror}") from error
+    if not os.access(database, os.R_OK):
+        raise TiError(f"{database} may not be read", "it belongs to another user")
+    if size == 0:
+        raise BadContent(f"the library {database} is empty (0 bytes)", LOST)
+    return True
+
+
+def _connect(database: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{database.as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+    )
+
+
+def _connect_to_read(database: Path) -> sqlite3.Connection:
+    """Connect as `rw`, so that a journal left by a crash is rolled back, else as immutable."""
+    connection = _connect(database, "mode=rw")
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        journal = database.with_name(f"{database.name}-journal")
+        if os.access(database.parent, os.W_OK) or journal.exists():
+            raise
+        # Nobody can write in this folder, so nothing changes while it is read without locks.
+        return _connect(database, "immutable=1")
+    return connection
+
+
+def _create(database: Path, steps: Sequence[Migration]) -> None:
+    """Build a new database beside its place and move it there whole."""
+    unfinished = database.with_name("library.db.new")
+    try:
+        unfinished.unlink(missing_ok=True)
+        unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)
+        _create_private(unfinished)
+        connection = _connect(unfinished, "mode=rw")
+        try:
+            for pragma in WRITE_PRAGMAS:
+                connection.execute(pragma)
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            _apply(connection, 0, steps)
+        finally:
+            connection.close()
+        unfinished.replace(database)
+        sync_folder(database.parent)
+    except OSError as error:
+        raise explain(error, database, 64 * 1024) from error
+
+
+def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Migration]) -> None:
+    """Bring a database up to date, keeping a copy of the old one beside it."""
+    version = check_version(connection, database, steps)
+    if version == len(steps):
+        return
+    copy = database.with_name(f"library-v{version}-backup.db")
+    unfinished = copy.with_name(f"{copy.name}.new")
+    try:
+        unfinished.unlink(missing_ok=True)
+        _create_private(unfinished)
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        sync_file(unfinished)
+        unfinished.replace(copy)
+        sync_folder(copy.parent)
+    except OSError as error:
+        raise explain(error, copy, database.stat().st_size) from error
+    connection.execute("BEGIN EXCLUSIVE")
+    _apply(connection, version, steps)
+
+
+def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migration]) -> None:
+    """Run the steps after `version` in the transaction that is open, and commit it."""
+    import sqlite_utils
+
+    try:
+        db = sqlite_utils.Database(connection, execute_plugins=False)
+        for step in steps[version:]:
+            step(db)
+        connection.execute(f"PRAGMA user_version={len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _create_private(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

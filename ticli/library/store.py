@@ -1,0 +1,93 @@
+"""Tensor files named after the hash of their bytes; each can rebuild its row of the library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ticli.concept import Concept, Embedding
+from ticli.durable import make_folder, remove_file, write_file
+from ticli.errors import BadContent
+from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_file
+
+ROW = "ti.row"
+# What the row knows of the file itself, or of what happened after it was written.
+OUTSIDE = ("path", "bytes", "sha256", "used")
+BROKEN = "other concepts are not affected; put the file back from a copy, or `ti rm` the concept"
+
+
+def blob_path(blobs: Path, sha256: str) -> Path:
+    """Where the file of that hash lies."""
+    return blobs / sha256[:2] / f"{sha256}.safetensors"
+
+
+def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
+    """The bytes of a concept's file: one float32 tensor an encoder, the row as metadata."""
+    row = {key: value for key, value in concept.as_json().items() if key not in OUTSIDE}
+    return build_tensor_file(
+        embedding.rows,
+        {
+            "format": "pt",
+            "ti.name": concept.name,
+            "ti.token": concept.token,
+            "ti.noun": concept.noun,
+            ROW: json.dumps(row, sort_keys=True),
+        },
+    )
+
+
+def decode_row(text: str) -> dict[str, Any]:
+    """The row kept in a file's metadata. Raises ValueError."""
+    row = json.loads(text)
+    if not isinstance(row, dict):
+        raise ValueError("not a row")
+    return row
+
+
+def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
+    """Write a concept's file and return the concept with its path, bytes and sha256.
+
+    A file that is there already and is whole is kept. Raises BadContent and TiError where it
+    cannot be written.
+    """
+    data = encode_blob(concept, embedding)
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = blob_path(blobs, sha256)
+    make_folder(blobs)
+    make_folder(path.parent)
+    if _read(path) != data:
+        write_file(path, data, replace=True)
+    return replace(concept, path=str(path), bytes=len(data), sha256=sha256)
+
+
+def load_blob(concept: Concept) -> Embedding:
+    """Read a concept's vectors, once, and only if the bytes have the hash of its row.
+
+    Raises BadContent naming the concept where the file is missing, damaged or another's.
+    """
+    path = Path(concept.path)
+    data = _read(path)
+    if data is None:
+        raise BadContent(f"the file of {concept.name!r} is missing: {path}", BROKEN)
+    if hashlib.sha256(data).hexdigest() != concept.sha256:
+        raise BadContent(f"the file of {concept.name!r} is damaged: {path}", BROKEN)
+    return Embedding(dict(parse_tensor_file(data, str(path)).tensors))
+
+
+def drop_blob(blobs: Path, sha256: str) -> None:
+    """Remove a file that no row has any more. Raises TiError."""
+    remove_file(blob_path(blobs, sha256))
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a regular file; None where there is none, or a link in its place."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
