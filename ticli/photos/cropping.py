@@ -1,0 +1,112 @@
+"""Cut a square out of a photo, around its subject; never squashed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ticli.photos.opening import Photo
+
+# Pixels of the short side on which the subject is looked for.
+_SMALL = 64
+# A colour belongs to the background where it takes so much of the border.
+_SHARE = 0.08
+# Windows that hold nearly as much of the subject as the best one; the middle of them is taken.
+_SLACK = 0.01
+# The best window must hold so much more than an even spread would put there.
+_GAIN = 1.08
+
+
+def crop_box(photo: Photo) -> tuple[int, int, int, int]:
+    """Return the square (left, top, right, bottom) in pixels of the upright photo in its file.
+
+    Its side is the short side. Along the long one it is centred on what is not transparent, else
+    on what differs most from the border's colours, else in the middle.
+    """
+    left, top = _corner(photo, photo.width, photo.height)
+    side = min(photo.width, photo.height)
+    return left, top, left + side, top + side
+
+
+def training_picture(photo: Photo, size: int) -> Image.Image:
+    """Return the photo's square as an RGB picture of size × size pixels."""
+    left, top = _corner(photo, *photo.image.size)
+    side = min(photo.image.size)
+    square = photo.image.crop((left, top, left + side, top + side))
+    if side == size:
+        return square
+    return square.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def describe_crop(photo: Photo) -> str:
+    """Say what becomes of a photo, such as `mug-2.jpg 480×640 turned, crop 480×480 at 0,90`."""
+    left, top, right, bottom = crop_box(photo)
+    turned = " turned" if photo.turned else ""
+    shape = f"{photo.file} {photo.width}×{photo.height}{turned}"
+    if photo.width == photo.height:
+        return f"{shape}, whole"
+    return f"{shape}, crop {right - left}×{bottom - top} at {left},{top}"
+
+
+def _corner(photo: Photo, width: int, height: int) -> tuple[int, int]:
+    """Place the square in a picture of width × height, whatever size it is looked at in."""
+    slack = abs(width - height)
+    if slack == 0:
+        return 0, 0
+    offset = min(max(round(_centre(photo) * max(width, height) - min(width, height) / 2), 0), slack)
+    return (offset, 0) if width > height else (0, offset)
+
+
+def _centre(photo: Photo) -> float:
+    """Where along the long side the square is centred, 0 to 1."""
+    sideways = photo.image.width >= photo.image.height
+    if photo.alpha is not None:
+        box = photo.alpha.getbbox()
+        if box is not None:
+            first, last = (box[0], box[2]) if sideways else (box[1], box[3])
+            return (first + last) / 2 / max(photo.image.size)
+    weights = _subject(photo.image).sum(axis=0 if sideways else 1)
+    return _densest(weights, _SMALL)
+
+
+def _subject(image: Image.Image) -> NDArray[np.float64]:
+    """How much each pixel of a small copy differs from the border's colours, (height, width)."""
+    scale = _SMALL / min(image.size)
+    width, height = (max(_SMALL, round(side * scale)) for side in image.size)
+    small = np.asarray(image.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
+    frame = np.ones((height, width), dtype=bool)
+    frame[2:-2, 2:-2] = False
+    border = small[frame]
+    colours = _main_colours(border)
+    # What the border itself spreads is texture, not subject.
+    noise = float(np.quantile(_distance(border, colours), 0.75))
+    return np.clip(_distance(small, colours) - noise, 0.0, None)
+
+
+def _main_colours(border: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the colours that take a good share of the border, (count, 3); at least one."""
+    bins = (border // 64).astype(np.int64) @ np.array([16, 4, 1])
+    found = [border[bins == number] for number in np.unique(bins)]
+    main = [group.mean(axis=0) for group in found if len(group) >= _SHARE * len(border)]
+    return np.stack(main) if main else np.median(border, axis=0)[None]
+
+
+def _distance(pixels: NDArray[np.float64], colours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of pixels (..., 3) to the nearest of the colours (count, 3)."""
+    apart = np.stack([np.linalg.norm(pixels - colour, axis=-1) for colour in colours])
+    nearest: NDArray[np.float64] = apart.min(axis=0)
+    return nearest
+
+
+def _densest(weights: NDArray[np.float64], window: int) -> float:
+    """Return the centre, 0 to 1, of the window with most weight; 0.5 where none stands out."""
+    total = float(weights.sum())
+    sums = np.convolve(weights, np.ones(window), mode="valid")
+    if total <= 0 or sums.max() < _GAIN * total * window / len(weights):
+        return 0.5
+    good = np.flatnonzero(sums >= sums.max() - _SLACK * total)
+    best = int(np.argmax(sums))
+    # Only the run around the best: another far-off window may be nearly as good.
+    run = [place for place in good if abs(int(place) - best) <= window]
+    return (run[0] + run[-1] + window) / 2 / len(weights)

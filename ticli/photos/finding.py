@@ -1,0 +1,193 @@
+"""Find the photos that a user names: folders, files, or paths on standard input."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ticli.errors import BadContent, NotFound, Usage
+from ticli.names import nearest
+from ticli.photos.kinds import HEAD, kind_of, named_as_picture
+from ticli.photos.reading import Refusal, read_head, why_unreadable
+
+STDIN = "-"
+CAPTION_SUFFIX = ".txt"
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files to open, in order; those of `named` were named one by one and may not be left out.
+
+    The counts are of files in folders: hidden ones, and others that are no pictures.
+    """
+
+    files: tuple[Path, ...]
+    named: frozenset[Path]
+    skipped_hidden: int = 0
+    skipped_other: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Search:
+    """The state of one search; `files` maps what a path really is to the path first given."""
+
+    files: dict[Path, Path] = field(default_factory=dict)
+    named: set[Path] = field(default_factory=set)
+    hidden: int = 0
+    other: int = 0
+    folders: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
+    """Find the photos of folders (one level deep), files, and `-` for the paths in `stdin`.
+
+    `stdin` is NUL-separated where it holds a NUL, else one path a line. A file reached twice
+    counts once. Raises NotFound for an absent path, BadContent where there is no photo at all.
+    """
+    search = _Search()
+    for text in _paths(arguments, stdin):
+        path = Path(text)
+        if _is_folder(path):
+            _search_folder(search, path)
+        else:
+            _add(search, path, named=True)
+    if not search.files:
+        raise _nothing(arguments, search)
+    return Found(
+        tuple(search.files.values()),
+        frozenset(search.named),
+        search.hidden,
+        search.other,
+        tuple(search.notes),
+    )
+
+
+def describe_skipped(found: Found) -> str:
+    """Say what was passed over in folders, such as `skipped 1 hidden file`; "" for nothing."""
+    counts = (
+        (found.skipped_hidden, "hidden file", "hidden files"),
+        (found.skipped_other, "file that is no picture", "files that are no pictures"),
+    )
+    parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    return f"skipped {' and '.join(parts)}" if parts else ""
+
+
+def _paths(arguments: Sequence[str], stdin: bytes | None) -> Iterator[str]:
+    if not arguments:
+        raise Usage("no photos named", "name a folder, files, or - for paths on standard input")
+    read = False
+    for argument in arguments:
+        if argument != STDIN:
+            yield argument
+        elif not read:
+            read = True
+            yield from _listed(stdin)
+
+
+def _listed(stdin: bytes | None) -> list[str]:
+    if stdin is None:
+        raise Usage(
+            "- reads paths from standard input, and nothing comes from there",
+            'pipe them in, such as: find . -name "*.jpg" -print0 | ti invert - --token "<mug>"',
+        )
+    if b"\0" in stdin:
+        lines = stdin.split(b"\0")
+    else:
+        lines = [line.removesuffix(b"\r") for line in stdin.split(b"\n")]
+    paths = [os.fsdecode(line) for line in lines if line]
+    if not paths:
+        raise BadContent("standard input names no photos", "pipe paths in, one a line")
+    return paths
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a named path is a folder; what is broken is left to its opening. Raises NotFound."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or (error.errno in _ABSENT and not path.is_symlink()):
+            raise NotFound(f"no such file or folder: {path}", _did_you_mean(path)) from error
+        return False
+
+
+def _did_you_mean(path: Path) -> str:
+    if any(sign in path.name for sign in "*?["):
+        return "the pattern matched no file; name a folder to use every photo in it"
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return "check the path"
+    near = nearest(path.name, siblings, count=1)
+    return f"did you mean {path.parent / near[0]}?" if near else "check the path"
+
+
+def _search_folder(search: _Search, folder: Path) -> None:
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
+        folders = {entry for entry in entries if entry.is_dir()}
+    except OSError as error:
+        reason = why_unreadable(folder, error)
+        raise BadContent(f"folder {folder} cannot be read: {reason}") from error
+    search.folders += len(folders)
+    photos: list[Path] = []
+    others: list[Path] = []
+    for entry in (entry for entry in entries if entry not in folders):
+        if entry.name.startswith("."):
+            search.hidden += 1
+        else:
+            (photos if _is_candidate(entry) else others).append(entry)
+    for photo in photos:
+        _add(search, photo, named=False)
+    search.other += len(others) - _count_captions(others, photos)
+
+
+def _count_captions(others: Iterable[Path], photos: Iterable[Path]) -> int:
+    stems = {photo.stem for photo in photos}
+    return sum(other.suffix == CAPTION_SUFFIX and other.stem in stems for other in others)
+
+
+def _is_candidate(path: Path) -> bool:
+    """Whether a file is a picture by its content, or promises one by its name."""
+    if named_as_picture(path):
+        return True
+    try:
+        return kind_of(read_head(path, HEAD), path).picture
+    except Refusal:
+        return False
+
+
+def _add(search: _Search, path: Path, *, named: bool) -> None:
+    try:
+        real = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        real = path.absolute()
+    first = search.files.setdefault(real, path)
+    if first is not path:
+        search.notes.append(f"{path} is named twice; it is used once")
+    if named:
+        search.named.add(first)
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key under which mug-2 comes before mug-10; the name itself settles what is equal."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(1, int(part), "") if n % 2 else (0, 0, part) for n, part in enumerate(parts)], name
+
+
+def _nothing(arguments: Sequence[str], search: _Search) -> BadContent:
+    places = ", ".join(arguments)
+    passed = describe_skipped(Found((), frozenset(), search.hidden, search.other))
+    if search.folders:
+        passed = f"{passed}; " if passed else ""
+        hint = f"{passed}folders inside it are not searched: name the one that holds the photos"
+    else:
+        hint = passed or "it is empty"
+    return BadContent(f"no photos in {places}", hint)

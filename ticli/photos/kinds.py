@@ -1,0 +1,128 @@
+"""What a file is by its first bytes: a picture that can be opened, or what else it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+# So many bytes decide; an SVG may start with a comment.
+HEAD = 512
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`format` is Pillow's name where the picture can be opened, else ""; `advice` says what to do.
+
+    `picture` is whether a user would call it a picture.
+    """
+
+    name: str
+    format: str = ""
+    advice: str = ""
+    picture: bool = True
+
+
+_CONVERT = "save it as JPEG or PNG"
+HEIC = Kind("a HEIC photo", "HEIF")
+RAW = Kind("a camera raw file", advice="export it as JPEG or PNG")
+EMPTY = Kind("an empty file", advice="copy it again", picture=False)
+_SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
+    (b"\xff\xd8\xff", Kind("a JPEG", "JPEG")),
+    (b"\x89PNG\r\n\x1a\n", Kind("a PNG", "PNG")),
+    (b"GIF87a", Kind("a GIF", "GIF")),
+    (b"GIF89a", Kind("a GIF", "GIF")),
+    (b"II*\0", Kind("a TIFF", "TIFF")),
+    (b"MM\0*", Kind("a TIFF", "TIFF")),
+    (b"II+\0", Kind("a TIFF", "TIFF")),
+    (b"MM\0+", Kind("a TIFF", "TIFF")),
+    (b"\xff\x0a", Kind("a JPEG XL picture", advice=_CONVERT)),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", Kind("a JPEG XL picture", advice=_CONVERT)),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind("a JPEG 2000 picture", advice=_CONVERT)),
+    (b"\xff\x4f\xff\x51", Kind("a JPEG 2000 picture", advice=_CONVERT)),
+    (b"8BPS", Kind("a Photoshop document", advice="export it as PNG")),
+    (b"\x76\x2f\x31\x01", Kind("an OpenEXR picture", advice=_CONVERT)),
+    (b"#?RADIANCE", Kind("a Radiance HDR picture", advice=_CONVERT)),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"IIRO", RAW),
+    (b"IIU\0", RAW),
+    (b"%PDF-", Kind("a PDF", advice="export its picture as PNG", picture=False)),
+    (b"PK\x03\x04", Kind("a ZIP archive", advice="unpack it first", picture=False)),
+    (b"Rar!", Kind("a RAR archive", advice="unpack it first", picture=False)),
+    (
+        b"version https://git-lfs",
+        Kind("a git-lfs pointer", advice="fetch the file itself: git lfs pull", picture=False),
+    ),
+)
+# Brands of ISO base media files: ISO/IEC 23008-12 for HEIC, the AV1 image format for AVIF.
+_BRANDS: Mapping[bytes, Kind] = {
+    **dict.fromkeys((b"avif", b"avis"), Kind("an AVIF", "AVIF")),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
+    b"crx ": RAW,
+}
+_VIDEO = Kind("a video", advice="save a few of its frames as pictures", picture=False)
+_WEB_PAGE = Kind("a web page", advice="download the picture itself", picture=False)
+_SVG = Kind("an SVG drawing", advice="export it as PNG")
+_UNKNOWN = Kind(
+    "not a picture", advice="use JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF", picture=False
+)
+
+# A DNG or NEF is a TIFF by its first bytes, and Pillow would open the thumbnail in it.
+_RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"}
+_SUFFIXES = _RAW_SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+    *(".jxl", ".jp2", ".j2k", ".psd", ".svg", ".exr", ".hdr"),
+}
+
+
+def named_as_picture(path: PurePath) -> bool:
+    """Whether a file's name promises a picture, so that its failure is worth naming."""
+    return path.suffix.lower() in _SUFFIXES
+
+
+def kind_of(head: bytes, path: PurePath) -> Kind:
+    """Say what a file is from its first HEAD bytes; the name decides for camera raw alone."""
+    if not head:
+        return EMPTY
+    if path.suffix.lower() in _RAW_SUFFIXES:
+        return RAW
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return Kind("a WebP", "WEBP")
+    # Two letters are too little for a signature: the size of the header behind them must fit.
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in (
+        12,
+        40,
+        52,
+        56,
+        64,
+        108,
+        124,
+    ):
+        return Kind("a BMP", "BMP")
+    if head[4:8] == b"ftyp":
+        return _media_kind(head)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return _WEB_PAGE
+    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
+        return _SVG
+    return _UNKNOWN
+
+
+def _media_kind(head: bytes) -> Kind:
+    """Choose by the brands of an `ftyp` box: the major one, then those it is compatible with."""
+    length = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, length - 3, 4))]
+    kinds = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
+    if not kinds:
+        return _VIDEO
+    # `mif1` alone only says that it is a still picture; an AVIF may carry it first.
+    return (
+        next((kind for kind in kinds if kind is not HEIC), HEIC)
+        if (brands[0] in (b"mif1", b"msf1"))
+        else kinds[0]
+    )

@@ -1,0 +1,90 @@
+"""Open every photo that was found; leave out what a folder holds of bad ones, and say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ticli.errors import BadContent
+from ticli.photos.alike import alike_pairs
+from ticli.photos.finding import Found
+from ticli.photos.opening import WORKING_SIDE, Photo, open_photo
+
+# A square of one side leaves out more than two thirds beyond this.
+_LONGEST_ASPECT = 3.0
+
+
+class Rejected(NamedTuple):
+    """A file that was left out, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """The usable photos in order, all different; what was left out; what a user should know."""
+
+    photos: tuple[Photo, ...]
+    rejected: tuple[Rejected, ...]
+    warnings: tuple[str, ...]
+
+
+def load_photos(found: Found, size: int = WORKING_SIDE) -> PhotoSet:
+    """Open all photos for training at `size` pixels a side; larger ones are reduced to it.
+
+    Raises BadContent where a photo named by itself cannot be used, or none can.
+    """
+    photos: dict[str, Photo] = {}
+    failures: list[BadContent] = []
+    warnings = list(found.notes)
+    for path in found.files:
+        try:
+            photo = open_photo(path, size)
+        except BadContent as error:
+            if path in found.named:
+                raise
+            failures.append(error)
+            continue
+        twin = photos.setdefault(photo.sha256, photo)
+        if twin is not photo:
+            warnings.append(f"{path} is the same picture as {twin.path}; it is used once")
+    if not photos:
+        raise _none_usable(failures)
+    usable = tuple(photos.values())
+    rejected = tuple(
+        Rejected(Path(error.details["path"]), error.details["reason"]) for error in failures
+    )
+    return PhotoSet(usable, rejected, (*warnings, *_warnings(usable, size)))
+
+
+def _warnings(photos: Sequence[Photo], size: int) -> list[str]:
+    said = [f"{photo.path}: {note}" for photo in photos for note in photo.notes]
+    for photo in photos:
+        shape = f"{photo.path} is {photo.width}×{photo.height}"
+        short, long = sorted((photo.width, photo.height))
+        if short < size:
+            said.append(f"{shape}, smaller than the {size} pixels of training; it is enlarged")
+        if long > _LONGEST_ASPECT * short:
+            said.append(f"{shape}; only a {short}×{short} square of it is used")
+    said += [f"{photo.path} looks like {twin.path}" for twin, photo in alike_pairs(photos)]
+    if len(photos) == 1:
+        said.append(
+            "one photo: the word will learn its background too; three to five photos with"
+            " different backgrounds work better"
+        )
+    return said
+
+
+def _none_usable(failures: Sequence[BadContent]) -> BadContent:
+    if len(failures) == 1:
+        return failures[0]
+    first = "; ".join(error.message for error in failures[:3])
+    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+    return BadContent(
+        f"none of {len(failures)} photos can be used",
+        first + more,
+        rejected=[error.details for error in failures],
+    )

@@ -1,0 +1,213 @@
+"""Open one photo: read once, checked, decoded in full, turned upright, sRGB on white."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ticli.errors import BadContent
+from ticli.photos.colours import flatten_depth, on_white, split_alpha, to_srgb
+from ticli.photos.kinds import HEAD, HEIC, Kind, kind_of
+from ticli.photos.reading import Refusal, read_regular
+
+LARGEST_FILE = 64 << 20
+LARGEST_PICTURE = 50_000_000
+# Pixels of the short side that are kept where the caller does not say what it trains on.
+WORKING_SIDE = 1024
+_ORIENTATION = 0x0112
+# What undoes each value of the EXIF tag Orientation (CIPA DC-008, 4.6.4).
+_TURNS: Mapping[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One usable photo. `width` and `height` are the upright picture's in the file, in pixels.
+
+    `image` (RGB) and `alpha` (L, or None where nothing is transparent) are upright too, and
+    reduced where the file is larger than needed. `file` is the name without its folder.
+    """
+
+    path: Path
+    file: str
+    sha256: str
+    width: int
+    height: int
+    image: Image.Image = field(repr=False)
+    alpha: Image.Image | None = field(repr=False)
+    turned: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoded:
+    """Pixels as stored, the size of the whole picture in the file, and how they lie in it.
+
+    `orientation` is what is still to be undone; `turned` also counts what Pillow undid itself.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    orientation: int
+    turned: bool
+    notes: tuple[str, ...]
+
+
+def open_photo(path: Path, size: int = WORKING_SIDE) -> Photo:
+    """Open a photo; a larger one is reduced until its short side has `size` pixels.
+
+    Raises BadContent, whose details hold `path` and `reason`.
+    """
+    try:
+        return _photo(path, read_regular(path, LARGEST_FILE), size)
+    except Refusal as refusal:
+        raise BadContent(
+            f"{path} cannot be used: {refusal.reason}",
+            refusal.advice,
+            path=str(path),
+            reason=refusal.reason,
+        ) from refusal
+
+
+def _photo(path: Path, data: bytes, size: int) -> Photo:
+    kind = kind_of(data[:HEAD], path)
+    if not kind.format:
+        raise Refusal(f"it is {kind.name}", kind.advice)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        decoded = _decode(data, kind, size)
+        image, alpha, notes = _pixels(decoded.image, size)
+    if any("orrupt" in str(warning.message) for warning in heard):
+        notes = (*notes, "its metadata is damaged")
+    turn = _TURNS.get(decoded.orientation)
+    if turn is not None:
+        image = image.transpose(turn)
+        alpha = alpha.transpose(turn) if alpha else None
+    width, height = decoded.size
+    if decoded.orientation in _SIDEWAYS:
+        width, height = height, width
+    return Photo(
+        path=path,
+        # A name that is no UTF-8 could be written neither to the library nor to JSON.
+        file=path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=width,
+        height=height,
+        image=image,
+        alpha=alpha,
+        turned=decoded.turned,
+        notes=(*decoded.notes, *notes),
+    )
+
+
+def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
+    """Decode every pixel of the first frame. Raises Refusal."""
+    # Decoders meet hostile bytes here and fail in every way there is, not in OSError alone.
+    try:
+        image = _open_heic(data) if kind is HEIC else _open(data, kind)
+        full = image.size
+        _refuse_huge(image)
+        before = _orientation(image)
+        if isinstance(image, JpegImageFile):
+            # Decoding at a half, quarter or eighth saves memory; twice the need keeps it sharp.
+            image.draft(None, (2 * size, 2 * size))
+        image.load()
+        after = _orientation(image)
+        many = image.format != "MPO" and getattr(image, "is_animated", False)
+    except Refusal:
+        raise
+    except Exception as error:
+        raise Refusal(
+            _why_undecodable(error, kind), "open it elsewhere and save it again"
+        ) from error
+    return _Decoded(
+        image=image,
+        size=full,
+        orientation=after,
+        turned=before in _TURNS or after in _TURNS,
+        notes=("it holds several pictures; the first is used",) if many else (),
+    )
+
+
+def _open(data: bytes, kind: Kind) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=[kind.format])
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise Refusal(
+            f"it is {HEIC.name}, and this installation cannot read those",
+            'pip install "ticli[heic]", or save it as JPEG',
+        ) from None
+    opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+    _refuse_huge(opened)
+    image: Image.Image = opened.to_pillow()
+    return image
+
+
+def _refuse_huge(image: Image.Image) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise Refusal(f"it is {width}×{height} pixels large")
+    if width * height > LARGEST_PICTURE:
+        raise Refusal(
+            f"it is {width}×{height} pixels large, and {LARGEST_PICTURE // 1_000_000} million"
+            " are the most",
+            "save a smaller copy of it",
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or its block is damaged."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception as error:
+        # The picture is whole; only words beside it are not.
+        warnings.warn(f"corrupt EXIF data: {error}", stacklevel=1)
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _pixels(
+    image: Image.Image, size: int
+) -> tuple[Image.Image, Image.Image | None, tuple[str, ...]]:
+    """Bring decoded pixels to sRGB on white, short side at most `size`; alpha and notes beside."""
+    profile = image.info.get("icc_profile")
+    colours, alpha = split_alpha(_reduce(flatten_depth(image), size))
+    rgb, notes = to_srgb(colours, profile if isinstance(profile, bytes) else None)
+    return on_white(rgb, alpha), alpha, notes
+
+
+def _reduce(image: Image.Image, size: int) -> Image.Image:
+    short = min(image.size)
+    if short <= size:
+        return image
+    width, height = (max(size, round(side * size / short)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _why_undecodable(error: Exception, kind: Kind) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "it claims far more pixels than a photo has"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    if "truncated" in str(error).lower():
+        return f"it is {kind.name} that was cut off: the file ends before the picture does"
+    return f"it is {kind.name} that is damaged"
