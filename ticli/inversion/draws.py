@@ -1,0 +1,67 @@
+"""Everything random in a training step, drawn on the CPU from (seed, step) alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step's samples: each field has the length of the step's effective batch.
+
+    `photos` index the latents, `sentences` the sentence list (both from uniform numbers),
+    `timesteps` the noise schedule; `spread` and `noise` are standard normal, latent-shaped.
+    """
+
+    photos: torch.Tensor
+    mirrored: torch.Tensor
+    sentences: torch.Tensor
+    timesteps: torch.Tensor
+    spread: torch.Tensor
+    noise: torch.Tensor
+
+
+@dataclass(frozen=True)
+class DrawRule:
+    """The ranges to draw from: counts, whether photos may be mirrored, one latent's shape."""
+
+    batch: int
+    photos: int
+    flip: bool
+    sentences: int
+    timesteps: int
+    shape: tuple[int, ...]
+
+
+def keyed_generator(seed: int, *keys: int | str) -> torch.Generator:
+    """A CPU generator that depends on the seed and keys and on nothing drawn before."""
+    text = ":".join(str(part) for part in (seed, *keys))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    return torch.Generator("cpu").manual_seed(number >> 1)
+
+
+def draw(seed: int, step: int, rule: DrawRule) -> Draw:
+    """Draw one step's samples.
+
+    Photos come in shuffled rounds, so each is seen equally often. Timesteps are stratified over
+    the batch (Kingma et al. 2021, 2107.00630, appendix I.1): the same expectation as independent
+    ones at less variance.
+    """
+    generator = keyed_generator(seed, "step", step)
+    rounds = -(-rule.batch // rule.photos)
+    photos = torch.cat([torch.randperm(rule.photos, generator=generator) for _ in range(rounds)])
+    strata = torch.randperm(rule.batch, generator=generator)
+    offset = torch.rand(rule.batch, generator=generator, dtype=torch.float64)
+    timesteps = ((strata + offset) / rule.batch * rule.timesteps).long()
+    mirrored = torch.rand(rule.batch, generator=generator) < 0.5
+    return Draw(
+        photos=photos[: rule.batch],
+        mirrored=mirrored & rule.flip,
+        sentences=torch.randint(rule.sentences, (rule.batch,), generator=generator),
+        timesteps=timesteps.clamp_(max=rule.timesteps - 1),
+        spread=torch.randn(rule.batch, *rule.shape, generator=generator),
+        noise=torch.randn(rule.batch, *rule.shape, generator=generator),
+    )

@@ -1,0 +1,59 @@
+"""Photos as latents: encoded once, mean and spread kept, resampled every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ticli.errors import BadContent
+from ticli.models.model import Model
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Scaled latent distributions, each (photos, 2, channels, height/8, width/8), float32.
+
+    The second axis holds a photo and its mirror image.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+    def sample(
+        self, photos: torch.Tensor, mirrored: torch.Tensor, normal: torch.Tensor
+    ) -> torch.Tensor:
+        """Draw latents for photo indices: mean + spread · normal, (batch, channels, h, w)."""
+        sides = mirrored.long()
+        return self.mean[photos, sides] + self.spread[photos, sides] * normal
+
+
+def encode_photos(model: Model, pictures: Sequence[Image.Image]) -> Latents:
+    """Encode square RGB pictures of one size, one at a time, in float32.
+
+    Half precision overflows in some VAEs, so none is used. Raises BadContent where an encoding is
+    not finite.
+    """
+    means, spreads = [], []
+    with model.vae() as vae, torch.no_grad():
+        scale, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+        for picture in pictures:
+            pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy())
+            pixels = (pixels / 127.5 - 1).permute(2, 0, 1)
+            both = torch.stack([pixels, pixels.flip(-1)]).to(vae.device)
+            posterior = vae.encode(both).latent_dist
+            means.append(((posterior.mean - shift) * scale).cpu())
+            spreads.append((posterior.std * scale).cpu())
+    latents = Latents(torch.stack(means).contiguous(), torch.stack(spreads).contiguous())
+    if not (latents.mean.isfinite().all() and latents.spread.isfinite().all()):
+        raise BadContent(
+            f"the VAE of {model.source.id} turns a photo into numbers that are not finite",
+            "try another --size, or another model",
+        )
+    return latents

@@ -1,0 +1,153 @@
+"""The training loop: a generator of Step events that neither prints, saves nor asks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from ticli.errors import Diverged
+from ticli.inversion.draws import DrawRule, draw
+from ticli.inversion.objective import Examples, denoising_loss
+from ticli.inversion.vectors import Vectors
+from ticli.models.model import Model
+from ticli.recipe import Recipe
+
+# So many steps in a row without a finite gradient, and nothing better is to come.
+PATIENCE = 10
+# Gradients of half-precision activations vanish below 6e-8; the loss is raised by this factor
+# before the backward pass and the rows' gradient lowered by it in float32.
+HALF_PRECISION_SCALE = 1024.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step done. `norm` is the mean norm of the vectors; `seconds` of this run."""
+
+    index: int
+    total: int
+    loss: float
+    norm: float
+    seconds: float
+    skipped: bool = False
+
+
+@dataclass
+class TrainingState:
+    """What changes while a word is learned: all that a checkpoint holds."""
+
+    vectors: Vectors
+    optimizer: torch.optim.AdamW
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    skipped: int = 0
+
+
+def new_state(vectors: Vectors, recipe: Recipe) -> TrainingState:
+    """A state before its first step. AdamW has no weight decay: it would pull v* to zero."""
+    optimizer = torch.optim.AdamW(
+        list(vectors.rows.values()), lr=recipe.lr, weight_decay=0.0, foreach=False
+    )
+    return TrainingState(vectors, optimizer)
+
+
+def train(
+    model: Model, examples: Examples, state: TrainingState, recipe: Recipe, seed: int
+) -> Iterator[Step]:
+    """Run the recipe's remaining steps over `state`, yielding a Step after each.
+
+    A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
+    Raises Diverged after PATIENCE such steps in a row.
+    """
+    rule = DrawRule(
+        batch=recipe.batch * recipe.accumulate,
+        photos=examples.latents.mean.shape[0],
+        flip=recipe.flip,
+        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
+        timesteps=model.noise_schedule.config.num_train_timesteps,
+        shape=tuple(examples.latents.mean.shape[2:]),
+    )
+    began = time.monotonic()
+    unusable = 0
+    while state.step < recipe.steps:
+        loss = _gradient(model, examples, state, recipe, (seed, rule))
+        usable = math.isfinite(loss) and _clip(state.vectors, recipe.clip)
+        if usable:
+            _apply(state, recipe)
+            state.losses.append(loss)
+            unusable = 0
+        else:
+            state.skipped += 1
+            unusable += 1
+        state.step += 1
+        if unusable >= PATIENCE or not state.vectors.finite():
+            raise Diverged(
+                f"training diverged at step {state.step}: no finite gradient in {unusable} steps",
+                "use a lower --lr, or --dtype fp32",
+            )
+        norms = [norm for values in state.vectors.norms().values() for norm in values]
+        yield Step(
+            index=state.step,
+            total=recipe.steps,
+            loss=loss,
+            norm=sum(norms) / len(norms),
+            seconds=time.monotonic() - began,
+            skipped=not usable,
+        )
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of a step counted from 0: a linear rise, then constant or half a cosine to zero."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / (recipe.warmup + 1)
+    if recipe.schedule == "cosine":
+        done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.lr
+
+
+def _gradient(
+    model: Model,
+    examples: Examples,
+    state: TrainingState,
+    recipe: Recipe,
+    source: tuple[int, DrawRule],
+) -> float:
+    """Accumulate one step's gradient on the rows; the mean loss over the effective batch."""
+    seed, rule = source
+    state.optimizer.zero_grad(set_to_none=True)
+    samples = draw(seed, state.step, rule)
+    scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
+    total = 0.0
+    for begin in range(0, rule.batch, recipe.batch):
+        part = slice(begin, begin + recipe.batch)
+        loss = denoising_loss(model, examples, state.vectors, samples, part) / recipe.accumulate
+        (loss * scale).backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    if scale != 1.0:
+        for row in state.vectors.rows.values():
+            if row.grad is not None:
+                row.grad.div_(scale)
+    return total
+
+
+def _clip(vectors: Vectors, limit: float) -> bool:
+    """Clip the rows' gradient to an L2 norm; False where it is not finite."""
+    gradients = [row.grad for row in vectors.rows.values() if row.grad is not None]
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    if not bool(norm.isfinite()):
+        return False
+    if limit and float(norm) > limit:
+        for gradient in gradients:
+            gradient.mul_(limit / norm)
+    return True
+
+
+def _apply(state: TrainingState, recipe: Recipe) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, state.step)
+    state.optimizer.step()
+    state.vectors.hold()

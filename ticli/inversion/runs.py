@@ -1,0 +1,207 @@
+"""Unfinished runs on disk: one folder a name, held by a lock while it is live. No torch here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ticli.durable import make_folder, write_file
+from ticli.errors import BadContent, Conflict
+
+IDENTITY = "run.json"
+CHECKPOINT = "checkpoint.safetensors"
+LATENTS = "latents.safetensors"
+LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run this process holds the lock of. `step` is where its checkpoint stands, or 0."""
+
+    name: str
+    path: Path
+    step: int
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / CHECKPOINT
+
+    @property
+    def latents(self) -> Path:
+        return self.path / LATENTS
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run found on disk; `updated` is the time of its last checkpoint, ISO 8601 in UTC."""
+
+    name: str
+    token: str
+    step: int
+    total: int
+    updated: str
+    path: Path
+    live: bool
+
+
+@contextmanager
+def open_run(
+    folder: Path, name: str, identity: Mapping[str, Any], *, fresh: bool = False
+) -> Iterator[Run]:
+    """Hold the run called `name` in `folder`, new or as it was left, for one process.
+
+    `identity` is what must be the same to continue: a flat mapping of JSON values, compared in
+    order. Raises Conflict where the run is live elsewhere, or was begun otherwise and not `fresh`.
+    """
+    path = folder / name
+    make_folder(path)
+    with _locked(path, name):
+        known = _identity(path)
+        if known is not None and known != _as_json(identity):
+            if not fresh:
+                raise _difference(name, known, _as_json(identity))
+            _empty(path)
+        elif fresh:
+            _empty(path)
+        if not (path / IDENTITY).exists():
+            text = json.dumps(_as_json(identity), indent=1, sort_keys=False)
+            write_file(path / IDENTITY, text.encode(), replace=True)
+        yield Run(name, path, _step(path / CHECKPOINT))
+
+
+def finish(run: Run) -> None:
+    """Remove a run whose word is in the library. Call while the run is held."""
+    shutil.rmtree(run.path)
+
+
+def unfinished(folder: Path) -> list[UnfinishedRun]:
+    """Every run that was begun and not finished, in order of name."""
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            identity = _identity(path)
+        except BadContent:
+            identity = {}
+        if identity is None:
+            continue
+        checkpoint = path / CHECKPOINT
+        touched = checkpoint if checkpoint.exists() else path / IDENTITY
+        time = datetime.fromtimestamp(touched.stat().st_mtime, UTC)
+        found.append(
+            UnfinishedRun(
+                name=path.name,
+                token=str(identity.get("token", f"<{path.name}>")),
+                step=_step(checkpoint),
+                total=int(identity.get("steps", 0)),
+                updated=time.isoformat(timespec="seconds"),
+                path=path,
+                live=_is_live(path),
+            )
+        )
+    return found
+
+
+def discard(run: UnfinishedRun) -> None:
+    """Throw an unfinished run away. Raises Conflict where it is live."""
+    with _locked(run.path, run.name):
+        shutil.rmtree(run.path)
+
+
+@contextmanager
+def _locked(path: Path, name: str) -> Iterator[None]:
+    while True:
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).decode("ascii", "replace").strip()
+            os.close(handle)
+            raise Conflict(
+                f"<{name}> is being learned by another process{f' ({holder})' if holder else ''}",
+                "wait for it, or stop it with Ctrl-C; it can be continued later",
+            ) from None
+        # The holder may have finished and removed the file between our open and our lock.
+        if (path / LOCK).exists() and os.path.samestat(os.fstat(handle), os.stat(path / LOCK)):
+            break
+        os.close(handle)
+        make_folder(path)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"pid {os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_live(path: Path) -> bool:
+    try:
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _empty(path: Path) -> None:
+    """Remove a run's files, its identity last: half-emptied, it is still the old run."""
+    for file in sorted(path.iterdir(), key=lambda file: file.name == IDENTITY):
+        if file.name != LOCK:
+            file.unlink()
+
+
+def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(dict(identity)))
+    return plain
+
+
+def _identity(path: Path) -> dict[str, Any] | None:
+    try:
+        identity = json.loads((path / IDENTITY).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise BadContent(
+            f"the unfinished run of <{path.name}> cannot be read: {error}",
+            "start it again with --fresh",
+        ) from error
+    return identity if isinstance(identity, dict) else {}
+
+
+def _difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> Conflict:
+    for key in {**before, **now}:
+        if before.get(key) != now.get(key):
+            return Conflict(
+                f"<{name}> has an unfinished run with other settings: {key} was "
+                f"{_short(before.get(key))}, is now {_short(now.get(key))}",
+                "give the same to continue it, or --fresh to throw it away and start over",
+            )
+    raise AssertionError("equal identities do not differ")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _step(checkpoint: Path) -> int:
+    """The step written in a checkpoint's header; 0 where there is none."""
+    try:
+        with checkpoint.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(min(length, 1 << 20)))
+        return int(header["__metadata__"]["step"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
