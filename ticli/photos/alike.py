@@ -14,7 +14,7 @@ from ticli.photos.opening import Photo
 # Bits of 64 that may differ, and mean levels of 255: saved again or scaled is alike, the same
 # thing from another side is not.
 _BITS = 4
-_LEVELS = 6.0
+_LEVELS = 4.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,9 +79,10 @@ def _subject(image: Image.Image) -> NDArray[np.float64]:
     frame[2:-2, 2:-2] = False
     border = small[frame]
     colours = _main_colours(border)
-    # What the border itself spreads is texture, not subject.
-    noise = float(np.quantile(_distance(border, colours), 0.75))
-    return np.clip(_distance(small, colours) - noise, 0.0, None)
+    # What the border itself spreads is texture, not subject; squared, since a little texture over
+    # half of a photo would else outweigh a small subject.
+    noise = float(np.quantile(_distance(border, colours), 0.9))
+    return np.square(np.clip(_distance(small, colours) - noise, 0.0, None))
 
 
 def _main_colours(border: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,11 +103,12 @@ def _distance(pixels: NDArray[np.float64], colours: NDArray[np.float64]) -> NDAr
 def _densest(weights: NDArray[np.float64], window: int) -> float:
     """Return the centre, 0 to 1, of the window with most weight; 0.5 where none stands out."""
     total = float(weights.sum())
-    sums = np.convolve(weights, np.ones(window), mode="valid")
-    if total <= 0 or sums.max() < _GAIN * total * window / len(weights):
-        return 0.5
-    good = np.flatnonzero(sums >= sums.max() - _SLACK * total)
+    # Windows over the edge too, so that those which hold all of a subject near it lie around it.
+    sums = np.convolve(np.pad(weights, window), np.ones(window), mode="valid")
     best = int(np.argmax(sums))
+    if total <= 0 or sums[best] < _GAIN * total * window / len(weights):
+        return 0.5
+    good = np.flatnonzero(sums >= sums[best] - _SLACK * total)
     # Only the run around the best: another far-off window may be nearly as good.
-    run = [place for place in good if abs(int(place) - best) <= window]
-    return (run[0] + run[-1] + window) / 2 / len(weights)
+    run = good[np.abs(good - best) <= window]
+    return float(run[0] + run[-1] - window) / 2 / len(weights)
