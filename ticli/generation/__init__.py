@@ -1,0 +1,1 @@
+"""Words used in pictures: prompts resolved, a model chosen, pictures drawn and written."""

@@ -1,0 +1,148 @@
+"""The model a prompt is drawn with, and whether its concepts belong there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ticli.concept import Concept
+from ticli.errors import Conflict, ModelUnavailable
+from ticli.models.source import STARTER_ID, ModelSource, locate, starter
+from ticli.settings import Settings
+
+OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists what can be used"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user said about the model; "" where a flag was not given."""
+
+    model: str = ""
+    offline: bool = False
+    strict_base: bool = False
+    device: str = ""
+    dtype: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model taken, its fingerprint, and what the user should hear about it."""
+
+    source: ModelSource
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+    """Choose the model for `concepts`: -m, the configured one, their own, the starter.
+
+    The configured model is passed over where it fits not all of them. Raises Conflict naming both
+    sides where a concept has another family or width, or under `strict_base` another base;
+    ModelUnavailable where the model cannot be had.
+    """
+    from ticli.models.fingerprint import fingerprint
+
+    choice = _candidate(concepts, wish, settings)
+    misfits = [concept for concept in concepts if not fits(concept, choice.source)]
+    if misfits:
+        raise _misfit(misfits[0], choice.source, alone=len(misfits) == len(concepts))
+    found = fingerprint(choice.source)
+    strangers = [concept for concept in concepts if concept.base.fingerprint != found]
+    notes = tuple(_stranger_note(concept, choice.source) for concept in strangers)
+    if strangers and wish.strict_base:
+        raise Conflict(notes[0], "leave --strict-base out to use it all the same")
+    return replace(choice, fingerprint=found, notes=choice.notes + notes)
+
+
+def fits(concept: Concept, source: ModelSource) -> bool:
+    """Whether a concept's vectors can stand in the model's text encoders."""
+    same_family = concept.base.family in ("", source.family)
+    return same_family and dict(concept.widths) == dict(source.widths)
+
+
+def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+    """The model that decides, not yet compared with the concepts where the user insists on it."""
+    offline = wish.offline or settings["offline"] == "true"
+    if wish.model:
+        return Choice(locate(wish.model, offline=offline), "", ())
+    passed_over = ""
+    if settings["model"]:
+        configured = locate(settings["model"], offline=offline)
+        odd = next((concept for concept in concepts if not fits(concept, configured)), None)
+        if odd is None:
+            origin = settings.origin("model")
+            return Choice(configured, "", (f"model {configured.describe()} ({origin})",))
+        passed_over = f"; {configured.id} does not fit {odd.token}"
+    own = next((concept for concept in concepts if concept.base.id), None)
+    if own is not None:
+        source = _model_of(own, offline)
+        note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
+        return Choice(source, "", (note,))
+    note = f"model {starter().describe()}, the built-in one{passed_over}"
+    return Choice(starter(), "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
+
+
+def _model_of(concept: Concept, offline: bool) -> ModelSource:
+    try:
+        return locate(concept.base.id, offline=offline)
+    except ModelUnavailable as error:
+        raise ModelUnavailable(
+            f"{concept.token} was learned on a model that cannot be had: {error.message}",
+            error.hint,
+        ) from error
+
+
+def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
+    """Name both sides, and the way out; not `alone` where other concepts do fit the model."""
+    if not alone:
+        hint = "concepts of two models cannot stand together: learn one of them again on the other"
+    elif concept.base.id == STARTER_ID and source.is_starter:
+        hint = relearn(concept)
+    elif concept.base.id:
+        hint = f"use its own model with -m {concept.base.id}, or learn it again on {source.id}"
+    else:
+        hint = OWN_MODEL
+    wanted = _shape(concept.base.family or "any family", concept.widths)
+    return Conflict(
+        f"{concept.token} was learned for {concept.base.id or 'an unnamed model'} ({wanted}), "
+        f"and {source.id} is another ({_shape(source.family, source.widths)})",
+        hint,
+        concept=concept.name,
+        model=source.id,
+    )
+
+
+def _shape(family: str, widths: Mapping[str, int]) -> str:
+    return ", ".join([family, *(f"{encoder} {width}" for encoder, width in widths.items())])
+
+
+def _stranger_note(concept: Concept, source: ModelSource) -> str:
+    base = concept.base
+    if base.id == STARTER_ID and source.is_starter:
+        versions = f"{base.revision or 'another version'}, and this is {source.revision}"
+        return (
+            f"{concept.token} was learned on starter {versions}: it may look wrong; "
+            f"{relearn(concept)}"
+        )
+    if not base.fingerprint:
+        return f"{concept.token} does not say which model it was learned on: it may look different"
+    return (
+        f"{concept.token} was learned on {base.id or 'another model'}, not on {source.id}: "
+        "it may look different"
+    )
+
+
+def relearn(concept: Concept) -> str:
+    """Say how to learn a concept again; PHOTOS stands for its photos, which are kept elsewhere."""
+    if concept.parents:
+        parts = ", ".join(parent.name for parent in concept.parents)
+        return f"learn what it was merged from again ({parts}), then merge it with --replace"
+    words = ["ti invert PHOTOS", f'--token "{concept.token}"']
+    if concept.init:
+        words.append(f"--init {shlex.quote(concept.init)}")
+    if concept.vectors > 1:
+        words.append(f"--vectors {concept.vectors}")
+    if concept.kind not in ("", "object"):
+        words.append(f"--kind {concept.kind}")
+    return f"learn it again: {' '.join(words)} --replace"

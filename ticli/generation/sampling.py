@@ -1,0 +1,146 @@
+"""Pictures drawn one at a time from noise that only the seed decides."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ticli.concept import Embedding
+from ticli.errors import DeviceFailed, Usage
+from ticli.generation.drawing import Drawing
+from ticli.generation.prompts import ResolvedPrompt
+from ticli.models.model import Model, Rows
+from ticli.models.samplers import make_sampler
+from ticli.models.text import Tokenised
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the denoiser reads it: `hidden` is (2, window, width), the negative one first.
+
+    `cut` is the text of both prompts that fell outside an encoder's window.
+    """
+
+    hidden: torch.Tensor
+    cut: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One finished picture; `index` counts from 0 over the call, `seconds` is what it took."""
+
+    image: Image.Image
+    seed: int
+    index: int
+    seconds: float
+
+
+def place_rows(embeddings: Mapping[str, Embedding]) -> Rows:
+    """Turn the embeddings of the concepts, by name, into the tensors a model takes."""
+    return {
+        name: {key: torch.from_numpy(rows.copy()) for key, rows in embedding.rows.items()}
+        for name, embedding in embeddings.items()
+    }
+
+
+def encode(model: Model, prompt: ResolvedPrompt, rows: Rows) -> Encoded:
+    """Encode a prompt beside its negative one.
+
+    Raises Usage naming the limit where a vector of a concept falls outside the window, since the
+    concept would then be drawn wrongly.
+    """
+    vectors = {concept.name: concept.vectors for concept in prompt.concepts}
+    tokenised = [model.tokenise(text, vectors) for text in (prompt.negative_used, prompt.used)]
+    for text in tokenised:
+        for encoder, tokens in text.items():
+            if tokens.lost:
+                raise _lost(prompt, tokens, model.source.windows[encoder])
+    with torch.no_grad(), memory_explained():
+        hidden = model.condition(tokenised, rows).hidden
+    cut = dict.fromkeys(tokens.cut for text in tokenised for tokens in text.values() if tokens.cut)
+    return Encoded(hidden, tuple(cut))
+
+
+def draw(
+    model: Model, pictures: Sequence[tuple[Encoded, int]], drawing: Drawing
+) -> Iterator[Picture]:
+    """Draw one picture for each (encoded prompt, seed), each the same as if drawn alone.
+
+    All noise comes from a generator on the CPU, so that every device starts from the same. Raises
+    DeviceFailed where memory is short or half precision breaks down.
+    """
+    with (
+        memory_explained(),
+        model.pipeline(make_sampler(drawing.sampler, model.noise_schedule)) as pipeline,
+    ):
+        for index, (encoded, seed) in enumerate(pictures):
+            began = time.monotonic()
+            generator = torch.Generator("cpu").manual_seed(seed)
+            # Fresh for each picture: samplers of several steps remember what they saw last.
+            pipeline.scheduler = make_sampler(drawing.sampler, model.noise_schedule)
+            grain = pipeline.vae_scale_factor
+            shape = (
+                1,
+                pipeline.unet.config.in_channels,
+                drawing.height // grain,
+                drawing.width // grain,
+            )
+            # Drawn in float32 whatever the precision: half precision draws other numbers.
+            noise = torch.randn(shape, generator=generator)
+            pixels = pipeline(
+                prompt_embeds=encoded.hidden[1:],
+                negative_prompt_embeds=encoded.hidden[:1],
+                latents=noise.to(model.device, encoded.hidden.dtype),
+                generator=generator,
+                num_inference_steps=drawing.steps,
+                guidance_scale=drawing.guidance,
+                width=drawing.width,
+                height=drawing.height,
+                output_type="np",
+            ).images[0]
+            yield Picture(_image(pixels, model), seed, index, time.monotonic() - began)
+
+
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Say what to do when a device runs out of memory. Raises DeviceFailed."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or _says_memory(str(error)):
+            raise DeviceFailed(
+                "the device ran out of memory",
+                "take a smaller --size, --dtype fp16 on a GPU, or --device cpu",
+            ) from error
+        raise
+
+
+def _says_memory(text: str) -> bool:
+    # MPS and the CPU allocator raise plain RuntimeErrors with these words.
+    return "out of memory" in text or "can't allocate memory" in text
+
+
+def _image(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], model: Model) -> Image.Image:
+    """Turn (height, width, 3) in [0, 1] into a picture."""
+    if not np.isfinite(pixels).all():
+        raise DeviceFailed(
+            f"the picture came out as numbers that are not finite on {model.hardware.describe()}",
+            "try again with --dtype fp32",
+        )
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+
+
+def _lost(prompt: ResolvedPrompt, tokens: Tokenised, window: int) -> Usage:
+    names = {concept.name: concept.token for concept in prompt.concepts}
+    tokens_lost = ", ".join(names[name] for name in tokens.lost)
+    return Usage(
+        f"{tokens_lost} falls outside the {window - 2} tokens that the model reads",
+        "move it nearer to the start, or shorten the prompt",
+        prompt=prompt.typed,
+    )
