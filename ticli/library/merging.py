@@ -1,0 +1,218 @@
+"""Combining learned words: mean, slerp and concat of their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ticli.concept import BaseModel, Concept, Embedding, Parent
+from ticli.errors import Conflict, Usage
+from ticli.library.describe import bare_concept
+from ticli.names import Token
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    # Sums run in float64, so that merging adds no rounding of its own.
+    Wide = NDArray[np.float64]
+
+Part = tuple[Embedding, float | None]
+# Below this angle's sine the arc is a straight line to float32's precision.
+SMALLEST_SINE = 1e-4
+
+
+def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
+    """Combine embeddings, each with a weight or None, by "mean", "slerp" or "concat".
+
+    A missing weight is 1; weights are at least 0 and divided by their sum. Mean rows are rescaled
+    to the weighted mean of the parts' norms unless `raw`. Raises Usage (weights, method, number
+    of parts) and Conflict (other encoders or widths, unequal numbers of vectors).
+    """
+    if method not in METHODS:
+        raise Usage(f"no method {method!r} of merging", f"choose {', '.join(METHODS)}")
+    if len(parts) < 2:
+        raise Usage("a merge takes at least two concepts", "ti merge mug teapot --token NEW")
+    if raw and method != "mean":
+        raise Usage(f"--raw has no meaning with {method}", "it leaves the rows of a mean unscaled")
+    _check_widths([embedding for embedding, _ in parts])
+    return METHODS[method](parts, raw)
+
+
+def merge_base(concepts: Sequence[Concept]) -> BaseModel:
+    """The base model that concepts share; what they differ in is "".
+
+    Raises Conflict naming two concepts where family or widths differ.
+    """
+    known = next((concept for concept in concepts if concept.base.family), concepts[0])
+    for other in concepts:
+        # An imported concept may not know its family; its widths then speak for it.
+        family = other.base.family or known.base.family
+        if (known.base.family, dict(known.widths)) != (family, dict(other.widths)):
+            raise Conflict(
+                f"{known.name!r} and {other.name!r} were learned on different kinds of model: "
+                f"{_base_in_words(known)}, and {_base_in_words(other)}",
+                "merge concepts of one model family",
+            )
+    parts = {}
+    for part in ("id", "revision", "fingerprint"):
+        values = {getattr(concept.base, part) for concept in concepts}
+        parts[part] = values.pop() if len(values) == 1 else ""
+    return BaseModel(known.base.family, **parts)
+
+
+def merged_concept(
+    token: Token,
+    parts: Sequence[tuple[Concept, float | None]],
+    embedding: Embedding,
+    method: str,
+    raw: bool = False,
+) -> Concept:
+    """Describe the result of a merge; `parts` are the parents in order, as they were weighted."""
+    concepts = [concept for concept, _ in parts]
+    shared = {}
+    for word in ("noun", "kind", "init"):
+        values = {getattr(concept, word) for concept in concepts}
+        shared[word] = values.pop() if len(values) == 1 else ""
+    return replace(
+        bare_concept(token, embedding, merge_base(concepts)),
+        noun=shared["noun"],
+        kind=shared["kind"] or "object",
+        init=shared["init"],
+        recipe={"method": method, "raw": raw},
+        parents=tuple(Parent(concept.name, weight, concept.sha256) for concept, weight in parts),
+    )
+
+
+def _mean(parts: Sequence[Part], raw: bool) -> Embedding:
+    """Σ wᵢ vᵢ, row by row."""
+    import numpy as np
+
+    weights = _shares(parts)
+    _check_counts([embedding for embedding, _ in parts])
+    rows = {}
+    for encoder in parts[0][0].rows:
+        stack = np.stack([embedding.rows[encoder].astype(np.float64) for embedding, _ in parts])
+        mean = np.einsum("p,pvw->vw", weights, stack)
+        if not raw:
+            norms = np.einsum("p,pv->v", weights, np.linalg.norm(stack, axis=2))
+            mean *= (norms / _nonzero_norms(mean))[:, None]
+        rows[encoder] = mean.astype(np.float32)
+    return Embedding(rows)
+
+
+def _slerp(parts: Sequence[Part], raw: bool) -> Embedding:
+    """Shoemake 1985: along the arc between two directions; norms are interpolated linearly."""
+    import numpy as np
+
+    if len(parts) != 2:
+        raise Usage(f"slerp takes exactly two concepts, not {len(parts)}", "use --method mean")
+    t = float(_shares(parts)[1])
+    _check_counts([embedding for embedding, _ in parts])
+    rows = {}
+    for encoder in parts[0][0].rows:
+        start, end = (embedding.rows[encoder].astype(np.float64) for embedding, _ in parts)
+        start_norm, end_norm = _nonzero_norms(start), _nonzero_norms(end)
+        direction = _arc(start / start_norm[:, None], end / end_norm[:, None], t)
+        rows[encoder] = (((1 - t) * start_norm + t * end_norm)[:, None] * direction).astype(
+            np.float32
+        )
+    return Embedding(rows)
+
+
+def _concat(parts: Sequence[Part], raw: bool) -> Embedding:
+    """One word with the vectors of all, in the order of the arguments."""
+    import numpy as np
+
+    if any(weight is not None for _, weight in parts):
+        raise Usage("concat takes no weights", "leave out `:WEIGHT`, or use --method mean")
+    embeddings = [embedding for embedding, _ in parts]
+    return Embedding(
+        {
+            encoder: np.concatenate([embedding.rows[encoder] for embedding in embeddings])
+            for encoder in embeddings[0].rows
+        }
+    )
+
+
+METHODS: Mapping[str, Callable[[Sequence[Part], bool], Embedding]] = {
+    "mean": _mean,
+    "slerp": _slerp,
+    "concat": _concat,
+}
+
+
+def _arc(start: Wide, end: Wide, t: float) -> Wide:
+    """Unit vectors at share `t` of the way between unit vectors, row by row."""
+    import numpy as np
+
+    cosine = np.clip(np.sum(start * end, axis=1, keepdims=True), -1.0, 1.0)
+    angle = np.arccos(cosine)
+    sine = np.sin(angle)
+    if np.any((sine < SMALLEST_SINE) & (cosine < 0)):
+        raise Conflict("the concepts point in opposite directions", "use --method concat")
+    straight = sine < SMALLEST_SINE
+    divisor = np.where(straight, 1.0, sine)
+    direction = np.where(
+        straight,
+        (1 - t) * start + t * end,
+        (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / divisor,
+    )
+    unit: Wide = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    return unit
+
+
+def _nonzero_norms(rows: Wide) -> Wide:
+    """The norm of every row. Raises Conflict where one is nothing, and so has no direction."""
+    import numpy as np
+
+    norms: Wide = np.linalg.norm(rows, axis=1)
+    if np.any(norms < 1e-12):
+        raise Conflict(
+            "the concepts cancel out, or one of their vectors is zero",
+            "use other weights, --raw, or --method concat",
+        )
+    return norms
+
+
+def _shares(parts: Sequence[Part]) -> Wide:
+    import numpy as np
+
+    weights = [1.0 if weight is None else float(weight) for _, weight in parts]
+    for weight in weights:
+        if not np.isfinite(weight) or weight < 0:
+            raise Usage(f"a weight must be a number of at least 0, not {weight:g}")
+    if sum(weights) == 0:
+        raise Usage("the weights are all 0", "give one of them a weight above 0")
+    shares: Wide = np.asarray(weights) / sum(weights)
+    return shares
+
+
+def _check_counts(embeddings: Sequence[Embedding]) -> None:
+    counts = [embedding.vectors for embedding in embeddings]
+    if len(set(counts)) > 1:
+        said = " and ".join(map(str, counts))
+        raise Conflict(
+            f"the concepts have {said} vectors, and rows are combined one by one",
+            "use --method concat, which puts them one after another",
+        )
+
+
+def _check_widths(embeddings: Sequence[Embedding]) -> None:
+    first = embeddings[0].widths
+    for other in embeddings[1:]:
+        if first != other.widths:
+            raise Conflict(
+                f"the concepts are of different encoders: {_widths_in_words(first)}, and "
+                f"{_widths_in_words(other.widths)}",
+                "merge concepts of one model family",
+            )
+
+
+def _base_in_words(concept: Concept) -> str:
+    return f"{concept.base.family or 'unknown'} ({_widths_in_words(concept.widths)})"
+
+
+def _widths_in_words(widths: Mapping[str, int]) -> str:
+    return ", ".join(f"{encoder} {width}" for encoder, width in widths.items())
