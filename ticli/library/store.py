@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ticli.concept import Concept, Embedding
 from ticli.durable import make_folder, remove_file, write_file
@@ -38,14 +37,6 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
             ROW: json.dumps(row, sort_keys=True),
         },
     )
-
-
-def decode_row(text: str) -> dict[str, Any]:
-    """The row kept in a file's metadata. Raises ValueError."""
-    row = json.loads(text)
-    if not isinstance(row, dict):
-        raise ValueError("not a row")
-    return row
 
 
 def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:

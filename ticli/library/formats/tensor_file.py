@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -134,10 +135,7 @@ def _parse_entry(key: str, value: Any, origin: str) -> _Entry:
             f"{', '.join(ITEM_BYTES)}",
             "give the file of one learned word",
         )
-    count = 1
-    for size in shape:
-        count *= size
-    if len(shape) > 8 or count * ITEM_BYTES[dtype] != end - start:
+    if len(shape) > 8 or math.prod(shape) * ITEM_BYTES[dtype] != end - start:
         raise _damaged(origin, f"tensor {key!r} does not have the size of its shape")
     return _Entry(key, dtype, tuple(shape), start, end)
 

@@ -1,0 +1,111 @@
+"""A concept written down in a file that may come from a stranger, checked field by field."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ticli.concept import BaseModel, Concept, Embedding, Losses, Parent, PhotoRecord
+from ticli.library.describe import norms_of
+from ticli.names import parse_token
+
+TEXTS = ("noun", "kind", "init", "notes", "device", "created")
+BASE = ("family", "id", "revision", "fingerprint")
+LONGEST_NOUN = 64
+
+
+def parse_document(text: str) -> dict[str, Any]:
+    """Read a JSON object that holds finite numbers only. Raises ValueError."""
+    document = json.loads(text, parse_constant=_refuse_constant)
+    if not isinstance(document, dict):
+        raise ValueError("not an object")
+    return document
+
+
+def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> Concept:
+    """Rebuild a concept from its written row; what the vectors say comes from them.
+
+    Raises ValueError, KeyError, TypeError or ticli.errors.Usage where a field is not what it
+    should be.
+    """
+    token = parse_token(_text(document["token"]))
+    seed = document["seed"]
+    texts = {name: _text(document[name]) for name in TEXTS}
+    return Concept(
+        **texts | {"noun": plain_noun(texts["noun"])},
+        name=token.name,
+        token=token.text,
+        vectors=embedding.vectors,
+        widths=embedding.widths,
+        norms=norms_of(embedding),
+        base=base_from_document(document["base"]),
+        recipe=dict(_mapping(document["recipe"])),
+        seed=None if seed is None else _whole(seed),
+        steps=_whole(document["steps"]),
+        losses=Losses(**{k: _number(v) for k, v in _mapping(document["losses"]).items()}),
+        photos=tuple(
+            PhotoRecord(_file_name(photo["file"]), _text(photo["sha256"]))
+            for photo in document["photos"]
+        ),
+        parents=tuple(
+            Parent(_text(parent["name"]), _number(parent["weight"]), _text(parent["sha256"]))
+            for parent in document["parents"]
+        ),
+        tags=tuple(_text(tag) for tag in document["tags"]),
+        versions={k: _text(v) for k, v in _mapping(document["versions"]).items()},
+        seconds=_number(document["seconds"]) or 0.0,
+        used="",
+        path="",
+        bytes=0,
+        sha256="",
+    )
+
+
+def base_from_document(document: Any) -> BaseModel:
+    """Read family, id, revision and fingerprint. Raises ValueError or KeyError."""
+    return BaseModel(*(_text(_mapping(document)[part]) for part in BASE))
+
+
+def plain_noun(text: str) -> str:
+    """A noun that may stand in a prompt; anything else is none."""
+    word = " ".join(text.split())
+    allowed = word.isprintable() and len(word) <= LONGEST_NOUN and not set(word) & set("<>{}")
+    return word if allowed else ""
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    # Half a surrogate pair is legal JSON, and no file or database can hold it.
+    value.encode()
+    return value
+
+
+def _file_name(value: Any) -> str:
+    return _text(value).replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not a mapping")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError("not a whole number")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("not a number")
+    return float(value)
