@@ -90,6 +90,11 @@ def check_value(key: str, value: object) -> str:
     return value
 
 
+def prepare_determinism() -> None:
+    """Give cuBLAS the fixed workspace that equal bits need; it is read when CUDA starts."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def debugging() -> bool:
     """Whether TI_DEBUG asks for tracebacks."""
     return os.environ.get("TI_DEBUG", "").lower() in TRUE

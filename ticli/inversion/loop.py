@@ -25,7 +25,7 @@ HALF_PRECISION_SCALE = 1024.0
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step done. `norm` is the mean norm of the vectors; `seconds` of this run."""
+    """One step done. `norm` is the vectors' mean norm, `seconds` what the step took."""
 
     index: int
     total: int
@@ -70,9 +70,9 @@ def train(
         timesteps=model.noise_schedule.config.num_train_timesteps,
         shape=tuple(examples.latents.mean.shape[2:]),
     )
-    began = time.monotonic()
     unusable = 0
     while state.step < recipe.steps:
+        began = time.monotonic()
         loss = _gradient(model, examples, state, recipe, (seed, rule))
         usable = math.isfinite(loss) and _clip(state.vectors, recipe.clip)
         if usable:

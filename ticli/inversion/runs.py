@@ -129,7 +129,7 @@ def _locked(path: Path, name: str) -> Iterator[None]:
                 "wait for it, or stop it with Ctrl-C; it can be continued later",
             ) from None
         # The holder may have finished and removed the file between our open and our lock.
-        if (path / LOCK).exists() and os.path.samestat(os.fstat(handle), os.stat(path / LOCK)):
+        if (path / LOCK).exists() and os.path.samestat(os.fstat(handle), (path / LOCK).stat()):
             break
         os.close(handle)
         make_folder(path)

@@ -48,6 +48,17 @@ def pick_hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     return Hardware(chosen, torch.float32, why)
 
 
+def make_deterministic() -> None:
+    """Have every kernel give equal bits from run to run, or refuse.
+
+    The environment must have been prepared before CUDA started.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
 def _device(name: str) -> tuple[torch.device, str]:
     import torch
 

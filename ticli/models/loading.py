@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ticli.errors import DeviceFailed, ModelUnavailable
+from ticli.errors import ModelUnavailable
+from ticli.models.memory import memory_explained
 from ticli.models.source import ModelSource, weights
 
 
@@ -42,13 +43,10 @@ def quiet_libraries() -> Iterator[None]:
 
 @contextmanager
 def _explained(source: ModelSource, part: str) -> Iterator[None]:
+    short = f"not enough memory for the {part} of {source.id}"
     try:
-        with quiet_libraries():
+        with memory_explained(short, "close other programs, or use a CPU"), quiet_libraries():
             yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceFailed(
-            f"not enough memory for the {part} of {source.id}", "close other programs, or use a CPU"
-        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelUnavailable(

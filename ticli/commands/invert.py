@@ -1,0 +1,99 @@
+"""`ti invert`: photos in, a word out."""
+
+from __future__ import annotations
+
+from ticli.commands import learning_options as learning
+from ticli.commands import options as shared
+from ticli.commands.learning_run import Ask, learn
+from ticli.errors import Usage
+from ticli.terminal.output import open_output
+
+
+def invert(
+    photos: learning.PhotosArgument,
+    token: learning.NewTokenOption,
+    recipe: learning.RecipeOption = None,
+    kind: learning.KindOption = None,
+    init: learning.InitOption = None,
+    noun: learning.NounOption = None,
+    no_noun: learning.NoNounOption = False,
+    vectors: learning.VectorsOption = None,
+    steps: learning.StepsOption = None,
+    lr: learning.RateOption = None,
+    batch: learning.BatchOption = None,
+    accumulate: learning.AccumulateOption = None,
+    size: learning.SizeOption = None,
+    flip: learning.FlipOption = None,
+    norm: learning.NormOption = None,
+    schedule: learning.ScheduleOption = None,
+    warmup: learning.WarmupOption = None,
+    clip: learning.ClipOption = None,
+    sentences: learning.SentencesOption = None,
+    captions: learning.CaptionsOption = None,
+    strict_captions: learning.StrictCaptionsOption = None,
+    seed: learning.RunSeedOption = 0,
+    preview_every: learning.PreviewEveryOption = 0,
+    preview: learning.PreviewOption = "a photo of a {}",
+    keep_photos: learning.KeepPhotosOption = False,
+    replace: shared.ReplaceOption = False,
+    fresh: learning.FreshOption = False,
+    dry_run: shared.DryRunOption = False,
+    model: shared.ModelOption = None,
+    device: shared.DeviceOption = None,
+    dtype: shared.DtypeOption = None,
+    deterministic: learning.DeterministicOption = False,
+    offline: shared.OfflineOption = False,
+    progress: shared.ProgressOption = "auto",
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """Learn a word from photos.
+
+    The same command again continues a run that was stopped.
+    """
+    if noun is not None and no_noun:
+        raise Usage("--noun and --no-noun contradict each other", "leave one out")
+    knobs = {
+        "kind": kind,
+        "init": init,
+        "noun": "" if no_noun else noun,
+        "vectors": vectors,
+        "steps": steps,
+        "lr": lr,
+        "batch": batch,
+        "accumulate": accumulate,
+        "size": size,
+        "flip": flip,
+        "norm": norm,
+        "schedule": schedule,
+        "warmup": warmup,
+        "clip": clip,
+        "captions": captions,
+        "strict_captions": strict_captions,
+    }
+    learn(
+        Ask(
+            photos=tuple(photos),
+            token=token,
+            recipe=recipe,
+            knobs=knobs,
+            sentences=sentences,
+            seed=seed,
+            preview_every=preview_every,
+            preview=preview,
+            keep_photos=keep_photos,
+            replace=replace,
+            fresh=fresh,
+            dry_run=dry_run,
+            model=model,
+            device=device,
+            dtype=dtype,
+            deterministic=deterministic,
+            offline=offline,
+            progress=progress,
+            output=open_output(json, quiet, verbose, no_color, debug),
+        )
+    )

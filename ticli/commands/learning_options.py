@@ -1,0 +1,102 @@
+"""Flags of `ti invert` alone: the recipe's knobs and what becomes of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def _knob(flag: str, help: str, metavar: str = "N") -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        flag, metavar=metavar, help=help, show_default=False
+    )
+    return option
+
+
+PhotosArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTOS...", help="A folder, files, or - for paths on stdin.", show_default=False
+    ),
+]
+NewTokenOption = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        "-t",
+        metavar="TOKEN",
+        help='The new word, as "<mug>" or mug.',
+        show_default=False,
+    ),
+]
+RecipeOption = Annotated[
+    str | None, _knob("--recipe", "quick, default, thorough, or a YAML file.", "NAME|FILE")
+]
+KindOption = Annotated[
+    Literal["object", "style", "person"] | None, _knob("--kind", "What the photos show.", "KIND")
+]
+InitOption = Annotated[
+    str | None,
+    _knob("--init", 'Start from WORDS, "random", "mean" or "<concept>".', "WORDS"),
+]
+NounOption = Annotated[
+    str | None, _knob("--noun", "Class word beside the token; the init word by default.", "WORD")
+]
+NoNounOption = Annotated[bool, typer.Option("--no-noun", help="No class word beside the token.")]
+VectorsOption = Annotated[int | None, _knob("--vectors", "Vectors of the word.")]
+StepsOption = Annotated[int | None, _knob("--steps", "Optimiser steps.")]
+RateOption = Annotated[float | None, _knob("--lr", "Learning rate, never scaled.", "RATE")]
+BatchOption = Annotated[int | None, _knob("--batch", "Pictures a batch.")]
+AccumulateOption = Annotated[int | None, _knob("--accumulate", "Batches a step.")]
+SizeOption = Annotated[int | None, _knob("--size", "Pixels a side; the model's own by default.")]
+FlipOption = Annotated[
+    bool | None,
+    typer.Option("--flip/--no-flip", help="Mirror photos at random.", show_default=False),
+]
+NormOption = Annotated[
+    Literal["vocabulary", "free"] | None,
+    _knob("--norm", "Hold the vocabulary's median norm, or let it free.", "vocabulary|free"),
+]
+ScheduleOption = Annotated[
+    Literal["constant", "cosine"] | None,
+    _knob("--schedule", "Learning rate over the run.", "constant|cosine"),
+]
+WarmupOption = Annotated[int | None, _knob("--warmup", "Steps until the full learning rate.")]
+ClipOption = Annotated[
+    float | None, _knob("--clip", "Largest norm of a gradient; 0 is no limit.", "NORM")
+]
+SentencesOption = Annotated[
+    Path | None, _knob("--sentences", "Own training sentences, one a line with {}.", "FILE")
+]
+CaptionsOption = Annotated[
+    bool | None,
+    typer.Option("--captions", help="Use PHOTO.txt beside each photo.", show_default=False),
+]
+StrictCaptionsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--strict-captions", help="Refuse a caption without the token.", show_default=False
+    ),
+]
+RunSeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of all draws.")]
+PreviewEveryOption = Annotated[
+    int,
+    typer.Option(
+        "--preview-every", metavar="N", min=0, help="Write a picture every N steps; 0 is none."
+    ),
+]
+PreviewOption = Annotated[
+    str,
+    typer.Option("--preview", metavar="PROMPT", help="What a preview shows; {} is the token."),
+]
+KeepPhotosOption = Annotated[
+    bool, typer.Option("--keep-photos", help="Keep copies of the photos in the library.")
+]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="Throw an unfinished run of this name away.")
+]
+DeterministicOption = Annotated[
+    bool, typer.Option("--deterministic", help="Equal bits on CUDA too, more slowly.")
+]

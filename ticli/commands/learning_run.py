@@ -1,0 +1,174 @@
+"""What `ti invert` does with its flags: check, show the plan, train, keep the word."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ticli.errors import TiError, Usage
+from ticli.paths import places
+from ticli.recipe import Recipe, load_recipe
+from ticli.settings import Settings, load_settings, prepare_determinism
+from ticli.terminal.output import Output, is_terminal
+from ticli.terminal.progress import Progress, ProgressMode
+from ticli.terminal.signals import noted_signals
+
+if TYPE_CHECKING:
+    from ticli.concept import Concept
+    from ticli.inversion.learning import Learning
+    from ticli.inversion.plan import Plan
+    from ticli.inversion.running import Way
+    from ticli.inversion.runs import Run
+    from ticli.library.library import Library
+
+
+@dataclass(frozen=True)
+class Ask:
+    """All that the flags of `ti invert` said; None where a flag was not given."""
+
+    photos: tuple[str, ...]
+    token: str
+    recipe: str | None
+    knobs: Mapping[str, Any]
+    sentences: Path | None
+    seed: int
+    preview_every: int
+    preview: str
+    keep_photos: bool
+    replace: bool
+    fresh: bool
+    dry_run: bool
+    model: str | None
+    device: str | None
+    dtype: str | None
+    deterministic: bool
+    offline: bool
+    progress: ProgressMode
+    output: Output
+
+
+def learn(ask: Ask) -> None:
+    """Carry out a call of `ti invert`. Raises the TiErrors of its parts."""
+    from ticli.inversion.plan import Request, make_plan
+    from ticli.inversion.runs import open_run
+    from ticli.library.library import Library
+    from ticli.terminal.planned import say_plan, show_plan
+
+    settings = load_settings()
+    request = Request(
+        photos=ask.photos,
+        token=ask.token,
+        recipe=_recipe(ask, settings),
+        model=settings["model"] if ask.model is None else ask.model,
+        seed=ask.seed,
+        replace=ask.replace,
+        offline=ask.offline or settings["offline"] == "true",
+        stdin=_stdin(ask.photos),
+    )
+    plan = make_plan(request, Library.open())
+    way = _way(ask, settings, plan)
+    if ask.dry_run:
+        show_plan(ask.output, plan, way)
+        return
+    # Before any work: a library that cannot be written would lose the word at the very end.
+    library = Library.open(write=True)
+    with open_run(places().runs, plan.token.name, plan.identity(), fresh=ask.fresh) as run:
+        say_plan(ask.output, plan, way)
+        concept = _train(ask, plan, run, (library, way))
+    if ask.output.json:
+        ask.output.document(concept.as_json())
+    else:
+        ask.output.line(concept.name)
+    ask.output.hint(f'try: ti generate "{concept.token} on the moon"')
+
+
+def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) -> Concept:
+    library, way = surroundings
+    output = ask.output
+    output.note(f"loading {plan.source.describe()} …")
+    if ask.deterministic:
+        prepare_determinism()
+    from ticli.inversion.learning import advance, begin, conclude
+    from ticli.inversion.runs import finish
+    from ticli.models.hardware import make_deterministic, pick_hardware
+
+    if ask.deterministic:
+        make_deterministic()
+    hardware = pick_hardware(way.device, way.dtype)
+    output.note(f"{hardware.describe()}: {hardware.why}")
+    start = library.embedding(plan.start) if plan.start else None
+    learning = begin(plan, run, hardware, start)
+    if learning.state.step:
+        output.note(f"continuing from step {learning.state.step} of {plan.recipe.steps}")
+    with (
+        noted_signals() as signalled,
+        Progress(ask.progress, plan.token.text, output) as progress,
+    ):
+        for step in advance(learning, signalled):
+            progress.update(step)
+            if ask.preview_every and step.index % ask.preview_every == 0:
+                _preview(ask, learning, step.index)
+    if learning.state.skipped:
+        output.warn(f"{learning.state.skipped} steps had no finite gradient and were left out")
+    concept, embedding = conclude(learning)
+    if ask.keep_photos:
+        library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
+    concept = library.add(concept, embedding, replace=ask.replace)
+    finish(run)
+    output.note(f"learned {concept.trigger} in {learning.seconds:.0f} s")
+    return concept
+
+
+def _preview(ask: Ask, learning: Learning, step: int) -> None:
+    """Write one picture of the word as it is; a full disk does not end the run."""
+    from ticli.durable import make_folder, write_file
+    from ticli.generation.pictures import png_bytes
+    from ticli.generation.preview import draw_preview
+
+    plan = learning.plan
+    prompt = ask.preview.replace("{}", plan.trigger)
+    image = draw_preview(learning.model, prompt, learning.rows(), plan.seed)
+    folder = Path(load_settings()["output_dir"]) / f"{plan.token.name}-previews"
+    file = folder / f"{plan.token.name}-{step:05d}.png"
+    try:
+        make_folder(folder, 0o777)
+        write_file(file, png_bytes(image), replace=True, mode=0o666)
+    except TiError as error:
+        ask.output.warn(f"no preview of step {step}: {error.message}")
+        return
+    ask.output.note(f"preview {file}")
+
+
+def _recipe(ask: Ask, settings: Settings) -> Recipe:
+    from ticli.photos.sentences import read_sentences
+
+    recipe = load_recipe(ask.recipe or settings["recipe"])
+    if ask.sentences is not None:
+        recipe = recipe.with_flags(sentences=read_sentences(ask.sentences))
+    return recipe.with_flags(**ask.knobs)
+
+
+def _stdin(photos: tuple[str, ...]) -> bytes | None:
+    """The paths on stdin, where `-` asks for them."""
+    if "-" not in photos:
+        return None
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise Usage("- reads paths from stdin, and stdin is a terminal", "pipe paths into it")
+    return sys.stdin.buffer.read()
+
+
+def _way(ask: Ask, settings: Settings, plan: Plan) -> Way:
+    from ticli.inversion.running import Way
+    from ticli.settings import check_value
+
+    return Way(
+        device=check_value("device", ask.device) if ask.device else settings["device"],
+        device_origin="--device" if ask.device else settings.origin("device"),
+        dtype=ask.dtype or settings["dtype"],
+        recipe_name=ask.recipe or settings["recipe"],
+        model_named=bool(ask.model or settings["model"]),
+        result=f"{plan.token.name} in {places().home}",
+    )

@@ -1,0 +1,212 @@
+"""What a run will do, settled and checked before torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ticli.concept import Concept
+from ticli.errors import Conflict, Usage
+from ticli.library.library import Library
+from ticli.models.fingerprint import fingerprint
+from ticli.models.source import ModelSource, locate, vocabulary
+from ticli.names import TOKEN, Token, parse_token
+from ticli.photos.captions import Captions, read_captions
+from ticli.photos.finding import describe_skipped, find_photos
+from ticli.photos.loading import PhotoSet, load_photos
+from ticli.photos.sentences import family, fill
+from ticli.recipe import Recipe
+
+FALLBACK_INIT = "object"
+CHOSEN_INITS = ("random", "mean")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; `stdin` holds the paths where `-` is among the photos."""
+
+    photos: tuple[str, ...]
+    token: str
+    recipe: Recipe
+    model: str
+    seed: int
+    replace: bool
+    offline: bool
+    stdin: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can begin. `recipe` holds every effective value: init, noun and size are final.
+
+    `sentences` are, for each photo, the training sentences with the trigger in place. `notes`
+    are to be said before the run, `warnings` likewise and louder.
+    """
+
+    token: Token
+    photos: PhotoSet
+    source: ModelSource
+    fingerprint: str
+    recipe: Recipe
+    seed: int
+    sentences: tuple[tuple[str, ...], ...]
+    start: Concept | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def trigger(self) -> str:
+        noun = self.recipe.noun
+        return f"{self.token.text} {noun}" if noun else self.token.text
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for an unfinished run to be continued."""
+        return {
+            "token": self.token.text,
+            "photos": [photo.sha256 for photo in self.photos.photos],
+            "model": self.source.id,
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            **self.recipe.as_json(),
+            "texts": [list(texts) for texts in self.sentences],
+            "start": self.start.sha256 if self.start else "",
+        }
+
+
+def make_plan(request: Request, library: Library) -> Plan:
+    """Check everything that needs no torch, in the order of what is cheapest to put right.
+
+    Raises Usage, Conflict, NotFound, BadContent and ModelUnavailable.
+    """
+    token = parse_token(request.token)
+    taken = library.find(token.name)
+    if taken is not None and not request.replace:
+        raise Conflict(
+            f"{token.name!r} is in the library already",
+            f"give --replace, or another --token; `ti show {token.name}` tells what it is",
+            name=token.name,
+        )
+    source = locate(request.model, offline=request.offline)
+    words = vocabulary(source)
+    if {token.text, token.text.lower()} & words.keys():
+        raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")
+    recipe, start, notes = _settle(request.recipe, source, words, (token, library))
+    found = find_photos(request.photos, request.stdin)
+    photos = load_photos(found, recipe.size)
+    captions = (
+        read_captions(photos.photos, token, recipe.strict_captions)
+        if recipe.captions or recipe.strict_captions
+        else None
+    )
+    skipped = describe_skipped(found)
+    rejected = [f"left out {file.name}: {reason}" for file, reason in photos.rejected]
+    return Plan(
+        token=token,
+        photos=photos,
+        source=source,
+        fingerprint=fingerprint(source),
+        recipe=recipe,
+        seed=request.seed,
+        sentences=_sentences(photos, captions, recipe, token),
+        start=start,
+        notes=(*notes, *([skipped] if skipped else []), *_caption_notes(captions)),
+        warnings=(*rejected, *photos.warnings),
+    )
+
+
+def _settle(
+    recipe: Recipe, source: ModelSource, words: Mapping[str, int], where: tuple[Token, Library]
+) -> tuple[Recipe, Concept | None, list[str]]:
+    """Fill in the values a recipe leaves to the run: init word, noun and size."""
+    token, library = where
+    notes: list[str] = []
+    init, start = recipe.init.strip(), None
+    named = bool(init) or f"{token.name}</w>" in words
+    if not init:
+        init = token.name if named else FALLBACK_INIT
+        if not named:
+            notes.append(
+                f"starting from the word {FALLBACK_INIT!r}, since {token.name!r} is no word of "
+                f"{source.id}; --init WORD chooses a closer one"
+            )
+    if match := TOKEN.fullmatch(init):
+        start = library.get(match[1])
+        _check_fit(start, source)
+        init = start.token
+    noun = recipe.noun
+    if noun == "auto":
+        is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
+        noun = (start.noun if start else init) if is_word else ""
+    size = recipe.size or source.size
+    if size % 8:
+        raise Usage(f"size must be a multiple of 8, not {size}", f"--size {size // 8 * 8 or 8}")
+    return replace(recipe, init=init, noun=noun, size=size), start, notes
+
+
+def _check_fit(start: Concept, source: ModelSource) -> None:
+    if dict(start.widths) != dict(source.widths):
+        raise Conflict(
+            f"{start.token} has vectors of {_widths(start.widths)}, and {source.id} takes "
+            f"{_widths(source.widths)}",
+            "start from a concept of the same kind of model, or give its model with -m",
+        )
+
+
+def _widths(widths: Mapping[str, int]) -> str:
+    return " and ".join(f"{width} ({encoder})" for encoder, width in widths.items())
+
+
+def _sentences(
+    photos: PhotoSet, captions: Captions | None, recipe: Recipe, token: Token
+) -> tuple[tuple[str, ...], ...]:
+    trigger = f"{token.text} {recipe.noun}" if recipe.noun else token.text
+    neutral = recipe.sentences or family(recipe.kind)
+    by_photo = captions.by_photo if captions else {}
+    return tuple(
+        tuple(
+            fill(text, trigger)
+            for text in ((by_photo[p.sha256],) if p.sha256 in by_photo else neutral)
+        )
+        for p in photos.photos
+    )
+
+
+def _caption_notes(captions: Captions | None) -> list[str]:
+    if captions is None:
+        return []
+    notes = [f"captions: {len(captions.by_photo)} found"]
+    if captions.added:
+        notes.append(f"the token was put in front of {captions.added} caption(s) that lacked it")
+    if captions.missing:
+        notes.append(f"no caption for {', '.join(captions.missing)}: neutral sentences are used")
+    return notes
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """A plan as one JSON document."""
+    from ticli.photos.cropping import crop_box
+
+    return {
+        "name": plan.token.name,
+        "token": plan.token.text,
+        "trigger": plan.trigger,
+        "model": plan.source.id,
+        "fingerprint": plan.fingerprint,
+        "seed": plan.seed,
+        "recipe": plan.recipe.as_json(),
+        "photos": [
+            {
+                "file": photo.file,
+                "sha256": photo.sha256,
+                "width": photo.width,
+                "height": photo.height,
+                "turned": photo.turned,
+                "crop": list(crop_box(photo)),
+            }
+            for photo in plan.photos.photos
+        ],
+        "sentences": sorted({text for texts in plan.sentences for text in texts}),
+        "notes": list(plan.notes),
+        "warnings": list(plan.warnings),
+    }

@@ -1,0 +1,38 @@
+"""How a plan is carried out: where, in which precision, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is known of a run's surroundings before torch is imported.
+
+    `device` and `dtype` are as asked; `result` says where the word will be.
+    """
+
+    device: str
+    device_origin: str
+    dtype: str
+    recipe_name: str
+    model_named: bool
+    result: str
+
+    @property
+    def device_and_why(self) -> str:
+        """The device as asked, or how "auto" will choose."""
+        if self.device == "auto":
+            return "auto: CUDA, else MPS, else the CPU"
+        return f"{self.device} ({self.device_origin})"
+
+    @property
+    def precision_and_why(self) -> str:
+        """The precision as asked, or how "auto" will choose; the vectors are always float32."""
+        if self.dtype != "auto":
+            return f"{self.dtype}, vectors fp32"
+        on_gpu = self.device.split(":")[0] == "cuda"
+        chosen = {"cpu": "fp32", "mps": "fp32"}.get(self.device)
+        if on_gpu:
+            chosen = "bf16 where the card has it, else fp16"
+        return f"{chosen or 'auto: half on CUDA, else fp32'}, vectors fp32"

@@ -1,0 +1,75 @@
+"""The plan of `ti invert` as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ticli.terminal.output import Output, say, write_line
+from ticli.terminal.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from ticli.inversion.plan import Plan
+    from ticli.inversion.running import Way
+
+
+def say_plan(output: Output, plan: Plan, way: Way) -> None:
+    """Say on stderr what a run will do, with its notes and warnings."""
+    if plan.source.is_starter and not way.model_named:
+        output.note(
+            f"using the built-in starter model ({plan.source.size} pixels, simple scenes); "
+            "-m MODEL or `ti config set model MODEL` chooses a real one"
+        )
+    for text in plan.notes:
+        output.note(text)
+    for text in plan.warnings:
+        output.warn(text)
+    if not output.quiet:
+        for line in _lines(plan, way):
+            say(line)
+
+
+def show_plan(output: Output, plan: Plan, way: Way) -> None:
+    """Write a dry run's plan to stdout, as text or one JSON document."""
+    from ticli.inversion.plan import plan_as_json
+
+    if output.json:
+        output.document(
+            plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
+        )
+        return
+    for line in _lines(plan, way):
+        write_line(line)
+    for line in _details(plan):
+        write_line(line)
+
+
+def _lines(plan: Plan, way: Way) -> list[str]:
+    recipe, photos = plan.recipe, plan.photos.photos
+    each = f"{recipe.batch} pictures"
+    if recipe.accumulate > 1:
+        each = f"{recipe.accumulate} × {each}"
+    vectors = "1 vector" if recipe.vectors == 1 else f"{recipe.vectors} vectors"
+    return [
+        safe_text(line)
+        for line in (
+            f"  word       {plan.trigger}, {vectors} from {recipe.init!r}",
+            f"  photos     {len(photos)}: {', '.join(photo.file for photo in photos)}",
+            f"  model      {plan.source.describe()}, {recipe.size} pixels",
+            f"  device     {way.device_and_why}",
+            f"  precision  {way.precision_and_why}",
+            f"  recipe     {way.recipe_name}: {recipe.steps} steps of {each}, "
+            f"lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}",
+            f"  result     {way.result}",
+        )
+    ]
+
+
+def _details(plan: Plan) -> list[str]:
+    from ticli.photos.cropping import describe_crop
+
+    crops = [f"    {describe_crop(photo)}" for photo in plan.photos.photos]
+    texts = list(dict.fromkeys(text for texts in plan.sentences for text in texts))
+    return [
+        safe_text(line)
+        for line in ("  crops", *crops, "  sentences", *(f"    {text}" for text in texts))
+    ]
