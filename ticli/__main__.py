@@ -90,7 +90,7 @@ def _fail(error: BaseException, arguments: list[str]) -> int:
 def _complete(arguments: list[str]) -> int:
     """Print what the shells ask for; on any trouble print nothing, a Tab is no place for errors."""
     try:
-        from ticli.terminal.completion_values import values
+        from ticli.terminal.shells.values import values
 
         for value in values(arguments[0] if arguments else ""):
             sys.stdout.write(value + "\n")

@@ -10,7 +10,20 @@ import typer
 
 from ticli import __version__
 from ticli.commands.completion import completion
+from ticli.commands.config import config
+from ticli.commands.export import export
+from ticli.commands.generate import generate
 from ticli.commands.help import help_command
+from ticli.commands.import_ import import_files
+from ticli.commands.invert import invert
+from ticli.commands.list import list_concepts
+from ticli.commands.merge import merge
+from ticli.commands.models import models
+from ticli.commands.rename import rename
+from ticli.commands.rm import rm
+from ticli.commands.search import search
+from ticli.commands.show import show
+from ticli.commands.tag import tag
 
 LEARN, USE, LIBRARY, COMBINE, SHARE, UPKEEP = (
     "Learn",
@@ -40,11 +53,48 @@ class Verb:
 
 VERBS = (
     Verb(
-        "completion",
-        UPKEEP,
-        completion,
-        ("ti completion bash > ~/.local/share/bash-completion/completions/ti",),
+        "invert",
+        LEARN,
+        invert,
+        (
+            'ti invert examples/mug --token "<mug>"',
+            'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
+        ),
     ),
+    Verb(
+        "generate",
+        USE,
+        generate,
+        (
+            'ti generate "a photo of <mug> on the moon"',
+            'ti generate "an oil painting of <mug>" -n 4 --grid -o pictures/',
+        ),
+    ),
+    Verb("list", LIBRARY, list_concepts, ("ti list", "ti list -q --tag kitchen"), ("ls",)),
+    Verb("show", LIBRARY, show, ("ti show mug", "ti show mug --field token")),
+    Verb("rm", LIBRARY, rm, ("ti rm mug", "ti list -q --tag draft | ti rm --yes -")),
+    Verb("rename", LIBRARY, rename, ("ti rename mug cup",)),
+    Verb("tag", LIBRARY, tag, ('ti tag mug --add kitchen --note "blue, with a chip"',)),
+    Verb("search", LIBRARY, search, ("ti search kitchen",)),
+    Verb(
+        "merge",
+        COMBINE,
+        merge,
+        (
+            'ti merge mug:0.7 teapot:0.3 --token "<mugpot>"',
+            'ti merge mug teapot --method concat --token "<both>"',
+        ),
+    ),
+    Verb("export", SHARE, export, ("ti export mug", "ti export mug -o - > mug.safetensors")),
+    Verb(
+        "import",
+        SHARE,
+        import_files,
+        ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
+    ),
+    Verb("models", UPKEEP, models, ("ti models",)),
+    Verb("config", UPKEEP, config, ("ti config list", "ti config set device cpu")),
+    Verb("completion", UPKEEP, completion, ("ti completion bash > ti.bash",)),
     Verb("help", UPKEEP, help_command, ("ti help merge",)),
 )
 

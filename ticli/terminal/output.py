@@ -41,6 +41,20 @@ class Output:
         for text in texts:
             self.line(text)
 
+    def exact(self, text: str) -> None:
+        """Write one value to stdout as it is, such as a path; on a terminal made harmless."""
+        write_line(safe_text(text) if is_terminal(sys.stdout) else text)
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Write named values to stdout, one a line: aligned on a terminal, else tab-separated."""
+        width = max((len(key) for key, _ in pairs), default=0)
+        for key, text in pairs:
+            if is_terminal(sys.stdout):
+                label = painted(key.ljust(width), BOLD, self.color)
+                write_line(f"{label}  {safe_text(text)}")
+            else:
+                write_line(f"{key}\t{safe_text(text)}")
+
     def data(self, content: bytes) -> None:
         """Write bytes to stdout. Raises Usage where stdout is a terminal."""
         refuse_terminal()

@@ -12,14 +12,14 @@ from ticli.terminal.quantities import clock
 from ticli.terminal.safe_text import safe_text
 
 ProgressMode = Literal["auto", "plain", "jsonl", "none"]
-# The first steps fill caches and compile: an estimate before the third would be far off.
+# An estimate before the third step would be far off.
 MEASURED = 3
 RECENT = 30
 PLAIN_EVERY = 10.0
 
 
 class StepLike(Protocol):
-    """What a finished step tells: how many are done, and how many seconds it took."""
+    """What a finished step tells: how many are done, and the seconds it took."""
 
     @property
     def index(self) -> int: ...
@@ -63,11 +63,16 @@ class Progress:
     def update(self, step: StepLike) -> None:
         """Show one finished step; `step.index` counts from 1."""
         self._measured += 1
-        self._recent.append(step.seconds)
-        left = None
-        if self._measured >= MEASURED:
-            left = (step.total - step.index) * sum(self._recent) / len(self._recent)
-        self._writer.show(step, left)
+        # The first step fills caches and compiles: the others tell the pace.
+        if self._measured > 1:
+            self._recent.append(step.seconds)
+        self._writer.show(step, self._left(step))
+
+    def _left(self, step: StepLike) -> float | None:
+        """Estimate the seconds to the end from recent steps, once three are measured."""
+        if self._measured < MEASURED:
+            return None
+        return (step.total - step.index) * sum(self._recent) / len(self._recent)
 
 
 class _Silent:

@@ -1,0 +1,112 @@
+"""`ti list`: the concepts of the library, or the runs that were begun and not finished."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticli.commands import options as shared
+from ticli.errors import Usage
+from ticli.terminal.concepts import show_concepts
+from ticli.terminal.output import Output, is_terminal, open_output
+from ticli.terminal.quantities import age
+from ticli.terminal.tables import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticli.inversion.runs import UnfinishedRun
+
+RUN_COLUMNS = (
+    Column("NAME"),
+    Column("STEP", right=True),
+    Column("TOTAL", right=True),
+    Column("UPDATED"),
+)
+
+
+def list_concepts(
+    pattern: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATTERN",
+            help="Names to list; * and ? stand for letters, as in 'mug*'.",
+            show_default=False,
+        ),
+    ] = "",
+    tag: shared.TagFilterOption = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base",
+            metavar="BASE",
+            help="Only concepts of this model or family, as in sd1.",
+            show_default=False,
+        ),
+    ] = None,
+    sort: shared.SortOption = "name",
+    limit: shared.LimitOption = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="List runs that can be continued instead.")
+    ] = False,
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """List the concepts of the library."""
+    from ticli.library.library import Library, Query
+
+    output = open_output(json, quiet, verbose, no_color, debug)
+    query = Query(pattern, tag or "", base or "", sort, limit)
+    if unfinished:
+        if query != Query(limit=limit):
+            raise Usage("--unfinished lists runs, which have no tags, base or order", "leave those")
+        _list_runs(output, limit)
+        return
+    library = Library.open()
+    output.detail(f"library: {library.places.database}")
+    found = library.concepts(query)
+    show_concepts(output, found)
+    if not found:
+        filtered = query != Query(sort=sort, limit=limit)
+        output.hint(
+            "no concept matches"
+            if filtered
+            else 'the library is empty; learn a word: ti invert PHOTOS --token "<mug>"'
+        )
+
+
+def _list_runs(output: Output, limit: int | None) -> None:
+    from ticli.inversion.runs import unfinished
+    from ticli.paths import places
+
+    runs = unfinished(places().runs)[:limit]
+    if output.json:
+        output.document([_as_json(run) for run in runs])
+    else:
+        output.table(RUN_COLUMNS, _rows(runs))
+    if not runs:
+        output.hint("no unfinished runs")
+
+
+def _rows(runs: Sequence[UnfinishedRun]) -> list[tuple[str, ...]]:
+    people = is_terminal(sys.stdout)
+    return [
+        (run.name, str(run.step), str(run.total), age(run.updated) if people else run.updated)
+        for run in runs
+    ]
+
+
+def _as_json(run: UnfinishedRun) -> dict[str, str | int | bool]:
+    return {
+        "name": run.name,
+        "token": run.token,
+        "step": run.step,
+        "total": run.total,
+        "updated": run.updated,
+        "live": run.live,
+    }

@@ -1,0 +1,27 @@
+"""Names given to a command, with those that `-` stands for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from ticli.errors import Usage
+from ticli.names import lookup_name
+from ticli.terminal.output import is_terminal
+
+
+def given_names(arguments: Iterable[str]) -> list[str]:
+    """Return the names in order, each once; `-` stands for the lines of stdin.
+
+    Raises Usage where `-` would read from a terminal.
+    """
+    names: list[str] = []
+    for argument in arguments:
+        names += _lines() if argument == "-" else [argument]
+    return list(dict.fromkeys(lookup_name(name) for name in names))
+
+
+def _lines() -> list[str]:
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise Usage("- reads names from a pipe or file", "ti list -q | ti … -")
+    return [line.strip() for line in sys.stdin if line.strip()]

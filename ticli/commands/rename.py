@@ -1,0 +1,36 @@
+"""`ti rename`: a concept under another name and token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ticli.commands import options as shared
+from ticli.names import lookup_name, parse_token
+from ticli.terminal.output import open_output
+
+
+def rename(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="A concept, as mug or <mug>.", show_default=False)
+    ],
+    new: Annotated[
+        str,
+        typer.Argument(metavar="NEW", help='Its new name, as cup or "<Cup>".', show_default=False),
+    ],
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """Give a concept another name and, with it, another token."""
+    from ticli.library.library import Library
+
+    output = open_output(json, quiet, verbose, no_color, debug)
+    renamed = Library.open().rename(old, parse_token(new))
+    if json:
+        output.document({"old": lookup_name(old), "new": renamed.name, "token": renamed.token})
+    else:
+        output.line(renamed.name)

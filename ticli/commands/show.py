@@ -1,0 +1,61 @@
+"""`ti show`: all that is known of one concept, or one field of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ticli.commands import options as shared
+from ticli.errors import Usage
+from ticli.terminal.concepts import show_concept
+from ticli.terminal.output import Output, json_text, open_output
+
+
+def show(
+    name: shared.NameArgument,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            "--field",
+            metavar="FIELD",
+            help="Only this field: token, path, seed, base.id …",
+            show_default=False,
+        ),
+    ] = None,
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """Show what is known of a concept."""
+    from ticli.library.library import Library
+
+    output = open_output(json, quiet, verbose, no_color, debug)
+    concept = Library.open().get(name)
+    if field is None:
+        show_concept(output, concept)
+    else:
+        _show_value(output, _pick(concept.as_json(), field))
+
+
+def _pick(document: dict[str, Any], field: str) -> Any:
+    """Follow a field such as `base.id`. Raises Usage naming the fields there are."""
+    value: Any = document
+    for key in field.split("."):
+        if not isinstance(value, dict) or key not in value:
+            known = ", ".join(value) if isinstance(value, dict) else "none below this"
+            raise Usage(f"no field {field!r}", f"fields: {known}")
+        value = value[key]
+    return value
+
+
+def _show_value(output: Output, value: Any) -> None:
+    """Write a value for `$(…)`: text as it is, a list one item a line, the rest as JSON."""
+    if output.json:
+        output.document(value)
+        return
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None:
+            output.exact(item if isinstance(item, str) else json_text(item))

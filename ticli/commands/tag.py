@@ -1,0 +1,50 @@
+"""`ti tag`: the tags and notes of a concept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ticli.commands import options as shared
+from ticli.terminal.output import open_output
+
+
+def tag(
+    name: shared.NameArgument,
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="TAG", help="Add a tag; may repeat.", show_default=False),
+    ] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove", metavar="TAG", help="Take a tag away; may repeat.", show_default=False
+        ),
+    ] = None,
+    note: Annotated[
+        str | None,
+        typer.Option(
+            "--note", metavar="TEXT", help='Set the notes; "" clears them.', show_default=False
+        ),
+    ] = None,
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """Change the tags and notes of a concept, then print its tags, one a line.
+
+    Without options the tags are only printed.
+    """
+    from ticli.library.library import Library
+
+    output = open_output(json, quiet, verbose, no_color, debug)
+    concept = Library.open().tag(name, add or (), remove or (), note)
+    if json:
+        output.document({"name": concept.name, "tags": list(concept.tags), "notes": concept.notes})
+    else:
+        output.lines(concept.tags)
+        if concept.notes:
+            output.detail(f"notes: {concept.notes}")

@@ -1,0 +1,1 @@
+"""Completion scripts of bash, zsh and fish, written from the command tree."""
