@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,8 +91,7 @@ def _photo(path: Path, data: bytes, size: int) -> Photo:
     kind = kind_of(data[:HEAD], path)
     if not kind.format:
         raise Refusal(f"it is {kind.name}", kind.advice)
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
+    with _listening() as heard:
         decoded = _decode(data, kind, size)
         image, alpha, notes = _pixels(decoded.image, size)
     if any("orrupt" in str(warning.message) for warning in heard):
@@ -115,22 +117,39 @@ def _photo(path: Path, data: bytes, size: int) -> Photo:
     )
 
 
+@contextmanager
+def _listening() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect what Pillow warns of, and keep what it logs off the terminal."""
+    logger, silent = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(silent)
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            yield heard
+    finally:
+        logger.removeHandler(silent)
+
+
 def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
     """Decode every pixel of the first frame. Raises Refusal."""
     # Decoders meet hostile bytes here and fail in every way there is, not in OSError alone.
     try:
         image = _open_heic(data) if kind is HEIC else _open(data, kind)
         full = image.size
-        _refuse_huge(image)
-        before = _orientation(image)
-        if isinstance(image, JpegImageFile):
-            # Decoding at a half, quarter or eighth saves memory; twice the need keeps it sharp.
+        if isinstance(image, JpegImageFile) and "progressive" not in image.info:
+            # Decoding at a half, quarter or eighth saves memory, which lets larger ones in; twice
+            # the need keeps it sharp. A progressive one is held in full all the same.
             image.draft(None, (2 * size, 2 * size))
+        _refuse_huge(full, image.size)
+        # Not sooner: a PNG is decoded to find its EXIF block, which may follow the pixels.
+        before = _orientation(image)
         image.load()
         after = _orientation(image)
         many = image.format != "MPO" and getattr(image, "is_animated", False)
     except Refusal:
         raise
+    except Image.DecompressionBombError as error:
+        raise Refusal("it has far too many pixels", "save a smaller copy of it") from error
     except Exception as error:
         raise Refusal(
             _why_undecodable(error, kind), "open it elsewhere and save it again"
@@ -157,16 +176,16 @@ def _open_heic(data: bytes) -> Image.Image:
             'pip install "ticli[heic]", or save it as JPEG',
         ) from None
     opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    _refuse_huge(opened)
+    _refuse_huge(opened.size, opened.size)
     image: Image.Image = opened.to_pillow()
     return image
 
 
-def _refuse_huge(image: Image.Image) -> None:
-    width, height = image.size
+def _refuse_huge(full: tuple[int, int], decoded: tuple[int, int]) -> None:
+    width, height = full
     if width < 1 or height < 1:
         raise Refusal(f"it is {width}×{height} pixels large")
-    if width * height > LARGEST_PICTURE:
+    if math.prod(decoded) > LARGEST_PICTURE:
         raise Refusal(
             f"it is {width}×{height} pixels large, and {LARGEST_PICTURE // 1_000_000} million"
             " are the most",
@@ -204,8 +223,6 @@ def _reduce(image: Image.Image, size: int) -> Image.Image:
 
 
 def _why_undecodable(error: Exception, kind: Kind) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return "it claims far more pixels than a photo has"
     if isinstance(error, MemoryError):
         return "it needs more memory than there is"
     if "truncated" in str(error).lower():

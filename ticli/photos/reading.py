@@ -62,6 +62,8 @@ def why_unreadable(path: Path, error: OSError | ValueError) -> str:
         return "it is a link that leads back to itself"
     if number == errno.ENOENT and path.is_symlink():
         return "it is a link to a file that is gone"
+    if number in (errno.EACCES, errno.EPERM):
+        return "you may not read it"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from ticli.errors import BadContent
 from ticli.photos.kinds import kind_of
@@ -94,16 +95,37 @@ def test_brands_tell_avif_from_heic():
     [
         (8000, 8000, "8000×8000 pixels large, and 50 million are the most"),
         (10000, 10000, "10000×10000 pixels large, and 50 million are the most"),
-        (14000, 14000, "far more pixels"),
-        (60000, 60000, "far more pixels"),
+        (14000, 14000, "far too many pixels"),
+        (60000, 60000, "far too many pixels"),
         (0, 10, "damaged"),
     ],
 )
-def test_a_header_that_claims_too_much_is_refused_before_decoding(folder, png, width, height, word):
+def test_a_header_that_claims_too_much_is_refused_before_decoding(
+    folder, png, monkeypatch, width, height, word
+):
+    monkeypatch.setattr(PngImageFile, "load", lambda image: pytest.fail("it was decoded"))
     (folder / "a.png").write_bytes(png(width, height, 8, 2, b"\0"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert word in reason(folder / "a.png")
+
+
+def test_a_very_large_jpeg_is_decoded_small_and_others_are_refused(folder, encoded):
+    large = Image.new("L", (9000, 6000), 100)
+    (folder / "a.jpg").write_bytes(encoded(large, "JPEG"))
+    photo = open_photo(folder / "a.jpg", 64)
+    assert (photo.width, photo.height, photo.image.size) == (9000, 6000, (96, 64))
+    (folder / "b.jpg").write_bytes(encoded(large, "JPEG", progressive=True))
+    assert "9000×6000 pixels large" in reason(folder / "b.jpg")
+
+
+def test_pillows_own_log_stays_off_the_terminal(folder, encoded, capfd):
+    whole = bytearray(encoded(Image.new("RGB", (4, 4)), "TIFF"))
+    at = whole.index(b"\x15\x01\x03\0")
+    whole[at + 8 : at + 10] = (2048).to_bytes(2, "little")
+    (folder / "a.tif").write_bytes(whole)
+    assert "damaged" in reason(folder / "a.tif")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_bomb_among_the_text_chunks(folder, png):
@@ -155,7 +177,7 @@ def test_links_that_lead_nowhere(folder):
 def test_a_file_that_may_not_be_read(folder, corners):
     corners.save(folder / "a.png")
     (folder / "a.png").chmod(0)
-    assert "denied" in reason(folder / "a.png")
+    assert "may not read" in reason(folder / "a.png")
 
 
 @pytest.mark.parametrize("format", FORMATS)
