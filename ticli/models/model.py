@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ticli.models.hardware import Hardware
-from ticli.models.loading import load_part, load_scheduler, load_tokenizer
+from ticli.models.loading import load_part, load_scheduler, load_tokenizer, quiet_libraries
 from ticli.models.source import ModelSource
 from ticli.models.text import Tokenised, tokenise
 
@@ -134,7 +134,9 @@ class Model:
     @contextmanager
     def pipeline(self, sampler: Any) -> Iterator[Any]:
         """A diffusers pipeline over these parts, for prompt embeddings, with its VAE loaded."""
-        from diffusers import StableDiffusionPipeline
+        with quiet_libraries():
+            # Some of its modules advise torchvision, which nothing here needs.
+            from diffusers import StableDiffusionPipeline
 
         (encoder,) = self.encoders
         with self.vae() as vae:
