@@ -35,10 +35,10 @@ def _run(arguments: list[str]) -> int:
     """Parse and call one command, without the exits and catches of Typer's own main()."""
     import typer
 
-    from ticli.app import app
+    from ticli.app import build, needed
 
     try:
-        command: Any = typer.main.get_command(app)
+        command: Any = typer.main.get_command(build(needed(arguments)))
         # The parser empties the list it is given.
         with command.make_context("ti", list(arguments)) as context:
             command.invoke(context)

@@ -1,61 +1,49 @@
-"""The command table: every verb with its group and the examples that end its help."""
+"""The command table: every verb with its group, its function and the examples that end its help."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from ticli import __version__
-from ticli.commands.completion import completion
-from ticli.commands.config import config
-from ticli.commands.export import export
-from ticli.commands.generate import generate
-from ticli.commands.help import help_command
-from ticli.commands.import_ import import_files
-from ticli.commands.invert import invert
-from ticli.commands.list import list_concepts
-from ticli.commands.merge import merge
-from ticli.commands.models import models
-from ticli.commands.rename import rename
-from ticli.commands.rm import rm
-from ticli.commands.search import search
-from ticli.commands.show import show
-from ticli.commands.tag import tag
 
-LEARN, USE, LIBRARY, COMBINE, SHARE, UPKEEP = (
-    "Learn",
-    "Use",
-    "Library",
-    "Combine",
-    "Share",
-    "Upkeep",
-)
+LEARN, USE, LIBRARY = "Learn", "Use", "Library"
+COMBINE, SHARE, UPKEEP = "Combine", "Share", "Upkeep"
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its name, where the overview lists it, its function, its examples."""
+    """One command: its name, where the overview lists it, what it does, its examples.
+
+    `function` stands in ticli.commands as "module:function". `sees_all` marks a command that
+    looks at the others.
+    """
 
     name: str
     group: str
-    run: Callable[..., None]
+    summary: str
+    function: str
     examples: tuple[str, ...]
     aliases: tuple[str, ...] = ()
+    sees_all: bool = False
 
-    @property
-    def summary(self) -> str:
-        """The first line of the command's help."""
-        return (self.run.__doc__ or "").strip().split("\n")[0].rstrip(".")
+    def load(self) -> Callable[..., Any]:
+        """Import the command's function."""
+        module, name = self.function.split(":")
+        found: Callable[..., Any] = getattr(import_module(f"ticli.commands.{module}"), name)
+        return found
 
 
 VERBS = (
     Verb(
         "invert",
         LEARN,
-        invert,
+        "Learn a word from photos",
+        "invert:invert",
         (
             'ti invert examples/mug --token "<mug>"',
             'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
@@ -64,43 +52,113 @@ VERBS = (
     Verb(
         "generate",
         USE,
-        generate,
+        "Make pictures from a prompt",
+        "generate:generate",
         (
             'ti generate "a photo of <mug> on the moon"',
             'ti generate "an oil painting of <mug>" -n 4 --grid -o pictures/',
         ),
     ),
-    Verb("list", LIBRARY, list_concepts, ("ti list", "ti list -q --tag kitchen"), ("ls",)),
-    Verb("show", LIBRARY, show, ("ti show mug", "ti show mug --field token")),
-    Verb("rm", LIBRARY, rm, ("ti rm mug", "ti list -q --tag draft | ti rm --yes -")),
-    Verb("rename", LIBRARY, rename, ("ti rename mug cup",)),
-    Verb("tag", LIBRARY, tag, ('ti tag mug --add kitchen --note "blue, with a chip"',)),
-    Verb("search", LIBRARY, search, ("ti search kitchen",)),
+    Verb(
+        "list",
+        LIBRARY,
+        "List the concepts of the library",
+        "list:list_concepts",
+        ("ti list", "ti list -q --tag kitchen"),
+        aliases=("ls",),
+    ),
+    Verb(
+        "show",
+        LIBRARY,
+        "Show what is known of a concept",
+        "show:show",
+        ("ti show mug", "ti show mug --field token"),
+    ),
+    Verb(
+        "rm",
+        LIBRARY,
+        "Remove concepts and unfinished runs",
+        "rm:rm",
+        ("ti rm mug", "ti list -q --tag draft | ti rm --yes -"),
+    ),
+    Verb(
+        "rename",
+        LIBRARY,
+        "Give a concept another name and token",
+        "rename:rename",
+        ("ti rename mug cup",),
+    ),
+    Verb(
+        "tag",
+        LIBRARY,
+        "Change the tags and notes of a concept",
+        "tag:tag",
+        ('ti tag mug --add kitchen --note "blue, with a chip"',),
+    ),
+    Verb(
+        "search",
+        LIBRARY,
+        "Find concepts by their words",
+        "search:search",
+        ("ti search kitchen",),
+    ),
     Verb(
         "merge",
         COMBINE,
-        merge,
+        "Combine concepts into a new one",
+        "merge:merge",
         (
             'ti merge mug:0.7 teapot:0.3 --token "<mugpot>"',
             'ti merge mug teapot --method concat --token "<both>"',
         ),
     ),
-    Verb("export", SHARE, export, ("ti export mug", "ti export mug -o - > mug.safetensors")),
+    Verb(
+        "export",
+        SHARE,
+        "Write concepts to files for other programs",
+        "export:export",
+        ("ti export mug", "ti export mug -o - > mug.safetensors"),
+    ),
     Verb(
         "import",
         SHARE,
-        import_files,
+        "Take learned words from files",
+        "import_:import_files",
         ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
     ),
-    Verb("models", UPKEEP, models, ("ti models",)),
-    Verb("config", UPKEEP, config, ("ti config list", "ti config set device cpu")),
-    Verb("completion", UPKEEP, completion, ("ti completion bash > ti.bash",)),
-    Verb("help", UPKEEP, help_command, ("ti help merge",)),
+    Verb("models", UPKEEP, "List the models that can be used", "models:models", ("ti models",)),
+    Verb(
+        "config",
+        UPKEEP,
+        "Show and change settings",
+        "config:config",
+        ("ti config list", "ti config set device cpu"),
+    ),
+    Verb(
+        "completion",
+        UPKEEP,
+        "Print the completion script of a shell",
+        "completion:completion",
+        ("ti completion bash > ti.bash",),
+        sees_all=True,
+    ),
+    Verb(
+        "help", UPKEEP, "Explain a command", "help:help_command", ("ti help merge",), sees_all=True
+    ),
 )
 
 
-def build() -> typer.Typer:
-    """Build the Typer app from the table."""
+def needed(arguments: Sequence[str]) -> Sequence[Verb]:
+    """Return the verbs a call can come to: loading all would double the time of `ti list`."""
+    first = arguments[0] if arguments else "--help"
+    if first.startswith("-") and first != "--":
+        return ()
+    called = [verb for verb in VERBS if first in (verb.name, *verb.aliases)]
+    return called if called and not called[0].sees_all else VERBS
+
+
+def build(verbs: Sequence[Verb] = VERBS) -> typer.Typer:
+    """Build the Typer app of these verbs."""
     built = typer.Typer(
         name="ti",
         # Markup would swallow brackets in help texts, and rich doubles the time help takes.
@@ -110,7 +168,7 @@ def build() -> typer.Typer:
         add_help_option=False,
     )
     built.callback(invoke_without_command=True)(_root)
-    for verb in VERBS:
+    for verb in verbs:
         epilog = "\b\nExample:\n" + "\n".join(f"  {example}" for example in verb.examples)
         for name in (verb.name, *verb.aliases):
             built.command(
@@ -118,22 +176,18 @@ def build() -> typer.Typer:
                 epilog=epilog,
                 hidden=name != verb.name,
                 context_settings={"help_option_names": ["-h", "--help"]},
-            )(verb.run)
+            )(verb.load())
     return built
-
-
-def _groups() -> dict[str, list[tuple[str, str]]]:
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for verb in VERBS:
-        groups.setdefault(verb.group, []).append((verb.name, verb.summary))
-    return groups
 
 
 def _show_overview(wanted: bool) -> None:
     if wanted:
         from ticli.terminal.overview import overview
 
-        typer.echo(overview(_groups()), nl=False)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for verb in VERBS:
+            groups.setdefault(verb.group, []).append((verb.name, verb.summary))
+        typer.echo(overview(groups), nl=False)
         raise typer.Exit
 
 
@@ -161,6 +215,3 @@ def _root(
     """Teach a text-to-image model a new word, keep it, use it."""
     if context.invoked_subcommand is None:
         _show_overview(True)
-
-
-app = build()

@@ -50,7 +50,7 @@ def export(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Write concepts to files that other programs read."""
+    """Write concepts to files for other programs."""
     from ticli.library.library import Library
     from ticli.library.outgoing import export_content, plan_files, write_files
 

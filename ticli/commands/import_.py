@@ -53,7 +53,7 @@ def import_files(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Take learned words from files into the library.
+    """Take learned words from files.
 
     Read are files of ti itself and the diffusers and emb_params layouts, all as safetensors.
     Several files are all taken or, where one of them cannot be, none.

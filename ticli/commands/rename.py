@@ -25,7 +25,7 @@ def rename(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Give a concept another name and, with it, another token."""
+    """Give a concept another name and token."""
     from ticli.library.library import Library
 
     output = open_output(json, quiet, verbose, no_color, debug)

@@ -52,7 +52,9 @@ def rm(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Remove concepts, and unfinished runs of these names.
+    """Remove concepts and unfinished runs.
+
+    A name stands for its concept and for a run of that name that was not finished.
 
     All are removed or, where one of the names is unknown, none.
     """
@@ -95,12 +97,12 @@ def _find(
     if missing:
         known = [*(library.names() if library else []), *runs]
         near = list(dict.fromkeys(n for name in missing for n in nearest(name, known)))
-        guess = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
-        listing = "(ti list shows all)" if library else "(ti list --unfinished shows all)"
+        listing = "ti list shows all" if library else "ti list --unfinished shows all"
+        guess = f"did you mean {' or '.join(repr(name) for name in near)}? ({listing})"
         raise NotFound(
             f"no {'concept' if library else 'unfinished run'} named "
             + ", ".join(repr(name) for name in missing),
-            f"{guess}{listing}",
+            guess if near else listing,
             names=missing,
             nearest=near,
         )

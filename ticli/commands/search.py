@@ -22,9 +22,10 @@ def search(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Find concepts by name, token, tag, note, init word or photo name.
+    """Find concepts by their words.
 
-    Every word must be there, or the start of one. The best match comes first.
+    Looks in names, tokens, tags, notes, init words and photo names, where every word given must
+    be or begin one. The best match comes first.
     """
     from ticli.library.library import Library
 

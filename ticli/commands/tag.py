@@ -34,9 +34,9 @@ def tag(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Change the tags and notes of a concept, then print its tags, one a line.
+    """Change the tags and notes of a concept.
 
-    Without options the tags are only printed.
+    Its tags are then printed, one a line; without options they are only printed.
     """
     from ticli.library.library import Library
 
