@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from ticli.names import parse_token
 TEXTS = ("noun", "kind", "init", "notes", "device", "created")
 BASE = ("family", "id", "revision", "fingerprint")
 LONGEST_NOUN = 64
+HASH = re.compile(r"([0-9a-f]{64})?")
 
 
 def parse_document(text: str) -> dict[str, Any]:
@@ -46,11 +48,11 @@ def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> 
         steps=_whole(document["steps"]),
         losses=Losses(**{k: _number(v) for k, v in _mapping(document["losses"]).items()}),
         photos=tuple(
-            PhotoRecord(_file_name(photo["file"]), _text(photo["sha256"]))
+            PhotoRecord(_file_name(photo["file"]), _hash(photo["sha256"]))
             for photo in document["photos"]
         ),
         parents=tuple(
-            Parent(_text(parent["name"]), _number(parent["weight"]), _text(parent["sha256"]))
+            Parent(_text(parent["name"]), _number(parent["weight"]), _hash(parent["sha256"]))
             for parent in document["parents"]
         ),
         tags=tuple(_text(tag) for tag in document["tags"]),
@@ -85,6 +87,14 @@ def _text(value: Any) -> str:
     # Half a surrogate pair is legal JSON, and no file or database can hold it.
     value.encode()
     return value
+
+
+def _hash(value: Any) -> str:
+    """A hash becomes part of a path, so it is one, or nothing."""
+    text = _text(value)
+    if not HASH.fullmatch(text):
+        raise ValueError("not a SHA-256")
+    return text
 
 
 def _file_name(value: Any) -> str:

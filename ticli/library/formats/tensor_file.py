@@ -105,6 +105,8 @@ def _parse_header(text: bytes, origin: str) -> dict[str, Any]:
 
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=refuse_duplicates)
+        # Half a surrogate pair passes for JSON, and no other file can hold it.
+        json.dumps(header, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise _damaged(origin, f"its header cannot be read: {error}") from error
     if not isinstance(header, dict):
@@ -123,8 +125,8 @@ def _check_metadata(metadata: Any, origin: str) -> dict[str, str]:
 def _parse_entry(key: str, value: Any, origin: str) -> _Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
-        if value.keys() != {"dtype", "shape", "data_offsets"}:
-            raise ValueError("unknown fields")
+        if not isinstance(dtype, str) or value.keys() != {"dtype", "shape", "data_offsets"}:
+            raise ValueError("a type, a shape, offsets, and nothing else")
         if not all(type(number) is int and number >= 0 for number in (*shape, start, end)):
             raise ValueError("sizes are whole numbers")
     except (TypeError, KeyError, ValueError, AttributeError) as error:
