@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from ticli.concept import Concept, Embedding
@@ -151,6 +152,13 @@ class Library:
             registry.update(connection, before.name, after)
         return after
 
+    def keep_photos(self, photos: Iterable[tuple[str, Path]]) -> list[Path]:
+        """Copy photos, given as (sha256, path), into the library; return those gone or changed.
+
+        A copy lives as long as a concept that was learned from it. Raises BadContent (no room).
+        """
+        return [path for sha256, path in photos if not store.keep_photo(self._photos, sha256, path)]
+
     def touch(self, names: Iterable[str]) -> bool:
         """Record that concepts were used now; False where the library may only be read."""
         keys = [lookup_name(name) for name in names]
@@ -164,6 +172,10 @@ class Library:
                 return False
             raise
         return True
+
+    @property
+    def _photos(self) -> Path:
+        return self.places.home / "photos"
 
     def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
         database = self.places.database
@@ -204,10 +216,16 @@ class Library:
 
     def _drop_files(self, concepts: Iterable[Concept]) -> None:
         """Remove the files that no row has any more, while no other process can add one."""
+        gone = list(concepts)
         with self._changing() as connection:
-            for sha256 in {concept.sha256 for concept in concepts}:
+            for sha256 in {concept.sha256 for concept in gone}:
                 if not registry.is_referenced(connection, sha256):
                     store.drop_blob(self.places.blobs, sha256)
+            if not self._photos.is_dir():
+                return
+            for sha256 in {photo.sha256 for concept in gone for photo in concept.photos}:
+                if not registry.has_photo(connection, sha256):
+                    store.drop_photo(self._photos, sha256)
 
     def _is_same(self, old: Concept, wanted: Concept, embedding: Embedding) -> bool:
         """Whether an addition repeats what is there; a broken file is not the same."""

@@ -133,6 +133,16 @@ def is_referenced(connection: sqlite3.Connection, sha256: str) -> bool:
     return found.fetchone() is not None
 
 
+def has_photo(connection: sqlite3.Connection, sha256: str) -> bool:
+    """Whether any concept was learned from the photo of that hash."""
+    found = connection.execute(
+        "SELECT 1 FROM concepts, json_each(concepts.photos) "
+        "WHERE json_extract(value, '$.sha256') = ? LIMIT 1",
+        (sha256,),
+    )
+    return found.fetchone() is not None
+
+
 @contextlib.contextmanager
 def change(connection: sqlite3.Connection) -> Iterator[None]:
     """One transaction, holding the write lock from its start so that what it reads stays true."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_fi
 ROW = "ti.row"
 # What the row knows of the file itself, or of what happened after it was written.
 OUTSIDE = ("path", "bytes", "sha256", "used")
+PHOTO_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 BROKEN = "other concepts are not affected; put the file back from a copy, or `ti rm` the concept"
 
 
@@ -67,6 +69,34 @@ def load_blob(concept: Concept) -> Embedding:
     if hashlib.sha256(data).hexdigest() != concept.sha256:
         raise BadContent(f"the file of {concept.name!r} is damaged: {path}", BROKEN)
     return Embedding(dict(parse_tensor_file(data, str(path)).tensors))
+
+
+def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
+    """Copy a photo to its place by hash; False where it is gone or not what it was.
+
+    Raises BadContent (no room) and TiError.
+    """
+    suffix = source.suffix.lower()
+    target = photos / sha256[:2] / (sha256 + (suffix if PHOTO_SUFFIX.fullmatch(suffix) else ""))
+    try:
+        data = source.read_bytes()
+    except OSError:
+        return False
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return False
+    if _read(target) != data:
+        make_folder(photos)
+        make_folder(target.parent)
+        write_file(target, data, replace=True)
+    return True
+
+
+def drop_photo(photos: Path, sha256: str) -> None:
+    """Remove the copy of a photo, if one was kept. Raises TiError."""
+    # Hashes come from rows, and rows from files of strangers: a name is compared, never globbed.
+    for path in photos.glob("??/*"):
+        if path.name.partition(".")[0] == sha256:
+            remove_file(path)
 
 
 def drop_blob(blobs: Path, sha256: str) -> None:

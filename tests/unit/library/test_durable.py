@@ -66,7 +66,7 @@ def test_a_dangling_link_is_a_taken_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no such folder: .*absent"):
+    with pytest.raises(NotFound, match=r"no such folder: .*absent"):
         write_file(tmp_path / "absent" / "a", b"x", replace=True)
 
 
@@ -85,7 +85,7 @@ def test_a_full_disk_says_how_much_is_needed_and_leaves_nothing(tmp_path: Path) 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(BadContent, match="no room for .*a.bin") as caught:
+        with pytest.raises(BadContent, match=r"no room for .*a\.bin") as caught:
             write_file(target, bytes(10_000), replace=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ticli.concept import Embedding
+from ticli.concept import Embedding, PhotoRecord
 from ticli.errors import BadContent, Conflict, NotFound, Usage
 from ticli.library.library import Library
 from ticli.names import parse_token
@@ -188,6 +189,37 @@ def test_a_shared_file_outlives_one_of_its_rows(library: Library, make) -> None:
     assert library.embedding(library.get("twin")).vectors == 1
     library.remove(["twin"])
     assert blobs(library) == set()
+
+
+def test_kept_photos_live_as_long_as_a_concept_of_them(
+    library: Library, make, tmp_path: Path
+) -> None:
+    photo = tmp_path / "Front.JPG"
+    photo.write_bytes(b"a photo")
+    sha256 = hashlib.sha256(b"a photo").hexdigest()
+    records = (PhotoRecord("Front.JPG", sha256),)
+    assert library.keep_photos([(sha256, photo), ("0" * 64, photo)]) == [photo]
+    assert library.keep_photos([(sha256, tmp_path / "gone.jpg")]) == [tmp_path / "gone.jpg"]
+    kept = library.places.home / "photos" / sha256[:2] / f"{sha256}.jpg"
+    for name in ("mug", "cup"):
+        library.add(*make(name, photos=records))
+    library.remove(["mug"])
+    assert kept.read_bytes() == b"a photo" and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    library.add(*make("cup", 2, photos=records), replace=True)
+    assert kept.exists()
+    library.remove(["cup"])
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("sha256", ["..", "*", "../../library", "", "a/../.."])
+def test_a_row_cannot_name_other_files_for_removal(library: Library, make, sha256: str) -> None:
+    library.add(*make("mug", photos=(PhotoRecord("a.jpg", sha256),)))
+    bystanders = [library.places.home / "photos" / "ab" / "x.jpg", library.places.home / "x.txt"]
+    for path in bystanders:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    library.remove(["mug"])
+    assert all(path.exists() for path in [*bystanders, library.places.database])
 
 
 def test_a_home_with_odd_letters_works(

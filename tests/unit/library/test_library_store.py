@@ -71,7 +71,7 @@ def damage_by_a_folder(path: Path, other: Path) -> None:
 def test_a_broken_file_is_one_concepts_trouble(library: Library, make, damage) -> None:
     mug, cup = library.add(*make("mug")), library.add(*make("cup"))
     damage(Path(mug.path), Path(cup.path))
-    with pytest.raises(BadContent, match="the file of 'mug' is (missing|damaged)") as caught:
+    with pytest.raises(BadContent, match=r"the file of 'mug' is (missing|damaged)") as caught:
         library.embedding(mug)
     assert "other concepts are not affected" in caught.value.hint
     assert library.embedding(cup).vectors == 1
