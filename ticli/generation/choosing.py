@@ -127,10 +127,11 @@ def _stranger_note(concept: Concept, source: ModelSource) -> str:
         )
     if not base.fingerprint:
         return f"{concept.token} does not say which model it was learned on: it may look different"
-    return (
-        f"{concept.token} was learned on {base.id or 'another model'}, not on {source.id}: "
-        "it may look different"
-    )
+    if base.id == source.id:
+        learned = f"another version of {base.id}"
+    else:
+        learned = f"{base.id or 'another model'}, not on {source.id}"
+    return f"{concept.token} was learned on {learned}: it may look different"
 
 
 def relearn(concept: Concept) -> str:

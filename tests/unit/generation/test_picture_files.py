@@ -1,0 +1,120 @@
+"""PNG files that carry how they were made, and sheets of several."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+from ticli.errors import Conflict
+from ticli.generation.drawing import Drawing
+from ticli.generation.naming import find_place, free_target, plan_targets
+from ticli.generation.pictures import (
+    LARGEST_SHEET,
+    Engine,
+    Sheet,
+    describe,
+    png_bytes,
+    public_id,
+    write_picture,
+)
+from ticli.generation.prompts import Wording, resolve
+from ticli.models.source import locate, starter
+
+DRAWING = Drawing("ddim", 25, 4.0, 128, 64)
+RED = Image.new("RGB", (128, 64), "red")
+
+
+@pytest.fixture
+def description(library_with):
+    library = library_with("mug", noun="cup")
+    (prompt,) = resolve([Wording("a <mug> 月", "blurry <mug>")], library)
+    engine = Engine(starter(), "abc", "cpu", "fp32", {"torch": "2"})
+    return describe(prompt, 7, DRAWING, engine)
+
+
+def test_a_picture_says_how_it_was_made(description, library_with):
+    picture = Image.open(BytesIO(png_bytes(RED, description)))
+    kept = json.loads(picture.text["ti"])
+    assert kept == description
+    assert kept["prompt"] == "a <mug> 月"
+    assert kept["prompt_used"] == "a <mug> cup 月"
+    assert kept["negative_used"] == "blurry <mug> cup"
+    assert (kept["seed"], kept["steps"], kept["guidance"]) == (7, 25, 4.0)
+    assert (kept["sampler"], kept["width"], kept["height"]) == ("ddim", 128, 64)
+    assert kept["model"] == {
+        "id": "starter",
+        "family": "sd1",
+        "revision": starter().revision,
+        "fingerprint": "abc",
+    }
+    concept = library_with().get("mug")
+    assert kept["concepts"] == [{"name": "mug", "token": "<mug>", "sha256": concept.sha256}]
+
+
+def test_other_tools_find_their_line(description):
+    picture = Image.open(BytesIO(png_bytes(RED, description)))
+    lines = picture.text["parameters"].splitlines()
+    assert lines[:2] == ["a <mug> cup 月", "Negative prompt: blurry <mug> cup"]
+    assert "Steps: 25, Sampler: ddim, CFG scale: 4.0, Seed: 7, Size: 128x64" in lines[2]
+
+
+def test_equal_pictures_are_equal_files(description):
+    assert png_bytes(RED, description) == png_bytes(RED.copy(), dict(description))
+    assert png_bytes(RED, description) != png_bytes(RED, description | {"seed": 8})
+
+
+def test_no_folder_of_this_machine_gets_into_a_picture(model_folder, description, tmp_path):
+    source = locate(str(model_folder("my-model")))
+    assert source.id.startswith(str(tmp_path))
+    assert public_id(source) == "my-model"
+    assert public_id(replace(source, id="maker/model")) == "maker/model"
+    assert str(tmp_path) not in json.dumps(description)
+
+
+def test_a_free_name_taken_meanwhile_makes_way(tmp_path):
+    place = find_place(f"{tmp_path}/shots/", "", several=False)
+    place.folder.mkdir()
+    (target,) = plan_targets(place, [("mug", 7)], force=False)
+    target.path.write_text("another program's")
+    written = write_picture(b"ours", target, place, force=False)
+    assert written.path.name == "mug-7-2.png"
+    assert written.path.read_bytes() == b"ours"
+    assert target.path.read_text() == "another program's"
+    assert free_target(place, "mug-7").path.name == "mug-7-3.png"
+
+
+def test_a_named_file_taken_meanwhile_is_a_conflict(tmp_path):
+    place = find_place(f"{tmp_path}/moon.png", "", several=False)
+    (target,) = plan_targets(place, [("mug", 7)], force=False)
+    target.path.write_text("theirs")
+    with pytest.raises(Conflict):
+        write_picture(b"ours", target, place, force=False)
+    assert target.path.read_text() == "theirs"
+    assert write_picture(b"ours", target, place, force=True) == target
+    assert target.path.read_bytes() == b"ours"
+    assert [entry.name for entry in tmp_path.glob("*moon*")] == ["moon.png"]
+
+
+def test_a_sheet_holds_every_picture_in_order():
+    drawing = Drawing("ddim", 1, 1.0, 8, 8)
+    sheet = Sheet(5, drawing)
+    colours = ["red", "lime", "blue", "black", "yellow"]
+    for colour in colours:
+        sheet.add(Image.new("RGB", (8, 8), colour))
+    assert sheet.image.size == (24, 16)
+    spots = [(4 + 8 * column, 4 + 8 * row) for row in range(2) for column in range(3)]
+    found = [sheet.image.getpixel(spot) for spot in spots]
+    expected = [Image.new("RGB", (1, 1), colour).getpixel((0, 0)) for colour in colours]
+    assert found == [*expected, (255, 255, 255)]
+
+
+def test_a_large_sheet_is_shrunk():
+    sheet = Sheet(9, Drawing("ddim", 1, 1.0, 4096, 2048))
+    sheet.add(Image.new("RGB", (4096, 2048), "red"))
+    assert sheet.image.width <= LARGEST_SHEET
+    assert sheet.image.getpixel((sheet.image.width // 3 - 1, 0)) == (255, 0, 0)
+    assert sheet.image.getpixel((sheet.image.width // 3 + 1, 0)) == (255, 255, 255)
