@@ -1,0 +1,95 @@
+"""Progress is a bar for people, plain lines for logs, JSON lines for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from ticli.terminal import progress
+from ticli.terminal.output import Output
+from ticli.terminal.progress import Progress
+
+
+@dataclass(frozen=True)
+class Step:
+    index: int
+    total: int
+    loss: float = 0.081
+    norm: float = 0.39
+    seconds: float = 0.5
+
+
+def follow(mode: str, output: Output = Output(), total: int = 6, first: int = 1) -> None:  # noqa: B008
+    with Progress(mode, "<mug>", output) as shown:
+        for index in range(first, total + 1):
+            shown.update(Step(index, total, seconds=9.0 if index == first else 0.5))
+
+
+def test_json_lines_have_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    follow("jsonl", Output(quiet=True))
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert out == ""
+    assert len(lines) == 6
+    assert all(list(line) == ["step", "total", "loss", "norm", "seconds", "left"] for line in lines)
+
+
+def test_time_left_comes_after_three_steps_and_forgets_the_first(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    follow("jsonl")
+    left = [json.loads(line)["left"] for line in capsys.readouterr().err.splitlines()]
+    assert left == [None, None, 1.5, 1.0, 0.5, 0.0]
+
+
+def test_a_continued_run_measures_its_own_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    follow("jsonl", total=104, first=101)
+    left = [json.loads(line)["left"] for line in capsys.readouterr().err.splitlines()]
+    assert left == [None, None, 0.5, 0.0]
+
+
+def test_a_pipe_gets_the_first_and_last_line_and_some_between(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 9.0, 10.5, 12.0, 13.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    follow("auto")
+    err = capsys.readouterr().err
+    assert err.splitlines() == [
+        "<mug>  1/6  loss 0.081  norm 0.39",
+        "<mug>  4/6  loss 0.081  norm 0.39  0:01 left",
+        "<mug>  6/6  loss 0.081  norm 0.39  0:00 left",
+    ]
+
+
+@pytest.mark.parametrize(("mode", "quiet"), [("auto", True), ("plain", True), ("none", False)])
+def test_quiet_and_none_say_nothing(
+    mode: str, quiet: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follow(mode, Output(quiet=quiet))
+    assert capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_that_leaves_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Progress("auto", "[/mug] \x1b[2J :mug:", Output()) as shown:
+        for index in range(1, 5):
+            shown.update(Step(index, 4))
+        sys.stdout.write("data\n")
+    drawn = stream.getvalue()
+    assert "4/4" in drawn
+    assert "[/mug] \\x1b[2J :mug:" in drawn
+    assert drawn.endswith("\x1b[2K"), "the bar's line is cleared at the end"
+    assert capsys.readouterr().out == "data\n"
