@@ -49,13 +49,13 @@ def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> 
         losses=Losses(**{k: _number(v) for k, v in _mapping(document["losses"]).items()}),
         photos=tuple(
             PhotoRecord(_file_name(photo["file"]), _hash(photo["sha256"]))
-            for photo in document["photos"]
+            for photo in _items(document["photos"])
         ),
         parents=tuple(
             Parent(_text(parent["name"]), _number(parent["weight"]), _hash(parent["sha256"]))
-            for parent in document["parents"]
+            for parent in _items(document["parents"])
         ),
-        tags=tuple(_text(tag) for tag in document["tags"]),
+        tags=tuple(_text(tag) for tag in _items(document["tags"])),
         versions={k: _text(v) for k, v in _mapping(document["versions"]).items()},
         seconds=_number(document["seconds"]) or 0.0,
         used="",
@@ -104,6 +104,12 @@ def _file_name(value: Any) -> str:
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not a mapping")
+    return value
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
     return value
 
 
