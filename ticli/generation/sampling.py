@@ -131,7 +131,9 @@ def _image(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], model: Mod
     if not np.isfinite(pixels).all():
         raise DeviceFailed(
             f"the picture came out as numbers that are not finite on {model.hardware.describe()}",
-            "try again with --dtype fp32",
+            "a concept of the prompt may be far too large: ti show NAME gives its norms"
+            if model.hardware.dtype is torch.float32
+            else "try again with --dtype fp32",
         )
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 

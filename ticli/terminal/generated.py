@@ -68,6 +68,8 @@ def say_plan(output: Output, plan: Plan) -> None:
     """Say on stderr which model draws what, and what the user may not expect."""
     for note in plan.choice.notes:
         output.note(note)
+    if plan.choice.source.safety_checker:
+        output.note("the safety checker that comes with this model is not used")
     for prompt in dict.fromkeys(item.prompt.typed for item in plan.pictures):
         _say_prompt(output, plan, prompt)
     drawing, count = plan.drawing, len(plan.pictures)

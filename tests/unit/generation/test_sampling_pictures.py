@@ -150,7 +150,8 @@ def test_numbers_that_are_not_finite_make_no_picture(encoded, starter_model):
     broken = replace(encoded("a tree"), hidden=torch.full((2, 48, 256), torch.nan))
     with pytest.raises(DeviceFailed, match="not finite") as caught:
         list(draw(starter_model, [(broken, 1)], QUICK))
-    assert "fp32" in caught.value.hint
+    assert "cpu (fp32)" in caught.value.message
+    assert "ti show" in caught.value.hint
 
 
 @pytest.mark.parametrize(
