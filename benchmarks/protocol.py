@@ -73,21 +73,21 @@ def draw_word(
     vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
     empty = model.tokenise("", {})
     drawn: list[list[Image.Image]] = []
-    with torch.no_grad(), quiet_libraries():
-        with model.pipeline(make_sampler("ddim", model.noise_schedule)) as pipeline:
-            for number, prompt in enumerate((PLAIN, *scenes)):
-                count = counts[1] if number else counts[0]
-                tokens = model.tokenise(prompt.replace("{}", word), vectors)
-                seed = SCENE_SEED + number - 1 if number else PLAIN_SEED
-                drawn.append(
-                    pipeline(
-                        prompt_embeds=model.condition([tokens] * count, rows).hidden,
-                        negative_prompt_embeds=model.condition([empty] * count, {}).hidden,
-                        num_inference_steps=STEPS,
-                        guidance_scale=GUIDANCE,
-                        generator=torch.Generator().manual_seed(seed),
-                    ).images
-                )
+    sampler = make_sampler("ddim", model.noise_schedule)
+    with torch.no_grad(), quiet_libraries(), model.pipeline(sampler) as pipeline:
+        for number, prompt in enumerate((PLAIN, *scenes)):
+            count = counts[1] if number else counts[0]
+            tokens = model.tokenise(prompt.replace("{}", word), vectors)
+            seed = SCENE_SEED + number - 1 if number else PLAIN_SEED
+            drawn.append(
+                pipeline(
+                    prompt_embeds=model.condition([tokens] * count, rows).hidden,
+                    negative_prompt_embeds=model.condition([empty] * count, {}).hidden,
+                    num_inference_steps=STEPS,
+                    guidance_scale=GUIDANCE,
+                    generator=torch.Generator().manual_seed(seed),
+                ).images
+            )
     return Drawn(drawn[0], drawn[1:])
 
 
@@ -150,9 +150,7 @@ def score(
         image_in_scenes=float((features @ real.T).mean()),
         copied=float(((plain @ real.T).max(1).values > nearest).float().mean()),
         text=text,
-        obedience=None
-        if reference_text is None
-        else (text - without) / (reference_text - without),
+        obedience=None if reference_text is None else (text - without) / (reference_text - without),
         scene_accuracy=float((cosines.argmax(1) == own).float().mean()),
     )
 

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 def say_plan(output: Output, plan: Plan, way: Way) -> None:
-    """Say on stderr what a run will do, with its notes and warnings."""
+    """Say on stderr what a run will do, after its notes and warnings."""
+    say_notes(output, plan, way)
+    if not output.quiet:
+        for line in _lines(plan, way):
+            say(line)
+
+
+def say_notes(output: Output, plan: Plan, way: Way) -> None:
+    """Say on stderr what a user should know of a run before it begins."""
     if plan.source.is_starter and not way.model_named:
         output.note(
             f"using the built-in starter model ({plan.source.size} pixels, simple scenes); "
@@ -23,15 +31,13 @@ def say_plan(output: Output, plan: Plan, way: Way) -> None:
         output.note(text)
     for text in plan.warnings:
         output.warn(text)
-    if not output.quiet:
-        for line in _lines(plan, way):
-            say(line)
 
 
 def show_plan(output: Output, plan: Plan, way: Way) -> None:
-    """Write a dry run's plan to stdout, as text or one JSON document."""
+    """Write a dry run's plan to stdout, as text or one JSON document; notes go to stderr."""
     from ticli.inversion.plan import plan_as_json
 
+    say_notes(output, plan, way)
     if output.json:
         output.document(
             plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
