@@ -63,6 +63,8 @@ class Library:
 
     def concepts(self, query: Query = Query()) -> list[Concept]:  # noqa: B008  # frozen
         """The concepts a query asks for, all by default. Raises Usage."""
+        # A wrong query is wrong in an empty library too.
+        registry.check_query(query)
         return self._read(lambda link: registry.select(link, query, self.places.blobs), [])
 
     def search(self, text: str) -> list[Concept]:

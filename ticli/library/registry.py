@@ -81,9 +81,7 @@ def row_from_concept(concept: Concept) -> dict[str, Any]:
 
 def select(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[Concept]:
     """The concepts a query asks for. Raises Usage for a sort or limit that does not exist."""
-    order = _order(query.sort)
-    if query.limit is not None and query.limit < 0:
-        raise Usage(f"--limit must be at least 0, not {query.limit}")
+    order = check_query(query)
     connection.create_function("like_shell", 2, fnmatch.fnmatchcase, deterministic=True)
     conditions, values = ["1"], []
     if query.pattern:
@@ -98,6 +96,13 @@ def select(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[Co
     sql = f"{SELECT} WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT ?"
     rows = connection.execute(sql, (*values, -1 if query.limit is None else query.limit))
     return [concept_from_row(row, blobs) for row in rows.fetchall()]
+
+
+def check_query(query: Query) -> str:
+    """Return the ORDER BY of a query. Raises Usage for a sort or limit that does not exist."""
+    if query.limit is not None and query.limit < 0:
+        raise Usage(f"--limit must be at least 0, not {query.limit}")
+    return _order(query.sort)
 
 
 def search(connection: sqlite3.Connection, text: str, blobs: Path) -> list[Concept]:
