@@ -1,0 +1,42 @@
+"""`ti search`."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def test_finds_names_tags_notes_and_starts_of_words(run, library_with) -> None:
+    library_with("mug", tags=("kitchen",), notes="a chip at the rim")
+    library_with("cat", notes="grey fur")
+    assert run("search", "kitch", "-q").lines == ["mug"]
+    assert run("search", "chip", "rim", "-q").lines == ["mug"]
+    assert run("search", "chip", "fur", "-q").lines == []
+    assert run("search", "cat", "--json").json[0]["name"] == "cat"
+
+
+def test_output_is_that_of_list(run, library_with) -> None:
+    library_with("mug")
+    assert run("search", "mug").out == run("list").out
+    assert run("search", "mug", "--json").json == run("list", "--json").json
+
+
+def test_nothing_found_is_no_failure(run, library_with) -> None:
+    library_with("mug")
+    assert (run("search", "x").code, run("search", "x").out) == (0, "")
+    assert run("search", "x", "--json").json == []
+    assert "ti list" in run("search", "x", tty=True).err
+
+
+def test_limit(run, library_with) -> None:
+    library_with("mug", "mugs")
+    assert len(run("search", "mug", "--limit", "1", "-q").lines) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["'; DROP TABLE concepts;--", 'a" OR name:*', "NEAR(a b)", "*", '"', "{}", "%s", "a-b"]
+)
+def test_operators_are_plain_text(run, library_with, text: str) -> None:
+    library_with("mug", notes="plain")
+    result = run("search", "--", text)
+    assert (result.code, result.out) == (0, "")
+    assert run("list", "-q").lines == ["mug"]
