@@ -54,12 +54,10 @@ def invert(
 
     The same command again continues a run that was stopped.
     """
-    if noun is not None and no_noun:
-        raise Usage("--noun and --no-noun contradict each other", "leave one out")
     knobs = {
         "kind": kind,
         "init": init,
-        "noun": "" if no_noun else noun,
+        "noun": _class_word(noun, no_noun),
         "vectors": vectors,
         "steps": steps,
         "lr": lr,
@@ -74,26 +72,31 @@ def invert(
         "captions": captions,
         "strict_captions": strict_captions,
     }
-    learn(
-        Ask(
-            photos=tuple(photos),
-            token=token,
-            recipe=recipe,
-            knobs=knobs,
-            sentences=sentences,
-            seed=seed,
-            preview_every=preview_every,
-            preview=preview,
-            keep_photos=keep_photos,
-            replace=replace,
-            fresh=fresh,
-            dry_run=dry_run,
-            model=model,
-            device=device,
-            dtype=dtype,
-            deterministic=deterministic,
-            offline=offline,
-            progress=progress,
-            output=open_output(json, quiet, verbose, no_color, debug),
-        )
+    ask = Ask(
+        photos=tuple(photos),
+        token=token,
+        recipe=recipe,
+        knobs=knobs,
+        sentences=sentences,
+        seed=seed,
+        preview_every=preview_every,
+        preview=preview,
+        keep_photos=keep_photos,
+        replace=replace,
+        fresh=fresh,
+        dry_run=dry_run,
+        model=model,
+        device=device,
+        dtype=dtype,
+        deterministic=deterministic,
+        offline=offline,
+        progress=progress,
+        output=open_output(json, quiet, verbose, no_color, debug),
     )
+    learn(ask)
+
+
+def _class_word(noun: str | None, no_noun: bool) -> str | None:
+    if noun is not None and no_noun:
+        raise Usage("--noun and --no-noun contradict each other", "leave one out")
+    return "" if no_noun else noun
