@@ -1,0 +1,172 @@
+# Completion of ti for bash; `ti completion bash` prints this file.
+
+# Offer the lines of $1 that start with the word typed. compgen -W is not used: it would run
+# command substitutions that stand in a tag.
+_ti_offer() {
+    local word
+    while IFS= read -r word; do
+        if [[ -n $word && $word == "$cur"* ]]; then
+            COMPREPLY+=("$(printf '%q' "$word")")
+        fi
+    done <<<"$1"
+}
+
+_ti_files() {
+    local word
+    compopt -o filenames 2>/dev/null
+    while IFS= read -r word; do
+        [[ -n $word ]] && COMPREPLY+=("$word")
+    done <<<"$(compgen -f -- "$cur")"
+}
+
+_ti_takes_value() {
+    case $1 in
+    invert:--token|invert:-t) return 0 ;;
+    invert:--recipe) return 0 ;;
+    invert:--kind) return 0 ;;
+    invert:--init) return 0 ;;
+    invert:--noun) return 0 ;;
+    invert:--vectors) return 0 ;;
+    invert:--steps) return 0 ;;
+    invert:--lr) return 0 ;;
+    invert:--batch) return 0 ;;
+    invert:--accumulate) return 0 ;;
+    invert:--size) return 0 ;;
+    invert:--norm) return 0 ;;
+    invert:--schedule) return 0 ;;
+    invert:--warmup) return 0 ;;
+    invert:--clip) return 0 ;;
+    invert:--sentences) return 0 ;;
+    invert:--seed) return 0 ;;
+    invert:--preview-every) return 0 ;;
+    invert:--preview) return 0 ;;
+    invert:--model|invert:-m) return 0 ;;
+    invert:--device) return 0 ;;
+    invert:--dtype) return 0 ;;
+    invert:--progress) return 0 ;;
+    generate:--count|generate:-n) return 0 ;;
+    generate:--output|generate:-o) return 0 ;;
+    generate:--steps) return 0 ;;
+    generate:--guidance) return 0 ;;
+    generate:--size) return 0 ;;
+    generate:--negative) return 0 ;;
+    generate:--sampler) return 0 ;;
+    generate:--seed) return 0 ;;
+    generate:--model|generate:-m) return 0 ;;
+    generate:--device) return 0 ;;
+    generate:--dtype) return 0 ;;
+    list:--tag|ls:--tag) return 0 ;;
+    list:--base|ls:--base) return 0 ;;
+    list:--sort|ls:--sort) return 0 ;;
+    list:--limit|ls:--limit) return 0 ;;
+    show:--field) return 0 ;;
+    tag:--add) return 0 ;;
+    tag:--remove) return 0 ;;
+    tag:--note) return 0 ;;
+    search:--limit) return 0 ;;
+    merge:--token|merge:-t) return 0 ;;
+    merge:--method) return 0 ;;
+    export:--format) return 0 ;;
+    export:--output|export:-o) return 0 ;;
+    import:--token|import:-t) return 0 ;;
+    import:--base) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+_ti_value() {
+    case $1 in
+    invert:--recipe) _ti_offer $'quick\ndefault\nthorough'; _ti_files ;;
+    invert:--kind) _ti_offer $'object\nstyle\nperson' ;;
+    invert:--norm) _ti_offer $'vocabulary\nfree' ;;
+    invert:--schedule) _ti_offer $'constant\ncosine' ;;
+    invert:--sentences) _ti_files ;;
+    invert:--model|invert:-m) _ti_offer "$(command ti __complete models 2>/dev/null)" ;;
+    invert:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
+    invert:--progress) _ti_offer $'auto\nplain\njsonl\nnone' ;;
+    generate:--output|generate:-o) _ti_files ;;
+    generate:--model|generate:-m) _ti_offer "$(command ti __complete models 2>/dev/null)" ;;
+    generate:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
+    list:--tag|ls:--tag) _ti_offer "$(command ti __complete tags 2>/dev/null)" ;;
+    tag:--add) _ti_offer "$(command ti __complete tags 2>/dev/null)" ;;
+    tag:--remove) _ti_offer "$(command ti __complete tags 2>/dev/null)" ;;
+    merge:--method) _ti_offer $'mean\nslerp\nconcat' ;;
+    export:--format) _ti_offer $'diffusers\nemb_params' ;;
+    export:--output|export:-o) _ti_files ;;
+    import:--base) _ti_offer "$(command ti __complete models 2>/dev/null)" ;;
+    esac
+}
+
+_ti_flags() {
+    case $1 in
+    '') _ti_offer $'-h\n--help\n-V\n--version' ;;
+    invert) _ti_offer $'--token\n-t\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--norm\n--schedule\n--warmup\n--clip\n--sentences\n--captions\n--strict-captions\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--device\n--dtype\n--deterministic\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    generate) _ti_offer $'--count\n-n\n--output\n-o\n--steps\n--guidance\n--size\n--negative\n--sampler\n--seed\n--grid\n--no-noun\n--strict-base\n--force\n--dry-run\n--model\n-m\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    list|ls) _ti_offer $'--tag\n--base\n--sort\n--limit\n--unfinished\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    show) _ti_offer $'--field\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    rm) _ti_offer $'--unfinished\n--yes\n-y\n--dry-run\n-n\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    rename) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    tag) _ti_offer $'--add\n--remove\n--note\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    search) _ti_offer $'--limit\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    merge) _ti_offer $'--token\n-t\n--method\n--raw\n--replace\n--dry-run\n-n\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    export) _ti_offer $'--all\n--format\n--output\n-o\n--force\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    import) _ti_offer $'--token\n-t\n--base\n--replace\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    models) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    config) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    completion) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    help) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    esac
+}
+
+_ti_place() {
+    case $1 in
+    '') _ti_offer $'invert\ngenerate\nlist\nls\nshow\nrm\nrename\ntag\nsearch\nmerge\nexport\nimport\nmodels\nconfig\ncompletion\nhelp' ;;
+    invert) _ti_files ;;
+    generate) case $2 in 0) : ;; esac ;;
+    list|ls) case $2 in 0) : ;; esac ;;
+    show) case $2 in 0) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;; esac ;;
+    rm) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;;
+    rename) case $2 in 0) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;; 1) : ;; esac ;;
+    tag) case $2 in 0) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;; esac ;;
+    search) : ;;
+    merge) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;;
+    export) _ti_offer "$(command ti __complete concepts 2>/dev/null)" ;;
+    import) _ti_files ;;
+    config) case $2 in 0) _ti_offer $'list\nget\nset\nunset\npath' ;; 1) _ti_offer $'model\ndevice\ndtype\nrecipe\noutput_dir\noffline\ncolor' ;; 2) : ;; esac ;;
+    completion) case $2 in 0) _ti_offer $'bash\nzsh\nfish' ;; esac ;;
+    help) case $2 in 0) _ti_offer $'invert\ngenerate\nlist\nshow\nrm\nrename\ntag\nsearch\nmerge\nexport\nimport\nmodels\nconfig\ncompletion\nhelp' ;; esac ;;
+    esac
+}
+
+_ti() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+    local command= place=0 i
+    COMPREPLY=()
+    # --flag=value arrives as three words.
+    if [[ $cur == = ]]; then
+        cur=
+    elif [[ $prev == = ]]; then
+        prev=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if _ti_takes_value "$command:${COMP_WORDS[i]}"; then
+            [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+            ((i++))
+        elif [[ ${COMP_WORDS[i]} == -?* ]]; then
+            continue
+        elif [[ -z $command ]]; then
+            command=${COMP_WORDS[i]}
+        else
+            ((place++))
+        fi
+    done
+    if [[ -n $command ]] && _ti_takes_value "$command:$prev"; then
+        _ti_value "$command:$prev"
+    elif [[ $cur == -* ]]; then
+        _ti_flags "$command"
+    else
+        _ti_place "$command" "$place"
+    fi
+}
+
+complete -F _ti ti
