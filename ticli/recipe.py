@@ -32,13 +32,13 @@ class Recipe:
     # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
     noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)
-    steps: int = _knob(160, "optimiser steps", low=1, high=1_000_000)
-    lr: float = _knob(1e-3, "learning rate of AdamW, never scaled", low=1e-8, high=10.0)
-    batch: int = _knob(8, "pictures a step", low=1, high=1024)
+    steps: int = _knob(300, "optimiser steps", low=1, high=1_000_000)
+    lr: float = _knob(2e-3, "learning rate of AdamW, never scaled", low=1e-8, high=10.0)
+    batch: int = _knob(4, "pictures a step", low=1, high=1024)
     accumulate: int = _knob(1, "batches a step", low=1, high=1024)
     size: int = _knob(0, "pixels a side; 0 is the model's own", low=0, high=4096)
     flip: bool = _knob(True, "mirror photos at random")
-    schedule: str = _knob("constant", "learning rate over the run", choices=SCHEDULES)
+    schedule: str = _knob("cosine", "learning rate over the run", choices=SCHEDULES)
     warmup: int = _knob(0, "steps over which the learning rate rises", low=0, high=1_000_000)
     clip: float = _knob(1.0, "largest L2 norm of a step's gradient; 0 is no limit", low=0.0)
     # Directional Textual Inversion (2512.13672): large norms drown the other words of a prompt.
