@@ -41,7 +41,8 @@ def parse_token(text: str) -> Token:
     """Read `<Mug>` or `Mug` as a token. Raises Usage where the grammar does not allow it."""
     bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
     name = bare.lower()
-    if not NAME.fullmatch(name):
+    # Some letters outside ASCII have an ASCII lower case: the Kelvin sign is not a k.
+    if not bare.isascii() or not NAME.fullmatch(name):
         raise Usage(
             f"{text!r} cannot be a token",
             "use 1 to 64 letters, digits, - and _, starting with a letter or digit, "
