@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # "ti" and a number drawn once: tells our databases from anyone else's.
 APPLICATION_ID = 0x7469_2D4C
 BUSY_SECONDS = 30.0
+# SQLite takes a shorter file for a database with nothing in it.
+SMALLEST = 512
 WRITE_PRAGMAS = (
     # A rollback journal works on every file system and is rolled back by whoever opens next;
     # EXTRA also syncs the folder after the journal is gone, so that a commit stays committed.
@@ -138,6 +140,12 @@ def check_version(
             f"{database} is a database of another program",
             "move it away, or set TI_HOME to another folder",
         )
+    # SQLite itself fills up a last page that was cut short with zeros.
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    if database.stat().st_size < pages * page_bytes:
+        raise BadContent(f"the library {database} is damaged: its end is missing", LOST)
     if version > len(steps):
         raise Conflict(
             f"the library {database} was made by a newer ti "
@@ -161,6 +169,8 @@ def _present(database: Path, blobs: Path) -> bool:
         raise TiError(f"{database} may not be read", "it belongs to another user")
     if size == 0:
         raise BadContent(f"the library {database} is empty (0 bytes)", LOST)
+    if size < SMALLEST:
+        raise BadContent(f"the library {database} is damaged: only {size} bytes are left", LOST)
     return True
 
 
