@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `ti` with these arguments (those of the process by default); return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _guard_streams()
+    if argv is None:
+        _unwind_on_signals()
     if arguments[:1] == [COMPLETE]:
         return _complete(arguments[1:])
     try:
@@ -110,6 +113,18 @@ def _guard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _unwind_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the process as an error does, so that temporary files go."""
+
+    def unwind(number: int, _frame: object) -> None:
+        # Not an Exception: libraries catch those while they are being imported.
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, unwind)
 
 
 def _flush() -> None:

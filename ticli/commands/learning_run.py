@@ -131,7 +131,7 @@ def _preview(ask: Ask, learning: Learning, step: int) -> None:
     plan = learning.plan
     prompt = ask.preview.replace("{}", plan.trigger)
     image = draw_preview(learning.model, prompt, learning.rows(), plan.seed)
-    folder = Path(load_settings()["output_dir"]) / f"{plan.token.name}-previews"
+    folder = Path(load_settings()["output_dir"]).expanduser() / f"{plan.token.name}-previews"
     file = folder / f"{plan.token.name}-{step:05d}.png"
     try:
         make_folder(folder, 0o777)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
 from ticli.generation.drawing import Drawing
 from ticli.generation.prompts import ResolvedPrompt
+from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
 from ticli.models.samplers import make_sampler
 from ticli.models.text import Tokenised
@@ -61,7 +62,7 @@ def encode(model: Model, prompt: ResolvedPrompt, rows: Rows) -> Encoded:
         for encoder, tokens in text.items():
             if tokens.lost:
                 raise _lost(prompt, tokens, model.source.windows[encoder])
-    with torch.no_grad(), memory_explained():
+    with torch.no_grad(), _memory():
         hidden = model.condition(tokenised, rows).hidden
     cut = dict.fromkeys(tokens.cut for text in tokenised for tokens in text.values() if tokens.cut)
     return Encoded(hidden, tuple(cut))
@@ -76,7 +77,7 @@ def draw(
     DeviceFailed where memory is short or half precision breaks down.
     """
     with (
-        memory_explained(),
+        _memory(),
         model.pipeline(make_sampler(drawing.sampler, model.noise_schedule)) as pipeline,
     ):
         for index, (encoded, seed) in enumerate(pictures):
@@ -107,23 +108,11 @@ def draw(
             yield Picture(_image(pixels, model), seed, index, time.monotonic() - began)
 
 
-@contextmanager
-def memory_explained() -> Iterator[None]:
-    """Say what to do when a device runs out of memory. Raises DeviceFailed."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or _says_memory(str(error)):
-            raise DeviceFailed(
-                "the device ran out of memory",
-                "take a smaller --size, --dtype fp16 on a GPU, or --device cpu",
-            ) from error
-        raise
-
-
-def _says_memory(text: str) -> bool:
-    # MPS and the CPU allocator raise plain RuntimeErrors with these words.
-    return "out of memory" in text or "can't allocate memory" in text
+def _memory() -> AbstractContextManager[None]:
+    return memory_explained(
+        "the device ran out of memory",
+        "take a smaller --size, --dtype fp16 on a GPU, or --device cpu",
+    )
 
 
 def _image(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], model: Model) -> Image.Image:

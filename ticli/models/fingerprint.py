@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ticli.errors import ModelUnavailable
+from ticli.library.formats.tensor_file import as_float32
 from ticli.models.source import ModelSource, weights
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def _tensors(source: ModelSource) -> list[tuple[str, NDArray[np.float16]]]:
                     continue
                 begin, end = header[name]["data_offsets"]
                 stream.seek(8 + length + begin)
-                found.append((name, _half(stream.read(end - begin), header[name]["dtype"])))
+                values = as_float32(stream.read(end - begin), header[name]["dtype"])
+                found.append((name, values.astype("<f2")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{file} cannot be read: {error}", "download the model again"
@@ -54,12 +56,3 @@ def _tensors(source: ModelSource) -> list[tuple[str, NDArray[np.float16]]]:
     if not any(name.endswith(TABLE) for name, _ in found):
         raise ModelUnavailable(f"{file} has no token table", "download the model again")
     return found
-
-
-def _half(data: bytes, dtype: str) -> NDArray[np.float16]:
-    import numpy as np
-
-    if dtype == "BF16":
-        wide = np.frombuffer(data, "<u2").astype(np.uint32) << 16
-        return wide.view(np.float32).astype(np.float16)
-    return np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]).astype(np.float16)

@@ -24,7 +24,9 @@ def noted_signals() -> Iterator[Callable[[], int | None]]:
                 "stopped at once", "the same command again continues", signal_number=number
             )
 
-    before = {number: signal.signal(number, note) for number in ENDING}
+    # What the caller ignores, as nohup does with SIGHUP, stays ignored.
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield lambda: came[0] if came else None
     finally:

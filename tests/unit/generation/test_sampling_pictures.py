@@ -12,7 +12,8 @@ from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
 from ticli.generation.drawing import Drawing
 from ticli.generation.prompts import Wording, resolve
-from ticli.generation.sampling import draw, encode, memory_explained, place_rows
+from ticli.generation.sampling import draw, encode, place_rows
+from ticli.models.memory import memory_explained
 from ticli.models.samplers import SAMPLERS
 from ticli.models.source import STARTER
 
@@ -165,12 +166,15 @@ def test_numbers_that_are_not_finite_make_no_picture(encoded, starter_model):
     ],
 )
 def test_short_memory_is_explained(error):
-    with pytest.raises(DeviceFailed) as caught, memory_explained():
+    with pytest.raises(DeviceFailed) as caught, memory_explained("short of memory", "use less"):
         raise error
     assert caught.value.exit_code == 6
-    assert "--size" in caught.value.hint
+    assert (caught.value.message, caught.value.hint) == ("short of memory", "use less")
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes differ"), memory_explained():
+    with (
+        pytest.raises(RuntimeError, match="shapes differ"),
+        memory_explained("short of memory", "use less"),
+    ):
         raise RuntimeError("shapes differ")

@@ -70,7 +70,13 @@ def parse_tensor_file(data: bytes, origin: str) -> TensorFile:
         position = entry.end
     if position != len(buffer):
         raise _damaged(origin, f"{len(buffer):,} bytes of tensors, {position:,} announced")
-    return TensorFile(metadata, {entry.key: _as_float32(buffer, entry) for entry in entries})
+    return TensorFile(
+        metadata,
+        {
+            entry.key: as_float32(buffer[entry.start : entry.end], entry.dtype).reshape(entry.shape)
+            for entry in entries
+        },
+    )
 
 
 def build_tensor_file(tensors: Mapping[str, Vectors], metadata: Mapping[str, str]) -> bytes:
@@ -94,6 +100,18 @@ def build_tensor_file(tensors: Mapping[str, Vectors], metadata: Mapping[str, str
     # Readers map the tensors straight from the file, which wants them aligned.
     text += b" " * (-len(text) % LENGTH_BYTES)
     return b"".join([len(text).to_bytes(LENGTH_BYTES, "little"), text, *pieces])
+
+
+def as_float32(data: bytes | memoryview, dtype: str) -> Vectors:
+    """Turn the bytes of a tensor, of a type in ITEM_BYTES, into flat float32."""
+    import numpy as np
+
+    if dtype == "BF16":
+        # bfloat16 is the upper half of a float32.
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    kind = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]
+    with np.errstate(over="ignore"):
+        return np.frombuffer(data, kind).astype(np.float32)
 
 
 def _parse_header(text: bytes, origin: str) -> dict[str, Any]:
@@ -140,20 +158,6 @@ def _parse_entry(key: str, value: Any, origin: str) -> _Entry:
     if len(shape) > 8 or math.prod(shape) * ITEM_BYTES[dtype] != end - start:
         raise _damaged(origin, f"tensor {key!r} does not have the size of its shape")
     return _Entry(key, dtype, tuple(shape), start, end)
-
-
-def _as_float32(buffer: memoryview, entry: _Entry) -> Vectors:
-    import numpy as np
-
-    piece = buffer[entry.start : entry.end]
-    if entry.dtype == "BF16":
-        # bfloat16 is the upper half of a float32.
-        numbers = (np.frombuffer(piece, "<u2").astype(np.uint32) << 16).view(np.float32)
-    else:
-        kind = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[entry.dtype]
-        with np.errstate(over="ignore"):
-            numbers = np.frombuffer(piece, kind).astype(np.float32)
-    return numbers.reshape(entry.shape)
 
 
 def _damaged(origin: str, reason: str) -> BadContent:
