@@ -193,6 +193,44 @@ def test_shared_flags_before_the_command_are_explained(run, flag: str) -> None:
     assert f"ti COMMAND {flag}" in result.err
 
 
+NO_TEXT = "m\udcffg"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tag", "mug", "--note", NO_TEXT),
+        ("tag", "mug", "--add", NO_TEXT),
+        ("list", NO_TEXT),
+        ("list", "--tag", NO_TEXT),
+        ("search", NO_TEXT),
+        ("generate", "--dry-run", NO_TEXT),
+        ("rename", "mug", NO_TEXT),
+    ],
+    ids=ascii,
+)
+def test_bytes_that_are_no_text_are_named(run, library_with, arguments) -> None:
+    library_with("mug")
+    result = run(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "\\udcff" in result.err or "UTF-8" in result.err
+    assert "unexpected" not in result.err
+
+
+def test_names_on_stdin_that_are_no_text(run, library_with) -> None:
+    library_with("mug")
+    result = run("rm", "-y", "-", stdin=b"m\xffg\n")
+    assert result.code == 2
+    assert "UTF-8" in result.err
+
+
+def test_a_path_that_is_no_text_comes_out_byte_by_byte(run, library_with, tmp_path) -> None:
+    library_with("mug")
+    result = run("export", "mug", "-o", f"{tmp_path}/{NO_TEXT}/")
+    assert result.code == 0
+    assert result.out_bytes.endswith(b"/m\xffg/mug.safetensors\n")
+
+
 def test_json_after_two_dashes_is_text(run) -> None:
     result = run("show", "--", "--json")
     assert (result.code, result.out) == (3, "")

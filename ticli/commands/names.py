@@ -24,4 +24,8 @@ def given_names(arguments: Iterable[str]) -> list[str]:
 def _lines() -> list[str]:
     if sys.stdin is None or is_terminal(sys.stdin):
         raise Usage("- reads names from a pipe or file", "ti list -q | ti … -")
-    return [line.strip() for line in sys.stdin if line.strip()]
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Usage("the names on stdin are not UTF-8 text", "write them in UTF-8") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

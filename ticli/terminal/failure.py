@@ -46,6 +46,14 @@ def explain(error: BaseException) -> Failure:
         )
     if isinstance(error, OSError):
         return _explain_system(error)
+    # Bytes of an argument that are no text arrive as lone surrogates; nothing stores those.
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return Failure(
+            "usage",
+            f"{error.object!r} is not UTF-8 text",
+            "write it in UTF-8",
+            int(ExitCode.USAGE),
+        )
     return Failure(
         "unexpected",
         f"unexpected {type(error).__name__}: {error}",

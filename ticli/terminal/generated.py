@@ -48,7 +48,7 @@ class Gallery:
         if made.data:
             self.output.data(made.data)
         elif not self.output.json:
-            self.output.line(made.shown)
+            self.output.exact(made.shown)
         elif self.per_line:
             write_line(json_text(item))
         if sys.stdout is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +44,13 @@ class Output:
 
     def exact(self, text: str) -> None:
         """Write one value to stdout as it is, such as a path; on a terminal made harmless."""
-        write_line(safe_text(text) if is_terminal(sys.stdout) else text)
+        if is_terminal(sys.stdout):
+            write_line(safe_text(text))
+        elif any(0xDC80 <= ord(character) <= 0xDCFF for character in text):
+            # A file's name may be no text at all; the next program needs its very bytes.
+            self.data(os.fsencode(text) + b"\n")
+        else:
+            write_line(text)
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write named values to stdout, one a line: aligned on a terminal, else tab-separated."""
