@@ -115,7 +115,9 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
         output.warn(f"{learning.state.skipped} steps had no finite gradient and were left out")
     concept, embedding = conclude(learning)
     if ask.keep_photos:
-        library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
+        changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
+        for path in changed:
+            output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
     concept = library.add(concept, embedding, replace=ask.replace)
     finish(run)
     output.note(f"learned {concept.trigger} in {learning.seconds:.0f} s")
