@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from test_frozen import begin, examples_for
+from tiny import WIDTH
 
 from ticli.errors import Diverged, Usage
 from ticli.inversion.draws import DrawRule, draw
@@ -91,8 +92,6 @@ def test_starting_vectors(tiny):
 
 
 def test_a_concept_can_be_continued(tiny):
-    from conftest import WIDTH
-
     from ticli.concept import Embedding
 
     rows = torch.randn(1, WIDTH)
