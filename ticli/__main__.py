@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ticli.errors import ExitCode, Usage
+from ticli.errors import ExitCode, Stopped, Usage
 
 COMPLETE = "__complete"
 SHARED = ("--json", "-q", "--quiet", "-v", "--verbose", "--no-color", "--debug")
+
+
+class Signalled(SystemExit):
+    """A signal asks the process to end. No Exception: libraries catch those while imported."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return int(ExitCode.BROKEN_PIPE)
+    except Signalled as ended:
+        number = int(str(ended.code)) - 128
+        name = signal.Signals(number).name
+        return _fail(Stopped(f"ended by {name}", signal_number=number), arguments)
     except (Exception, KeyboardInterrupt) as error:
         return _fail(error, arguments)
 
@@ -119,8 +127,7 @@ def _unwind_on_signals() -> None:
     """Let SIGTERM and SIGHUP end the process as an error does, so that temporary files go."""
 
     def unwind(number: int, _frame: object) -> None:
-        # Not an Exception: libraries catch those while they are being imported.
-        raise SystemExit(128 + number)
+        raise Signalled(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
