@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,3 +90,80 @@ def ti() -> Callable[..., Done]:
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return call
+
+
+class Terminal:
+    """A program on a pseudo-terminal: what it shows, and keys to send it."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self.leader, follower = pty.openpty()
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            start_new_session=True,
+            preexec_fn=lambda: self._own(follower),
+            env={**os.environ, **environment},
+        )
+        os.close(follower)
+        self.shown = ""
+
+    @staticmethod
+    def _own(follower: int) -> None:
+        # Keys such as Ctrl-C reach the program only on its own controlling terminal.
+        import fcntl
+        import termios
+
+        fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
+
+    def send(self, keys: str) -> None:
+        os.write(self.leader, keys.encode())
+
+    def wait_for(self, text: str) -> str:
+        """Read until `text` is shown; return all that was shown since the last wait."""
+        start, deadline = len(self.shown), time.monotonic() + SECONDS
+        while text not in self.shown[start:]:
+            assert time.monotonic() < deadline, f"{text!r} never came: {self.shown!r}"
+            if not self._read():
+                raise AssertionError(f"{text!r} never came: {self.shown!r}")
+        return self.shown[start:]
+
+    def finish(self) -> int:
+        """Read to the end; return the exit code."""
+        while self._read():
+            pass
+        return self.process.wait(SECONDS)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.leader)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self.leader], [], [], SECONDS)
+        assert ready, f"silence after {self.shown!r}"
+        try:
+            piece = os.read(self.leader, 65536)
+        except OSError as error:
+            # Linux says so where the last writer of a terminal has gone.
+            if error.errno != errno.EIO:
+                raise
+            return False
+        self.shown += piece.decode(errors="replace")
+        return bool(piece)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Start a program on a terminal: terminal("ti", "rm", "mug", NO_COLOR="1") → Terminal."""
+    started: list[Terminal] = []
+
+    def start(*arguments: str, **environment: str) -> Terminal:
+        started.append(Terminal(arguments, environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
