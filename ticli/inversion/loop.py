@@ -62,14 +62,7 @@ def train(
     A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
     Raises Diverged after PATIENCE such steps in a row.
     """
-    rule = DrawRule(
-        batch=recipe.batch * recipe.accumulate,
-        photos=examples.latents.mean.shape[0],
-        flip=recipe.flip,
-        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
-        timesteps=model.noise_schedule.config.num_train_timesteps,
-        shape=tuple(examples.latents.mean.shape[2:]),
-    )
+    rule = _draw_rule(model, examples, recipe)
     unusable = 0
     while state.step < recipe.steps:
         began = time.monotonic()
@@ -97,6 +90,18 @@ def train(
             seconds=time.monotonic() - began,
             skipped=not usable,
         )
+
+
+def _draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
+    return DrawRule(
+        batch=recipe.batch * recipe.accumulate,
+        photos=examples.latents.mean.shape[0],
+        flip=recipe.flip,
+        # A multiple of every photo's count, so that each of its sentences is as likely.
+        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
+        timesteps=model.noise_schedule.config.num_train_timesteps,
+        shape=tuple(examples.latents.mean.shape[2:]),
+    )
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
