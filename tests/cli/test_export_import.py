@@ -182,7 +182,7 @@ def test_wrong_calls_of_import(run, library_with, folder) -> None:
 
 def test_warnings_are_said_on_stderr(run, library_with) -> None:
     library = library_with()
-    from conftest import make_concept, make_embedding
+    from concepts import make_concept, make_embedding
 
     zeros = make_embedding("zero")
     zeros.rows["clip_l"][:] = 0

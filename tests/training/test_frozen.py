@@ -97,7 +97,7 @@ def test_the_loop_equals_a_plain_one(tiny):
     """The same maths written out: AdamW on one row, mean squared error on the noise."""
     from ticli.inversion.draws import DrawRule, draw
 
-    recipe = Recipe(steps=5, lr=0.05, batch=4, norm="free", clip=0.0)
+    recipe = Recipe(steps=5, lr=0.05, batch=4, norm="free", clip=0.0, schedule="constant")
     examples, state = begin(tiny, recipe)
     row = torch.nn.Parameter(state.vectors.rows["clip_l"].detach().clone())
     losses = [step.loss for step in train(tiny, examples, state, recipe, seed=9)]

@@ -105,7 +105,7 @@ def test_learning_rates():
     rates = [learning_rate(recipe, step) for step in range(10)]
     assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
     assert rates[4] == 1.0 and rates == sorted(rates[:4]) + sorted(rates[4:], reverse=True)
-    assert learning_rate(Recipe(lr=1.0), 7) == 1.0
+    assert learning_rate(Recipe(lr=1.0, schedule="constant"), 7) == 1.0
 
 
 def test_a_step_without_finite_gradient_changes_nothing(tiny):
