@@ -36,6 +36,8 @@ _ti_takes_value() {
     invert:--schedule) return 0 ;;
     invert:--warmup) return 0 ;;
     invert:--clip) return 0 ;;
+    invert:--timestep-low) return 0 ;;
+    invert:--timestep-high) return 0 ;;
     invert:--sentences) return 0 ;;
     invert:--seed) return 0 ;;
     invert:--preview-every) return 0 ;;
@@ -100,7 +102,7 @@ _ti_value() {
 _ti_flags() {
     case $1 in
     '') _ti_offer $'-h\n--help\n-V\n--version' ;;
-    invert) _ti_offer $'--token\n-t\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--norm\n--schedule\n--warmup\n--clip\n--sentences\n--captions\n--strict-captions\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--device\n--dtype\n--deterministic\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    invert) _ti_offer $'--token\n-t\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--norm\n--schedule\n--warmup\n--clip\n--timestep-low\n--timestep-high\n--sentences\n--captions\n--strict-captions\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--device\n--dtype\n--deterministic\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     generate) _ti_offer $'--count\n-n\n--output\n-o\n--steps\n--guidance\n--size\n--negative\n--sampler\n--seed\n--grid\n--no-noun\n--strict-base\n--force\n--dry-run\n--model\n-m\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     list|ls) _ti_offer $'--tag\n--base\n--sort\n--limit\n--unfinished\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     show) _ti_offer $'--field\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;

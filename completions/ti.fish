@@ -56,6 +56,8 @@ complete -c ti -n '__ti_is invert' -l norm -r -a 'vocabulary free' -d 'Hold the 
 complete -c ti -n '__ti_is invert' -l schedule -r -a 'constant cosine' -d 'Learning rate over the run'
 complete -c ti -n '__ti_is invert' -l warmup -r -d 'Steps until the full learning rate'
 complete -c ti -n '__ti_is invert' -l clip -r -d 'Largest norm of a gradient; 0 is no limit'
+complete -c ti -n '__ti_is invert' -l timestep-low -r -d 'Least noise trained on, of 1000'
+complete -c ti -n '__ti_is invert' -l timestep-high -r -d 'Most noise trained on, of 1000'
 complete -c ti -n '__ti_is invert' -l sentences -r -F -d 'Own training sentences, one a line with {}'
 complete -c ti -n '__ti_is invert' -l captions -d 'Use PHOTO.txt beside each photo'
 complete -c ti -n '__ti_is invert' -l strict-captions -d 'Refuse a caption without the token'

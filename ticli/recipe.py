@@ -43,6 +43,10 @@ class Recipe:
     clip: float = _knob(1.0, "largest L2 norm of a step's gradient; 0 is no limit", low=0.0)
     # Directional Textual Inversion (2512.13672): large norms drown the other words of a prompt.
     norm: str = _knob("vocabulary", "hold the vocabulary's median norm, or free", choices=NORMS)
+    # Colours and outlines are settled while a picture is still mostly noise (timesteps 500 to 900
+    # in ZOODiP, 2503.14868); what a word learns at low noise is grain and background.
+    timestep_low: int = _knob(500, "least noise trained on, of 1000", low=0, high=999)
+    timestep_high: int = _knob(1000, "most noise trained on, of 1000", low=1, high=1000)
     sentences: tuple[str, ...] = _knob((), "own sentences, each with {}, in place of the family's")
     captions: bool = _knob(False, "use PHOTO.txt beside each photo as its sentence")
     strict_captions: bool = _knob(False, "refuse a caption that lacks the token")
@@ -50,6 +54,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for knob in fields(self):
             _check(knob.name, getattr(self, knob.name), knob.metadata)
+        if self.timestep_low >= self.timestep_high:
+            raise Usage(
+                f"timestep_low {self.timestep_low} is not below timestep_high {self.timestep_high}",
+                "leave a range between them",
+            )
         for sentence in self.sentences:
             if "{}" not in sentence:
                 raise Usage(f"sentence {sentence!r} has no {{}}", "put {} where the token goes")

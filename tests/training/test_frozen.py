@@ -103,7 +103,7 @@ def test_the_loop_equals_a_plain_one(tiny):
     losses = [step.loss for step in train(tiny, examples, state, recipe, seed=9)]
 
     optimizer = torch.optim.AdamW([row], lr=0.05, weight_decay=0.0)
-    rule = DrawRule(4, 3, True, 2, 1000, (4, 8, 8))
+    rule = DrawRule(4, 3, True, 2, (500, 1000), (4, 8, 8))
     for number in range(5):
         d = draw(9, number, rule)
         sides = d.mirrored.long()

@@ -28,6 +28,8 @@ def invert(
     schedule: learning.ScheduleOption = None,
     warmup: learning.WarmupOption = None,
     clip: learning.ClipOption = None,
+    timestep_low: learning.TimestepLowOption = None,
+    timestep_high: learning.TimestepHighOption = None,
     sentences: learning.SentencesOption = None,
     captions: learning.CaptionsOption = None,
     strict_captions: learning.StrictCaptionsOption = None,
@@ -55,23 +57,12 @@ def invert(
     The same command again continues a run that was stopped.
     """
     knobs = {
-        "kind": kind,
-        "init": init,
-        "noun": _class_word(noun, no_noun),
-        "vectors": vectors,
-        "steps": steps,
-        "lr": lr,
-        "batch": batch,
-        "accumulate": accumulate,
-        "size": size,
-        "flip": flip,
-        "norm": norm,
-        "schedule": schedule,
-        "warmup": warmup,
-        "clip": clip,
-        "captions": captions,
-        "strict_captions": strict_captions,
-    }
+        "kind": kind, "init": init, "noun": _class_word(noun, no_noun), "vectors": vectors,
+        "steps": steps, "lr": lr, "batch": batch, "accumulate": accumulate, "size": size,
+        "flip": flip, "norm": norm, "schedule": schedule, "warmup": warmup, "clip": clip,
+        "timestep_low": timestep_low, "timestep_high": timestep_high,
+        "captions": captions, "strict_captions": strict_captions,
+    }  # fmt: skip
     ask = Ask(
         photos=tuple(photos),
         token=token,

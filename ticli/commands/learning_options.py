@@ -67,6 +67,12 @@ WarmupOption = Annotated[int | None, _knob("--warmup", "Steps until the full lea
 ClipOption = Annotated[
     float | None, _knob("--clip", "Largest norm of a gradient; 0 is no limit.", "NORM")
 ]
+TimestepLowOption = Annotated[
+    int | None, _knob("--timestep-low", "Least noise trained on, of 1000.")
+]
+TimestepHighOption = Annotated[
+    int | None, _knob("--timestep-high", "Most noise trained on, of 1000.")
+]
 SentencesOption = Annotated[
     Path | None, _knob("--sentences", "Own training sentences, one a line with {}.", "FILE")
 ]

@@ -26,13 +26,16 @@ class Draw:
 
 @dataclass(frozen=True)
 class DrawRule:
-    """The ranges to draw from: counts, whether photos may be mirrored, one latent's shape."""
+    """The ranges to draw from: counts, whether photos may be mirrored, one latent's shape.
+
+    Timesteps are drawn from the half-open range `timesteps`.
+    """
 
     batch: int
     photos: int
     flip: bool
     sentences: int
-    timesteps: int
+    timesteps: tuple[int, int]
     shape: tuple[int, ...]
 
 
@@ -55,13 +58,14 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     photos = torch.cat([torch.randperm(rule.photos, generator=generator) for _ in range(rounds)])
     strata = torch.randperm(rule.batch, generator=generator)
     offset = torch.rand(rule.batch, generator=generator, dtype=torch.float64)
-    timesteps = ((strata + offset) / rule.batch * rule.timesteps).long()
+    low, high = rule.timesteps
+    timesteps = low + ((strata + offset) / rule.batch * (high - low)).long()
     mirrored = torch.rand(rule.batch, generator=generator) < 0.5
     return Draw(
         photos=photos[: rule.batch],
         mirrored=mirrored & rule.flip,
         sentences=torch.randint(rule.sentences, (rule.batch,), generator=generator),
-        timesteps=timesteps.clamp_(max=rule.timesteps - 1),
+        timesteps=timesteps.clamp_(max=high - 1),
         spread=torch.randn(rule.batch, *rule.shape, generator=generator),
         noise=torch.randn(rule.batch, *rule.shape, generator=generator),
     )

@@ -93,13 +93,17 @@ def train(
 
 
 def _draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
+    thousandth = model.noise_schedule.config.num_train_timesteps / 1000
     return DrawRule(
         batch=recipe.batch * recipe.accumulate,
         photos=examples.latents.mean.shape[0],
         flip=recipe.flip,
         # A multiple of every photo's count, so that each of its sentences is as likely.
         sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
-        timesteps=model.noise_schedule.config.num_train_timesteps,
+        timesteps=(
+            int(recipe.timestep_low * thousandth),
+            max(1, int(recipe.timestep_high * thousandth)),
+        ),
         shape=tuple(examples.latents.mean.shape[2:]),
     )
 
