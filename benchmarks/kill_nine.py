@@ -80,7 +80,8 @@ def kill_inverts(home: Path, rounds: int, chance: random.Random) -> list[str]:
         broken += wrong
         print(f"invert {number:2} killed after {moment:5.1f} s: exit {done.returncode}, "
               f"checkpoint {steps}, {wrong or 'clean'}", flush=True)  # fmt: skip
-        if done.returncode == 0:
+        if "mug" in ti(place, "list", "-q").stdout.split():
+            # Finished, or killed after its word was kept: the next round begins anew.
             finished += 1
             ti(place, "rm", "mug", "-y")
     last = ti(home / "killed", *INVERT)
