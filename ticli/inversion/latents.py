@@ -42,14 +42,13 @@ def encode_photos(model: Model, pictures: Sequence[Image.Image]) -> Latents:
     """
     means, spreads = [], []
     with model.vae() as vae, torch.no_grad():
-        scale, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
         for picture in pictures:
             pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy())
             pixels = (pixels / 127.5 - 1).permute(2, 0, 1)
             both = torch.stack([pixels, pixels.flip(-1)]).to(vae.device)
-            posterior = vae.encode(both).latent_dist
-            means.append(((posterior.mean - shift) * scale).cpu())
-            spreads.append((posterior.std * scale).cpu())
+            mean, spread = model.encode(vae, both)
+            means.append(mean.cpu())
+            spreads.append(spread.cpu())
     latents = Latents(torch.stack(means).contiguous(), torch.stack(spreads).contiguous())
     if not (latents.mean.isfinite().all() and latents.spread.isfinite().all()):
         raise BadContent(

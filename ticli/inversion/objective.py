@@ -39,7 +39,7 @@ def denoising_loss(
     z = examples.latents.sample(draw.photos[part], draw.mirrored[part], draw.spread[part])
     z, eps = z.to(device), draw.noise[part].to(device)
     t = draw.timesteps[part].to(device)
-    z_t = model.noise_schedule.add_noise(z, eps, t)
+    z_t = model.add_noise(z, eps, t)
     prompts = [
         examples.prompt(int(photo), int(number))
         for photo, number in zip(draw.photos[part], draw.sentences[part], strict=True)

@@ -110,6 +110,19 @@ class Model:
         ).sample
         return output.float()
 
+    def add_noise(
+        self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+    ) -> torch.Tensor:
+        """Latents with as much noise as belongs to each of the timesteps: z_t of the papers."""
+        noisy: torch.Tensor = self.noise_schedule.add_noise(latents, noise, timesteps)
+        return noisy
+
+    def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and spread of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
+        scale, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+        posterior = vae.encode(pixels).latent_dist
+        return (posterior.mean - shift) * scale, posterior.std * scale
+
     def target(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
