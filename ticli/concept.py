@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ticli.outcome import Curves, Outcome
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -55,6 +57,7 @@ class Concept:
 
     `widths` maps each text encoder to the width of its vectors, `norms` likewise to their L2
     norms. Times are ISO 8601 in UTC. `path` and `bytes` describe the stored tensor file.
+    `warnings` are what the run that learned it found wrong with it.
     """
 
     name: str
@@ -82,6 +85,9 @@ class Concept:
     path: str
     bytes: int
     sha256: str
+    outcome: Outcome = field(default_factory=Outcome)
+    curves: Curves = field(default_factory=Curves)
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The one object for a concept everywhere; keys are added, never renamed."""

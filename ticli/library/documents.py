@@ -11,6 +11,7 @@ from typing import Any
 from ticli.concept import BaseModel, Concept, Embedding, Losses, Parent, PhotoRecord
 from ticli.library.describe import norms_of
 from ticli.names import parse_token
+from ticli.outcome import Attempt, Curves, Outcome, WordLoss
 
 TEXTS = ("noun", "kind", "init", "notes", "device", "created")
 BASE = ("family", "id", "revision", "fingerprint")
@@ -58,6 +59,10 @@ def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> 
         tags=tuple(_text(tag) for tag in _items(document["tags"])),
         versions={k: _text(v) for k, v in _mapping(document["versions"]).items()},
         seconds=_number(document["seconds"]) or 0.0,
+        # Files of version 0.1 say nothing of these.
+        outcome=_outcome(_mapping(document.get("outcome", {}))),
+        curves=_curves(_mapping(document.get("curves", {}))),
+        warnings=tuple(_text(text) for text in _items(document.get("warnings", []))),
         used="",
         path="",
         bytes=0,
@@ -75,6 +80,45 @@ def plain_noun(text: str) -> str:
     word = " ".join(text.split())
     allowed = word.isprintable() and len(word) <= LONGEST_NOUN and not set(word) & set("<>{}")
     return word if allowed else ""
+
+
+def _outcome(document: Mapping[str, Any]) -> Outcome:
+    if not document:
+        return Outcome()
+    return Outcome(
+        stopped=_text(document["stopped"]),
+        kept=_optional_whole(document["kept"]),
+        held_out=_number(document["held_out"]),
+        held_out_init=_number(document["held_out_init"]),
+        drift=_number(document["drift"]),
+        held_out_photo=_optional_whole(document["held_out_photo"]),
+        skipped=_whole(document["skipped"]),
+        restores=_whole(document["restores"]),
+        attempts=tuple(
+            Attempt(
+                seed=_whole(attempt["seed"]),
+                steps=_whole(attempt["steps"]),
+                stopped=_text(attempt["stopped"]),
+                kept=_optional_whole(attempt["kept"]),
+                held_out=_number(attempt["held_out"]),
+            )
+            for attempt in _items(document["attempts"])
+        ),
+        init_words=tuple(
+            WordLoss(_text(word["word"]), _known_number(word["held_out"]))
+            for word in _items(document["init_words"])
+        ),
+    )
+
+
+def _curves(document: Mapping[str, Any]) -> Curves:
+    if not document:
+        return Curves()
+    return Curves(
+        steps=tuple(_whole(step) for step in _items(document["steps"])),
+        held_out=tuple(_known_number(loss) for loss in _items(document["held_out"])),
+        drift=tuple(_known_number(drift) for drift in _items(document["drift"])),
+    )
 
 
 def _refuse_constant(name: str) -> Any:
@@ -117,6 +161,17 @@ def _whole(value: Any) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise ValueError("not a whole number")
     return value
+
+
+def _optional_whole(value: Any) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _known_number(value: Any) -> float:
+    number = _number(value)
+    if number is None:
+        raise ValueError("not a number")
+    return number
 
 
 def _number(value: Any) -> float | None:

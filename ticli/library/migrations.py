@@ -75,7 +75,13 @@ def create_concepts(db: sqlite_utils.Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_concepts,)
+def add_outcomes(db: sqlite_utils.Database) -> None:
+    """Schema 2: how the run that learned a concept ended."""
+    for column, nothing in (("outcome", "{}"), ("curves", "{}"), ("warnings", "[]")):
+        db.execute(f"ALTER TABLE concepts ADD COLUMN {column} TEXT NOT NULL DEFAULT '{nothing}'")
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes)
 
 
 def open_to_read(

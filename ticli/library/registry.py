@@ -13,6 +13,7 @@ from typing import Any
 
 from ticli.concept import BaseModel, Concept, Losses, Parent, PhotoRecord
 from ticli.errors import Usage
+from ticli.outcome import curves_from, outcome_from
 
 PLAIN = (
     "name",
@@ -31,7 +32,10 @@ PLAIN = (
     "bytes",
     "sha256",
 )
-DOCUMENTS = ("widths", "recipe", "losses", "norms", "photos", "parents", "tags", "versions")
+DOCUMENTS = (
+    *("widths", "recipe", "losses", "norms", "photos", "parents", "tags", "versions"),
+    *("outcome", "curves", "warnings"),
+)
 BASE = ("family", "id", "revision", "fingerprint")
 COLUMNS = (*PLAIN, *DOCUMENTS, *(f"base_{part}" for part in BASE))
 SELECT = f"SELECT {', '.join(f'concepts.{column}' for column in COLUMNS)} FROM concepts"
@@ -65,6 +69,9 @@ def concept_from_row(row: Sequence[Any], blobs: Path) -> Concept:
     values["photos"] = tuple(PhotoRecord(**photo) for photo in values["photos"])
     values["parents"] = tuple(Parent(**parent) for parent in values["parents"])
     values["tags"] = tuple(values["tags"])
+    values["outcome"] = outcome_from(values["outcome"])
+    values["curves"] = curves_from(values["curves"])
+    values["warnings"] = tuple(values["warnings"])
     sha256 = values["sha256"]
     path = str(blobs / sha256[:2] / f"{sha256}.safetensors")
     return Concept(base=base, path=path, **values)

@@ -180,7 +180,7 @@ def test_a_shared_file_outlives_one_of_its_rows(library: Library, make) -> None:
         "INSERT INTO concepts SELECT NULL, 'twin', token, noun, kind, init, vectors, widths, "
         "base_family, base_id, base_revision, base_fingerprint, recipe, seed, steps, losses, "
         "norms, photos, parents, tags, notes, device, versions, seconds, created, used, bytes, "
-        "sha256 FROM concepts"
+        "sha256, outcome, curves, warnings FROM concepts"
     )
     connection.commit()
     connection.close()

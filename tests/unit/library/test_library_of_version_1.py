@@ -12,6 +12,7 @@ from ticli.concept import BaseModel, Losses, PhotoRecord
 from ticli.library.formats.importing import read_embedding
 from ticli.library.library import Library, Query
 from ticli.names import parse_token
+from ticli.outcome import Curves, Outcome
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
 
@@ -73,3 +74,8 @@ def test_its_files_can_be_imported_alone(old: Library) -> None:
     found = read_embedding(path.read_bytes(), path.name)
     assert found.layout == "ti" and found.concept is not None
     assert found.concept.photos == old.get("red-mug").photos
+
+
+def test_it_knows_nothing_of_how_its_runs_went(old: Library) -> None:
+    mug = old.get("red-mug")
+    assert (mug.outcome, mug.curves, mug.warnings) == (Outcome(), Curves(), ())

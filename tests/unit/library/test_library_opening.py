@@ -130,12 +130,12 @@ def test_an_older_library_is_upgraded_by_a_reader_and_kept_as_a_copy(filled: Lib
         ("mug", None),
         ("cup", None),
     ]
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
     connection.close()
-    copy = database.with_name("library-v1-backup.db")
+    copy = database.with_name(f"library-v{len(MIGRATIONS)}-backup.db")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     old = sqlite3.connect(copy)
-    assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    assert old.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     assert old.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     assert old.execute("SELECT count(*) FROM concepts").fetchone() == (2,)
     old.close()
