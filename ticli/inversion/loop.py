@@ -11,7 +11,7 @@ import torch
 
 from ticli.errors import Diverged
 from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.objective import Examples, denoising_loss
+from ticli.inversion.objective import Examples, training_loss
 from ticli.inversion.vectors import Vectors
 from ticli.models.model import Model
 from ticli.recipe import Recipe
@@ -133,7 +133,7 @@ def _gradient(
     total = 0.0
     for begin in range(0, rule.batch, recipe.batch):
         part = slice(begin, begin + recipe.batch)
-        loss = denoising_loss(model, examples, state.vectors, samples, part) / recipe.accumulate
+        loss = training_loss(model, examples, state.vectors, samples, part) / recipe.accumulate
         (loss * scale).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     if scale != 1.0:

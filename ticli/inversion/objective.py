@@ -31,10 +31,29 @@ class Examples:
         return choices[number % len(choices)]
 
 
-def denoising_loss(
+def training_loss(
     model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
 ) -> torch.Tensor:
     """Mean over `part` of the draw of |target − prediction(z_t, t, c(v*))|², a float32 scalar."""
+    prediction, target = _predict(model, examples, vectors, draw, part)
+    return torch.nn.functional.mse_loss(prediction, target)
+
+
+def denoising_losses(
+    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
+) -> torch.Tensor:
+    """|target − prediction(z_t, t, c(v*))|² of each sample in `part`, (batch,) float32.
+
+    The mean is over a sample's values; neither masks nor weights of the recipe are in it.
+    """
+    prediction, target = _predict(model, examples, vectors, draw, part)
+    return (prediction - target).square().flatten(1).mean(1)
+
+
+def _predict(
+    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Say what the denoiser answers for noised photos, and what it should answer."""
     device = model.device
     z = examples.latents.sample(draw.photos[part], draw.mirrored[part], draw.spread[part])
     z, eps = z.to(device), draw.noise[part].to(device)
@@ -45,4 +64,4 @@ def denoising_loss(
         for photo, number in zip(draw.photos[part], draw.sentences[part], strict=True)
     ]
     prediction = model.denoise(z_t, t, model.condition(prompts, {examples.concept: vectors.rows}))
-    return torch.nn.functional.mse_loss(prediction, model.target(z, eps, t))
+    return prediction, model.target(z, eps, t)
