@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ticli.commands import learning_options as learning
 from ticli.commands import options as shared
-from ticli.commands.learning_run import Ask, learn
+from ticli.commands.learning_run import Ask, knob_flags, learn
 from ticli.errors import Usage
 from ticli.terminal.output import open_output
 
@@ -56,13 +56,7 @@ def invert(
 
     The same command again continues a run that was stopped.
     """
-    knobs = {
-        "kind": kind, "init": init, "noun": _class_word(noun, no_noun), "vectors": vectors,
-        "steps": steps, "lr": lr, "batch": batch, "accumulate": accumulate, "size": size,
-        "flip": flip, "norm": norm, "schedule": schedule, "warmup": warmup, "clip": clip,
-        "timestep_low": timestep_low, "timestep_high": timestep_high,
-        "captions": captions, "strict_captions": strict_captions,
-    }  # fmt: skip
+    knobs = knob_flags(locals()) | {"noun": _class_word(noun, no_noun)}
     ask = Ask(
         photos=tuple(photos),
         token=token,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,12 @@ class Ask:
     offline: bool
     progress: ProgressMode
     output: Output
+
+
+def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that are called like a knob of the recipe and hold its value."""
+    knobs = {knob.name for knob in fields(Recipe)} - {"sentences"}
+    return {name: value for name, value in flags.items() if name in knobs}
 
 
 def learn(ask: Ask) -> None:
