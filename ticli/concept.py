@@ -57,7 +57,8 @@ class Concept:
 
     `widths` maps each text encoder to the width of its vectors, `norms` likewise to their L2
     norms. Times are ISO 8601 in UTC. `path` and `bytes` describe the stored tensor file.
-    `warnings` are what the run that learned it found wrong with it.
+    `warnings` are what the run that learned it found wrong with it, `scores` the reports of how
+    it was judged since, one a protocol.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Concept:
     outcome: Outcome = field(default_factory=Outcome)
     curves: Curves = field(default_factory=Curves)
     warnings: tuple[str, ...] = ()
+    scores: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The one object for a concept everywhere; keys are added, never renamed."""

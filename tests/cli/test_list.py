@@ -7,7 +7,7 @@ import json
 KEYS = (
     "name token noun kind init vectors widths base recipe seed steps losses norms photos parents "
     "tags notes device versions seconds created used path bytes sha256 outcome curves "
-    "warnings"
+    "warnings scores"
 )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
@@ -23,7 +23,7 @@ from ticli.paths import Places, places
 __all__ = ["Library", "Query"]
 Found = TypeVar("Found")
 # What may differ between two additions of the same thing.
-INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds")
+INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds", "scores")
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,7 @@ class Library:
         """Store a new concept; path, bytes, sha256 and, where empty, created are filled in.
 
         The same thing added twice is there once. A name that is taken is a Conflict unless
-        `replace`, which leaves nothing of the old concept. Raises BadContent where there is no
-        room, and TiError.
+        `replace`, which leaves nothing of the old concept. Raises NoSpace and TiError.
         """
         wanted = _described(concept, embedding)
         with self._changing() as connection:
@@ -157,9 +156,26 @@ class Library:
     def keep_photos(self, photos: Iterable[tuple[str, Path]]) -> list[Path]:
         """Copy photos, given as (sha256, path), into the library; return those gone or changed.
 
-        A copy lives as long as a concept that was learned from it. Raises BadContent (no room).
+        A copy lives as long as a concept that was learned from it. Raises NoSpace.
         """
         return [path for sha256, path in photos if not store.keep_photo(self._photos, sha256, path)]
+
+    def kept_photos(self, concept: Concept) -> list[Path]:
+        """The copies of a concept's photos that this library has, in the concept's order."""
+        return store.find_photos(self._photos, [photo.sha256 for photo in concept.photos])
+
+    def keep_scores(self, scored: Concept, reports: Sequence[Mapping[str, Any]]) -> bool:
+        """Add reports to a concept's row; a new one takes the place of its protocol's old one.
+
+        False, and nothing is stored, where the concept is gone or is another by now.
+        """
+        with self._changing() as connection:
+            now = registry.select_one(connection, scored.name, self.places.blobs)
+            if now is None or now.sha256 != scored.sha256:
+                return False
+            kept = {report["protocol"]["id"]: report for report in (*now.scores, *reports)}
+            registry.update(connection, now.name, replace(now, scores=tuple(kept.values())))
+        return True
 
     def touch(self, names: Iterable[str]) -> bool:
         """Record that concepts were used now; False where the library may only be read."""

@@ -81,7 +81,12 @@ def add_outcomes(db: sqlite_utils.Database) -> None:
         db.execute(f"ALTER TABLE concepts ADD COLUMN {column} TEXT NOT NULL DEFAULT '{nothing}'")
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes)
+def add_scores(db: sqlite_utils.Database) -> None:
+    """Schema 3: what a concept scored, one report a protocol."""
+    db.execute("ALTER TABLE concepts ADD COLUMN scores TEXT NOT NULL DEFAULT '[]'")
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores)
 
 
 def open_to_read(

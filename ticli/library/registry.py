@@ -34,7 +34,7 @@ PLAIN = (
 )
 DOCUMENTS = (
     *("widths", "recipe", "losses", "norms", "photos", "parents", "tags", "versions"),
-    *("outcome", "curves", "warnings"),
+    *("outcome", "curves", "warnings", "scores"),
 )
 BASE = ("family", "id", "revision", "fingerprint")
 COLUMNS = (*PLAIN, *DOCUMENTS, *(f"base_{part}" for part in BASE))
@@ -72,6 +72,7 @@ def concept_from_row(row: Sequence[Any], blobs: Path) -> Concept:
     values["outcome"] = outcome_from(values["outcome"])
     values["curves"] = curves_from(values["curves"])
     values["warnings"] = tuple(values["warnings"])
+    values["scores"] = tuple(values["scores"])
     sha256 = values["sha256"]
     path = str(blobs / sha256[:2] / f"{sha256}.safetensors")
     return Concept(base=base, path=path, **values)

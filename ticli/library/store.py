@@ -6,17 +6,18 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ticli.concept import Concept, Embedding
-from ticli.durable import make_folder, remove_file, write_file
+from ticli.durable import explain, make_folder, remove_file, sync_file, sync_folder, write_file
 from ticli.errors import BadContent
 from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_file
 
 ROW = "ti.row"
 # What the row knows of the file itself, or of what happened after it was written.
-OUTSIDE = ("path", "bytes", "sha256", "used")
+OUTSIDE = ("path", "bytes", "sha256", "used", "scores")
 PHOTO_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 BROKEN = "other concepts are not affected; put the file back from a copy, or `ti rm` the concept"
 
@@ -44,7 +45,7 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
 def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
     """Write a concept's file and return the concept with its path, bytes and sha256.
 
-    A file that is there already and is whole is kept. Raises BadContent and TiError where it
+    A file that is there already and is whole is kept. Raises NoSpace and TiError where it
     cannot be written.
     """
     data = encode_blob(concept, embedding)
@@ -54,6 +55,8 @@ def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
     make_folder(path.parent)
     if _read(path) != data:
         write_file(path, data, replace=True)
+    else:
+        _sync_found(path)
     return replace(concept, path=str(path), bytes=len(data), sha256=sha256)
 
 
@@ -74,7 +77,7 @@ def load_blob(concept: Concept) -> Embedding:
 def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
     """Copy a photo to its place by hash; False where it is gone or not what it was.
 
-    Raises BadContent (no room) and TiError.
+    Raises NoSpace and TiError.
     """
     suffix = source.suffix.lower()
     target = photos / sha256[:2] / (sha256 + (suffix if PHOTO_SUFFIX.fullmatch(suffix) else ""))
@@ -88,7 +91,15 @@ def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
         make_folder(photos)
         make_folder(target.parent)
         write_file(target, data, replace=True)
+    else:
+        _sync_found(target)
     return True
+
+
+def find_photos(photos: Path, hashes: Sequence[str]) -> list[Path]:
+    """The copies that were kept of photos, in the order of their hashes; others are left out."""
+    kept = {path.name.partition(".")[0]: path for path in sorted(photos.glob("??/*"))}
+    return [kept[sha256] for sha256 in hashes if sha256 in kept]
 
 
 def drop_photo(photos: Path, sha256: str) -> None:
@@ -102,6 +113,16 @@ def drop_photo(photos: Path, sha256: str) -> None:
 def drop_blob(blobs: Path, sha256: str) -> None:
     """Remove a file that no row has any more. Raises TiError."""
     remove_file(blob_path(blobs, sha256))
+
+
+def _sync_found(path: Path) -> None:
+    """Sync a file that somebody else wrote, who may have been killed before doing so."""
+    try:
+        sync_file(path)
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
+    except OSError as error:
+        raise explain(error, path) from error
 
 
 def _read(path: Path) -> bytes | None:
