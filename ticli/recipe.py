@@ -12,8 +12,12 @@ from ticli.errors import NotFound, Usage
 
 PRESETS = ("quick", "default", "thorough")
 KINDS = ("object", "style", "person")
-NORMS = ("vocabulary", "free")
-SCHEDULES = ("constant", "cosine")
+NORMS = ("vocabulary", "free", "sphere", "pull")
+INIT_FROM = ("table", "output")
+SCHEDULES = ("constant", "cosine", "linear", "trapezoid")
+HOLD_OUT = ("auto", "never")
+STOPS = ("auto", "never")
+KEEPS = ("last", "best")
 
 
 def _knob(default: Any, help: str, **rules: Any) -> Any:
@@ -29,6 +33,12 @@ class Recipe:
 
     kind: str = _knob("object", "family of neutral sentences", choices=KINDS)
     init: str = _knob("", 'word(s) to start from, "random", "mean" or "<concept>"; "" chooses')
+    # Cross Initialization (2312.15905): the learned vector resembles what the encoder gives out.
+    init_from: str = _knob(
+        "table",
+        "what the init word gives: its own vectors, or the encoder's output",
+        choices=INIT_FROM,
+    )
     # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
     noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)
@@ -42,12 +52,36 @@ class Recipe:
     warmup: int = _knob(0, "steps over which the learning rate rises", low=0, high=1_000_000)
     clip: float = _knob(1.0, "largest L2 norm of a step's gradient; 0 is no limit", low=0.0)
     # Directional Textual Inversion (2512.13672): large norms drown the other words of a prompt.
-    norm: str = _knob("vocabulary", "hold the vocabulary's median norm, or free", choices=NORMS)
+    norm: str = _knob("vocabulary", "hold the vocabulary's norm, or let it free", choices=NORMS)
+    # A soft pull each step, as the norm priors of cloneofsimo/lora and diffusers' advanced scripts.
+    norm_pull: float = _knob(0.1, 'share of the way to it a step, for "pull"', low=0.0, high=1.0)
+    # The paper's von Mises-Fisher prior, its κ: 1e-4.
+    prior: float = _knob(0.0, 'pull towards the start\'s direction, for "sphere"', low=0.0)
+    # The paper's regularisation (section 4): closer to the class word, further from the photos.
+    pull: float = _knob(0.0, "weight of the squared distance to the start", low=0.0)
     # Colours and outlines are settled while a picture is still mostly noise (timesteps 500 to 900
     # in ZOODiP, 2503.14868); what a word learns at low noise is grain and background.
     timestep_low: int = _knob(500, "least noise trained on, of 1000", low=0, high=999)
     timestep_high: int = _knob(1000, "most noise trained on, of 1000", low=1, high=1000)
     sentences: tuple[str, ...] = _knob((), "own sentences, each with {}, in place of the family's")
+    # What the word is judged by while it is learned; the vectors do not depend on it.
+    evaluate_every: int = _knob(0, "steps between evaluations; 0 spends a tenth", low=0)
+    evaluation_timesteps: int = _knob(8, "noise levels of an evaluation", low=1, high=1000)
+    hold_out: str = _knob("never", "keep one of four or more photos to judge by", choices=HOLD_OUT)
+    # DVAR (2302.04841): the loss on a fixed batch stops varying long before a usual cap.
+    stop: str = _knob("never", "stop once the held-out loss has settled", choices=STOPS)
+    stop_window: int = _knob(10, "evaluations that must have settled", low=2, high=100_000)
+    stop_ratio: float = _knob(0.15, "their variance, of all evaluations'", low=0.0, high=1.0)
+    # Constant, then down to zero: the end need not be known in advance (2405.18392).
+    cooldown: int = _knob(30, "last steps, over which the rate falls to zero", low=0)
+    keep: str = _knob("last", "vectors of the last step, or of the best evaluation", choices=KEEPS)
+    # The cosine of CoRe's regulariser (2408.15914), used here to judge by.
+    drift_limit: float = _knob(0.2, "most the prompt's other words may drift", low=0.0, high=2.0)
+    restores: int = _knob(3, "times a diverging run goes back, at half the rate", low=0)
+    restarts: int = _knob(
+        1, "runs with seeds in a row, of which the best is kept", low=1, high=1000
+    )
+    init_candidates: int = _knob(200, "words that --init auto tries", low=1, high=10_000)
     captions: bool = _knob(False, "use PHOTO.txt beside each photo as its sentence")
     strict_captions: bool = _knob(False, "refuse a caption that lacks the token")
 
@@ -58,6 +92,10 @@ class Recipe:
             raise Usage(
                 f"timestep_low {self.timestep_low} is not below timestep_high {self.timestep_high}",
                 "leave a range between them",
+            )
+        if self.prior and self.norm != "sphere":
+            raise Usage(
+                f"prior {self.prior:g} needs norm sphere", "give --norm sphere or --prior 0"
             )
         for sentence in self.sentences:
             if "{}" not in sentence:

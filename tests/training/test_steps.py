@@ -11,7 +11,8 @@ from tiny import WIDTH
 
 from ticli.errors import Diverged, Usage
 from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.loop import PATIENCE, learning_rate, new_state, train
+from ticli.inversion.loop import PATIENCE, new_state, train
+from ticli.inversion.rates import learning_rate
 from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm
 from ticli.recipe import Recipe
 

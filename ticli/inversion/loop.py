@@ -12,6 +12,9 @@ import torch
 from ticli.errors import Diverged
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.objective import Examples, training_loss
+from ticli.inversion.rates import learning_rate
+from ticli.inversion.regularisers import regularise
+from ticli.inversion.steps import move
 from ticli.inversion.vectors import Vectors
 from ticli.models.model import Model
 from ticli.recipe import Recipe
@@ -49,7 +52,7 @@ class TrainingState:
 def new_state(vectors: Vectors, recipe: Recipe) -> TrainingState:
     """A state before its first step. AdamW has no weight decay: it would pull v* to zero."""
     optimizer = torch.optim.AdamW(
-        list(vectors.rows.values()), lr=recipe.lr, weight_decay=0.0, foreach=False
+        list(vectors.parameters().values()), lr=recipe.lr, weight_decay=0.0, foreach=False
     )
     return TrainingState(vectors, optimizer)
 
@@ -108,16 +111,6 @@ def _draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
     )
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """The rate of a step counted from 0: a linear rise, then constant or half a cosine to zero."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / (recipe.warmup + 1)
-    if recipe.schedule == "cosine":
-        done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
-    return recipe.lr
-
-
 def _gradient(
     model: Model,
     examples: Examples,
@@ -137,15 +130,16 @@ def _gradient(
         (loss * scale).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     if scale != 1.0:
-        for row in state.vectors.rows.values():
+        for row in state.vectors.parameters().values():
             if row.grad is not None:
                 row.grad.div_(scale)
+    regularise(state.vectors, recipe)
     return total
 
 
 def _clip(vectors: Vectors, limit: float) -> bool:
     """Clip the rows' gradient to an L2 norm; False where it is not finite."""
-    gradients = [row.grad for row in vectors.rows.values() if row.grad is not None]
+    gradients = [row.grad for row in vectors.parameters().values() if row.grad is not None]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     if not bool(norm.isfinite()):
         return False
@@ -158,5 +152,4 @@ def _clip(vectors: Vectors, limit: float) -> bool:
 def _apply(state: TrainingState, recipe: Recipe) -> None:
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    state.optimizer.step()
-    state.vectors.hold()
+    move(state.vectors, state.optimizer, recipe)
