@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from ticli.errors import BadContent, Conflict, NotFound, TiError
+from ticli.errors import Conflict, NoSpace, NotFound, TiError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What file systems without hard links answer to link(2).
@@ -21,13 +23,31 @@ def write_file(path: Path, data: bytes, *, replace: bool, mode: int = 0o600) -> 
     A temporary file beside the target is written, synced, read back and moved into place; the
     folder is synced last. Without `replace` an existing target is kept and Conflict is raised. A
     link at `path` is replaced itself, what it points to stays untouched. `mode` is what the file
-    is created with, less the umask. Raises Conflict, NotFound (no such folder), BadContent (no
-    room) and TiError.
+    is created with, less the umask. Raises Conflict, NotFound (no such folder), NoSpace and
+    TiError.
+    """
+    with writing(path, replace=replace, mode=mode, needed=len(data)) as file:
+        file.write(data)
+        file.flush()
+        if _read_back(file.fileno(), len(data)) != data:
+            raise OSError(errno.EIO, "what was written does not read back")
+
+
+@contextlib.contextmanager
+def writing(path: Path, *, replace: bool, mode: int = 0o600, needed: int = 0) -> Iterator[BinaryIO]:
+    """Open a file to be written in pieces, which stands at `path` only once it is complete.
+
+    It is synced and moved into place when the block ends well, and gone when it does not; the
+    rest is as in write_file. `needed` is how many bytes it will have, where that is known.
     """
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.tmp"
     try:
         try:
-            _write_new(temporary, data, mode)
+            with _open_new(temporary, mode) as file:
+                yield file
+                file.flush()
+                needed = needed or file.tell()
+                os.fsync(file.fileno())
             if replace:
                 temporary.replace(path)
             else:
@@ -38,19 +58,25 @@ def write_file(path: Path, data: bytes, *, replace: bool, mode: int = 0o600) -> 
     except FileExistsError as error:
         raise Conflict(f"{path} exists already", "choose another name, or give --force") from error
     except OSError as error:
-        raise explain(error, path, len(data)) from error
+        raise explain(error, path, needed) from error
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Create a folder and its parents where missing, and sync the one that now holds it.
+    """Create a folder and its parents where missing, and sync the folders that now hold them.
 
-    Raises TiError where that is not possible.
+    `mode` is the last one's; the parents are made like any folder. Raises TiError where that is
+    not possible.
     """
     try:
-        if path.is_dir():
-            return
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
-        sync_folder(path.parent)
+        missing = []
+        folder = path
+        # A current folder that was deleted is no folder, and has no parent by name.
+        while not folder.is_dir() and folder != folder.parent:
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            folder.mkdir(mode=mode if folder == path else 0o777, exist_ok=True)
+            sync_folder(folder.parent)
     except OSError as error:
         raise explain(error, path) from error
 
@@ -91,7 +117,7 @@ def explain(error: OSError, path: Path, needed: int = 0) -> TiError:
     """Turn a failed file operation into words; `needed` is how many bytes were to be written."""
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        return BadContent(
+        return NoSpace(
             f"no room for {path}: {reason}",
             f"free at least {needed:,} bytes there, then run the command again",
             bytes_needed=needed,
@@ -105,18 +131,9 @@ def explain(error: OSError, path: Path, needed: int = 0) -> TiError:
     return TiError(f"{path} cannot be written: {reason}")
 
 
-def _write_new(path: Path, data: bytes, mode: int) -> None:
+def _open_new(path: Path, mode: int) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, mode)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-        if _read_back(descriptor, len(data)) != data:
-            raise OSError(errno.EIO, "what was written does not read back")
-    finally:
-        os.close(descriptor)
+    return os.fdopen(os.open(path, flags, mode), "w+b")
 
 
 def _read_back(descriptor: int, length: int) -> bytes:

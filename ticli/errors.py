@@ -44,6 +44,12 @@ class BadContent(TiError):
     code = "bad_content"
 
 
+class NoSpace(TiError):
+    """The disk, a quota or a size limit leaves no room for what is to be written."""
+
+    code = "no_space"
+
+
 class Diverged(TiError):
     """Training left the finite numbers and could not be brought back."""
 

@@ -15,6 +15,7 @@ from ticli.errors import (
     Diverged,
     ExitCode,
     ModelUnavailable,
+    NoSpace,
     NotFound,
     Stopped,
     TiError,
@@ -41,6 +42,7 @@ def failing(monkeypatch: pytest.MonkeyPatch):
     [
         (TiError("what", "how"), 1),
         (BadContent("what", "how"), 1),
+        (NoSpace("what", "how"), 1),
         (Diverged("what", "how"), 1),
         (Declined("what", "how"), 1),
         (Usage("what", "how"), 2),
@@ -68,6 +70,15 @@ def test_the_json_document_carries_the_details(run, failing) -> None:
         "error": {"code": "conflict", "message": "what", "hint": "how", "completed": ["a.png"]},
         "exit_code": 4,
     }
+
+
+@pytest.mark.parametrize(
+    "error", [NoSpace("what", "how"), OSError(errno.ENOSPC, "No space left on device", "a.png")]
+)
+def test_a_full_disk_has_a_code_of_its_own(run, failing, error: Exception) -> None:
+    failing(error)
+    result = run("list", "--json")
+    assert (result.json["error"]["code"], result.json["exit_code"]) == ("no_space", 1)
 
 
 def test_an_error_without_a_hint_is_one_line(run, failing) -> None:

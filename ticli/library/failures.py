@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ticli.errors import BadContent, Conflict, TiError
+from ticli.errors import BadContent, Conflict, NoSpace, TiError
 
 LOST = (
-    "put a copy of library.db back, or move the folder aside and run "
-    "`ti import FOLDER/blobs/*/*.safetensors`, which holds every concept"
+    "run `ti doctor --rebuild`, which makes it anew from the files of the concepts, or put a copy "
+    "of library.db back"
 )
 
 
 @contextlib.contextmanager
 def explained(database: Path) -> Iterator[None]:
-    """Turn SQLite's errors about `database` into words. Raises BadContent, Conflict, TiError."""
+    """Turn SQLite's errors about `database` into words. Raises TiError and its kinds."""
     try:
         yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        # A damaged page can hold anything, also where SQLite sees nothing wrong.
+        raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
@@ -30,10 +34,17 @@ def explained(database: Path) -> Iterator[None]:
             ) from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
             raise read_only(database) from error
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-            raise BadContent(
-                f"the library {database} could not be written: {error}",
+        if name == "SQLITE_FULL":
+            raise NoSpace(
+                f"no room for the library {database}: {error}",
                 "free some room on that disk, then run the command again; nothing was changed",
+            ) from error
+        if name.startswith("SQLITE_IOERR"):
+            # A limit on the size of files and a failing disk look alike from here.
+            raise TiError(
+                f"the library {database} could not be read or written: {error}",
+                "free some room on that disk and see that it is well, then run the command again; "
+                "nothing was changed",
             ) from error
         raise TiError(f"the library {database} failed: {error}") from error
 

@@ -76,9 +76,9 @@ def _explain_system(error: OSError) -> Failure:
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
     what = ", ".join(names) or "input or output"
     reason = error.strerror or str(error)
-    hint = ""
+    code, hint = "failed", ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "make room on the disk and run the same command again"
+        code, hint = "no_space", "make room on the disk and run the same command again"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         hint = "check who may read and write it"
-    return Failure("failed", f"{what}: {reason}", hint, int(ExitCode.FAILED))
+    return Failure(code, f"{what}: {reason}", hint, int(ExitCode.FAILED))

@@ -16,13 +16,14 @@ from ticli.library.library import Library
 LIMITED = """
 import resource, sys; sys.path.insert(0, sys.argv[1])
 import sqlite_utils, changes
-from ticli.errors import BadContent
+from ticli.errors import TiError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
     changes.CHANGES[sys.argv[2]]()
-except BadContent as error:
+except TiError as error:
     print(error)
     print(error.hint)
+    print(error.code)
     sys.exit(9)
 """
 # From nothing at all over a blob's start and the journal's to some pages of the database.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ticli.durable import make_folder, remove_file, write_file
-from ticli.errors import BadContent, Conflict, NotFound, TiError
+from ticli.errors import Conflict, NoSpace, NotFound, TiError
 
 
 def test_a_new_file_is_private_and_alone(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_full_disk_says_how_much_is_needed_and_leaves_nothing(tmp_path: Path) 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(BadContent, match=r"no room for .*a\.bin") as caught:
+        with pytest.raises(NoSpace, match=r"no room for .*a\.bin") as caught:
             write_file(target, bytes(10_000), replace=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
