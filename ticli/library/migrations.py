@@ -86,7 +86,16 @@ def add_scores(db: sqlite_utils.Database) -> None:
     db.execute("ALTER TABLE concepts ADD COLUMN scores TEXT NOT NULL DEFAULT '[]'")
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores)
+def index_tags(db: sqlite_utils.Database) -> None:
+    """Schema 4: tags are found without reading whole rows, and nouns are searched for too."""
+    db["concepts"].create_index(["tags"])
+    db.execute(
+        "UPDATE words SET init = init || ' ' || (SELECT noun FROM concepts WHERE id = words.rowid) "
+        "WHERE rowid IN (SELECT id FROM concepts WHERE noun NOT IN ('', init))"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores, index_tags)
 
 
 def open_to_read(
@@ -100,7 +109,7 @@ def open_to_read(
     with explained(database):
         if not _present(database, blobs):
             return None
-        connection = _connect_to_read(database)
+        connection = connect_to_read(database)
         try:
             current = check_version(connection, database, steps) == len(steps)
         except BaseException:
@@ -194,8 +203,11 @@ def _connect(database: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _connect_to_read(database: Path) -> sqlite3.Connection:
-    """Connect as `rw`, so that a journal left by a crash is rolled back, else as immutable."""
+def connect_to_read(database: Path) -> sqlite3.Connection:
+    """Connect as `rw`, so that a journal left by a crash is rolled back, else as immutable.
+
+    Nothing is checked and no schema is brought up to date. Raises sqlite3.Error.
+    """
     connection = _connect(database, "mode=rw")
     try:
         connection.execute("PRAGMA schema_version").fetchone()
@@ -213,22 +225,32 @@ def _create(database: Path, steps: Sequence[Migration]) -> None:
     """Build a new database beside its place and move it there whole."""
     unfinished = database.with_name("library.db.new")
     try:
-        unfinished.unlink(missing_ok=True)
-        unfinished.with_name(f"{unfinished.name}-journal").unlink(missing_ok=True)
-        _create_private(unfinished)
-        connection = _connect(unfinished, "mode=rw")
-        try:
-            for pragma in WRITE_PRAGMAS:
-                connection.execute(pragma)
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            _apply(connection, 0, steps)
-        finally:
-            connection.close()
+        build_database(unfinished, steps).close()
         unfinished.replace(database)
         sync_folder(database.parent)
     except OSError as error:
         raise explain(error, database, 64 * 1024) from error
+
+
+def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
+    """Make an empty database, in the place of what a crash left there, and open it for writing.
+
+    Call while the library's lock is held. Raises OSError and sqlite3.Error.
+    """
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    _create_private(path)
+    connection = _connect(path, "mode=rw")
+    try:
+        for pragma in WRITE_PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        _apply(connection, 0, steps)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Migration]) -> None:
