@@ -1,21 +1,27 @@
-"""A run's state as two safetensors files: latents once, vectors and optimiser every few seconds."""
+"""A run's state as safetensors files: latents once, all that training changes every few seconds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
 from ticli.durable import write_file
 from ticli.errors import BadContent
+from ticli.inversion.attempts import Attempts, Finished
 from ticli.inversion.latents import Latents
 from ticli.inversion.loop import TrainingState
+from ticli.inversion.snapshots import put_back, take
+from ticli.inversion.stopping import Evaluation
+from ticli.outcome import Attempt
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+Tensors = dict[str, torch.Tensor]
 
 
 def save_latents(path: Path, latents: Latents) -> None:
@@ -29,63 +35,133 @@ def load_latents(path: Path) -> Latents:
     return Latents(tensors["mean"], tensors["spread"])
 
 
-def save_checkpoint(path: Path, state: TrainingState, seconds: float) -> None:
+def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
     """Write everything the next step depends on, replacing the last checkpoint at once.
 
     `seconds` is the time spent on the run so far.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for key, row in state.vectors.rows.items():
-        tensors[f"rows.{key}"] = row.detach()
-        for moment in MOMENTS:
-            if row in state.optimizer.state:
-                tensors[f"{moment}.{key}"] = state.optimizer.state[row][moment]
-    tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
-    updates = [int(values["step"]) for values in state.optimizer.state.values()]
-    facts = {
-        "step": str(state.step),
-        "updates": str(max(updates, default=0)),
-        "skipped": str(state.skipped),
-        "threads": str(torch.get_num_threads()),
-        "seconds": repr(seconds),
+    tensors, facts = _state_parts(attempts.state)
+    document: dict[str, Any] = {
+        "state": facts,
+        "done": [asdict(attempt) for attempt in attempts.done],
+        "closed": attempts.closed,
+        "winner": None,
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
     }
-    _write(path, tensors, facts)
+    if attempts.winner is not None:
+        winner = attempts.winner
+        tensors |= _under("winner.rows", winner.rows)
+        tensors["winner.losses"] = _numbers(winner.losses)
+        tensors["winner.evaluations"] = _table(winner.evaluations)
+        document["winner"] = {
+            "attempt": asdict(winner.attempt),
+            "kept": asdict(winner.kept),
+            "skipped": winner.skipped,
+            "restores": winner.restores,
+        }
+    # The step stands apart, so that a listing of runs finds it without reading the rest.
+    _write(path, tensors, {"step": str(attempts.steps), "run": json.dumps(document)})
 
 
-def restore_checkpoint(path: Path, state: TrainingState) -> float:
-    """Put a checkpoint back into a new state and return the seconds spent before it.
+def restore_checkpoint(path: Path, attempts: Attempts) -> float:
+    """Put a checkpoint back into a new run's attempts and return the seconds spent before it.
 
     The thread count is restored too: sums of another count round differently. Raises BadContent
     where the file is damaged.
     """
     tensors, facts = _read(path)
-    with torch.no_grad():
-        for key, row in state.vectors.rows.items():
-            row.copy_(tensors[f"rows.{key}"])
-            if int(facts["updates"]):
-                state.optimizer.state[row] = {
-                    "step": torch.tensor(float(facts["updates"])),
-                    **{m: tensors[f"{m}.{key}"].to(row.device) for m in MOMENTS},
-                }
-    state.step = int(facts["step"])
-    state.skipped = int(facts["skipped"])
+    document = json.loads(facts["run"])
+    _restore_state(attempts.state, tensors, document["state"])
+    attempts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
+    attempts.closed = document["closed"]
+    if document["winner"] is not None:
+        winner = document["winner"]
+        attempts.winner = Finished(
+            attempt=Attempt(**winner["attempt"]),
+            kept=Evaluation(**winner["kept"]),
+            rows=_within("winner.rows", tensors),
+            evaluations=tuple(_evaluations(tensors["winner.evaluations"])),
+            losses=tuple(tensors["winner.losses"].tolist()),
+            skipped=winner["skipped"],
+            restores=winner["restores"],
+        )
+    torch.set_num_threads(document["threads"])
+    return float(document["seconds"])
+
+
+def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
+    """A try's state as tensors and as what JSON can say."""
+    tensors = _under("now", take(state.vectors, state.optimizer))
+    tensors["losses"] = _numbers(state.losses)
+    tensors["evaluations"] = _table(state.evaluations)
+    if state.good is not None:
+        tensors |= _under("good", state.good)
+    best = None
+    if state.best is not None:
+        best = asdict(state.best[0])
+        tensors |= _under("best", state.best[1])
+    return tensors, {
+        "step": state.step,
+        "skipped": state.skipped,
+        "unusable": state.unusable,
+        "restores": state.restores,
+        "rate_scale": state.rate_scale,
+        "cooling": state.cooling,
+        "best": best,
+    }
+
+
+def _restore_state(state: TrainingState, tensors: Tensors, facts: Mapping[str, Any]) -> None:
+    put_back(_within("now", tensors), state.vectors, state.optimizer)
     state.losses[:] = tensors["losses"].tolist()
-    torch.set_num_threads(int(facts["threads"]))
-    return float(facts["seconds"])
+    state.evaluations[:] = _evaluations(tensors["evaluations"])
+    state.good = _within("good", tensors) or None
+    if facts["best"] is not None:
+        state.best = Evaluation(**facts["best"]), _within("best", tensors)
+    state.step = facts["step"]
+    state.skipped = facts["skipped"]
+    state.unusable = facts["unusable"]
+    state.restores = facts["restores"]
+    state.rate_scale = facts["rate_scale"]
+    state.cooling = facts["cooling"]
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _within(prefix: str, tensors: Tensors) -> Tensors:
+    begin = f"{prefix}."
+    return {n.removeprefix(begin): t for n, t in tensors.items() if n.startswith(begin)}
+
+
+def _numbers(values: Sequence[float]) -> torch.Tensor:
+    return torch.tensor(list(values), dtype=torch.float64)
+
+
+def _table(evaluations: Sequence[Evaluation]) -> torch.Tensor:
+    """Evaluations as (count, 3) numbers: step, held-out loss, drift."""
+    rows = [[e.step, e.held_out, e.drift] for e in evaluations]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
+
+
+def _evaluations(table: torch.Tensor) -> list[Evaluation]:
+    return [Evaluation(int(step), loss, drift) for step, loss, drift in table.tolist()]
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> None:
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
+    write_file(path, save(plain, {**facts, "sha256": _sum(plain, facts)}), replace=True)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
     try:
         data = path.read_bytes()
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
         facts = json.loads(data[8 : 8 + length])["__metadata__"]
-        if facts.pop("sha256") != _sum(tensors):
+        if facts.pop("sha256") != _sum(tensors, facts):
             raise ValueError("its checksum is wrong")
     except Exception as error:
         # safetensors raises a type of its own that derives from Exception alone.
@@ -95,8 +171,9 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     return tensors, facts
 
 
-def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
+def _sum(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> str:
+    """One hash of the numbers and of what is said beside them."""
+    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].numpy().tobytes())

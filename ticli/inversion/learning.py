@@ -23,7 +23,8 @@ from ticli.inversion.loop import Step, TrainingState, new_state, train
 from ticli.inversion.objective import Examples
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run
-from ticli.inversion.vectors import Start, start_vectors
+from ticli.inversion.starting import Start
+from ticli.inversion.vectors import start_vectors
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, load_model
@@ -72,9 +73,7 @@ def begin(plan: Plan, run: Run, hardware: Hardware, start: Embedding | None) -> 
         model = load_model(plan.source, hardware)
         sentences = _tokenised(model, plan)
         recipe = plan.recipe
-        vectors = start_vectors(
-            model, Start(recipe.init, recipe.vectors, recipe.norm, plan.seed, start)
-        )
+        vectors = start_vectors(model, _start(plan, start))
         state = new_state(vectors, recipe)
         latents = _latents(plan, run, model)
     seconds = restore_checkpoint(run.checkpoint, state) if run.checkpoint.exists() else 0.0
@@ -140,6 +139,19 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
         sha256="",
     )
     return concept, Embedding(rows)
+
+
+def _start(plan: Plan, embedding: Embedding | None) -> Start:
+    recipe = plan.recipe
+    return Start(
+        recipe.init,
+        recipe.vectors,
+        recipe.norm,
+        plan.seed,
+        embedding,
+        init_from=recipe.init_from,
+        norm_pull=recipe.norm_pull,
+    )
 
 
 def _latents(plan: Plan, run: Run, model: Model) -> Latents:

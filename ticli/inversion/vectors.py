@@ -1,76 +1,122 @@
-"""The trainable rows: where they start, and the norm they are held at."""
+"""The trainable rows: the word's own, those that help it to be learned, and their norm."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
-from ticli.errors import Usage
 from ticli.inversion.draws import keyed_generator
+from ticli.inversion.starting import Start, starting_rows
 from ticli.models.model import Model, TextEncoder
 
-if TYPE_CHECKING:
-    from ticli.concept import Embedding
+Rows = dict[str, torch.nn.Parameter]
+
+# Norms at which the rows stand from the start; the others keep the norm they start with.
+HELD = ("vocabulary", "sphere")
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """One float32 parameter (vectors, width) for each encoder, and the norm to hold, if any.
+    """Float32 parameters by encoder: `rows` (vectors, width) are the word.
+
+    `private` (photos, width) is a word of its own for each photo and `negative` (vectors, width)
+    the word's negative twin; both are empty where a recipe asks for none. `start` holds the rows
+    before the first step. Each step goes `pull_share` of the way to the `held_norms`.
 
     The vocabulary table is no part of it: nothing but these rows is ever trained, so no other
     row needs restoring and gradient clipping sees these rows alone.
     """
 
-    rows: dict[str, torch.nn.Parameter]
+    rows: Rows
     held_norms: dict[str, float]
+    pull_share: float = 1.0
+    private: Rows = field(default_factory=dict)
+    negative: Rows = field(default_factory=dict)
+    start: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def parameters(self) -> Rows:
+        """Everything that is trained, by a name that begins with its encoder's key."""
+        return {
+            **self.rows,
+            **{f"{key}.private": row for key, row in self.private.items()},
+            **{f"{key}.negative": row for key, row in self.negative.items()},
+        }
+
+    def words(self, concept: str) -> dict[str, Mapping[str, torch.Tensor]]:
+        """The rows by placeholder: the word, its twin, and every photo's own word."""
+        words: dict[str, Mapping[str, torch.Tensor]] = {concept: self.rows}
+        if self.negative:
+            words[twin_name(concept)] = self.negative
+        photos = max((row.shape[0] for row in self.private.values()), default=0)
+        for photo in range(photos):
+            own = {key: row[photo : photo + 1] for key, row in self.private.items()}
+            words[private_name(concept, photo)] = own
+        return words
 
     def norms(self) -> dict[str, list[float]]:
-        """L2 norm of each vector, by encoder."""
+        """L2 norm of each of the word's vectors, by encoder."""
         return {key: row.detach().norm(dim=1).tolist() for key, row in self.rows.items()}
 
     def hold(self) -> None:
-        """Rescale every vector to the held norm, where one is held."""
+        """Bring every vector to the held norm, or `pull_share` of the way there."""
         with torch.no_grad():
-            for key, norm in self.held_norms.items():
-                row = self.rows[key]
-                row.mul_(norm / row.norm(dim=1, keepdim=True).clamp_min(1e-12))
+            for name, row in self.parameters().items():
+                norm = self.held_norms.get(encoder_of(name))
+                if norm is None:
+                    continue
+                own = row.norm(dim=1, keepdim=True)
+                wanted = norm if self.pull_share == 1 else own + self.pull_share * (norm - own)
+                row.mul_(wanted / own.clamp_min(1e-12))
+
+    def finish_gradients(self, scale: float = 1.0) -> None:
+        """Undo the loss's factor; rows that no sentence of a step named have no gradient: zero."""
+        for row in self.parameters().values():
+            if row.grad is None:
+                row.grad = torch.zeros_like(row)
+            elif scale != 1.0:
+                row.grad.div_(scale)
 
     def finite(self) -> bool:
-        return all(bool(row.isfinite().all()) for row in self.rows.values())
+        return all(bool(row.isfinite().all()) for row in self.parameters().values())
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where vectors start: words, "random", "mean", or another concept's `embedding`."""
+def encoder_of(name: str) -> str:
+    """The encoder's key in a name of Vectors.parameters()."""
+    return name.split(".")[0]
 
-    text: str
-    vectors: int
-    norm: str
-    seed: int
-    embedding: Embedding | None = None
+
+def twin_name(concept: str) -> str:
+    """The name of a concept's negative twin."""
+    return f"{concept}-neg"
+
+
+def private_name(concept: str, photo: int) -> str:
+    """The placeholder of one photo's own word; it is trained and never stored."""
+    return f"{concept}-of-photo-{photo}"
 
 
 def start_vectors(model: Model, start: Start) -> Vectors:
     """Make the trainable rows of a run. Raises Usage where the words do not fit the vectors."""
-    rows, held = {}, {}
+    rows, private, negative, held = {}, {}, {}, {}
     for encoder in model.encoders:
-        if start.embedding is not None:
-            values = torch.from_numpy(start.embedding.rows[encoder.key].copy())
-            values = _spread(values, start.vectors, start.text)
-        elif start.text == "random":
-            values = _random_rows(encoder, start)
-        elif start.text == "mean":
-            values = encoder.table.float().mean(0, keepdim=True).repeat(start.vectors, 1)
-        else:
-            values = _word_rows(encoder, start)
-        rows[encoder.key] = torch.nn.Parameter(values.to(model.device, torch.float32).clone())
-        if start.norm == "vocabulary":
+        rows[encoder.key] = _parameter(model, starting_rows(model, encoder, start))
+        if start.photos:
+            private[encoder.key] = _parameter(model, _private_rows(encoder, start))
+        if start.negative:
+            negative[encoder.key] = _parameter(model, _negative_rows(encoder, start.negative))
+        if start.norm != "free":
             held[encoder.key] = vocabulary_norm(encoder)
-    vectors = Vectors(rows, held)
-    vectors.hold()
-    return vectors
+    Vectors(rows, held if start.norm in HELD else {}, 1.0, private, negative).hold()
+    return Vectors(
+        rows,
+        held,
+        start.norm_pull if start.norm == "pull" else 1.0,
+        private,
+        negative,
+        {key: row.detach().clone() for key, row in rows.items()},
+    )
 
 
 def vocabulary_norm(encoder: TextEncoder) -> float:
@@ -78,28 +124,18 @@ def vocabulary_norm(encoder: TextEncoder) -> float:
     return float(encoder.table.float().norm(dim=1).median())
 
 
-def _word_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
-    ids = encoder.tokenizer(start.text, add_special_tokens=False).input_ids
-    if not ids:
-        raise Usage(f"init word {start.text!r} is empty", "give a word, random or mean")
-    return _spread(encoder.table[torch.tensor(ids)].float(), start.vectors, start.text)
+def _parameter(model: Model, values: torch.Tensor) -> torch.nn.Parameter:
+    return torch.nn.Parameter(values.to(model.device, torch.float32).clone())
 
 
-def _spread(values: torch.Tensor, vectors: int, text: str) -> torch.Tensor:
-    """Fit k starting vectors into n: their mean into one, else in order, then repeated."""
-    if vectors == 1:
-        return values.mean(0, keepdim=True)
-    if len(values) > vectors:
-        raise Usage(
-            f"init {text!r} has {len(values)} vectors, and the word only {vectors}",
-            f"use --vectors {len(values)}, or --vectors 1 for their mean",
-        )
-    return values[torch.arange(vectors) % len(values)]
-
-
-def _random_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
-    """Normal vectors with the vocabulary's mean and standard deviation in each dimension."""
-    generator = keyed_generator(start.seed, "init", encoder.key)
+def _private_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
+    generator = keyed_generator(start.seed, "private", encoder.key)
     table = encoder.table.float()
-    normal = torch.randn(start.vectors, table.shape[1], generator=generator)
+    normal = torch.randn(start.photos, table.shape[1], generator=generator)
     return table.mean(0).cpu() + table.std(0).cpu() * normal
+
+
+def _negative_rows(encoder: TextEncoder, vectors: int) -> torch.Tensor:
+    """The end token's vector: a prompt of it alone says as little as an empty prompt."""
+    row = encoder.table[encoder.tokenizer.eos_token_id].float()
+    return row[None].repeat(vectors, 1)
