@@ -103,7 +103,7 @@ def _complete(arguments: list[str]) -> int:
     try:
         from ticli.terminal.shells.values import values
 
-        for value in values(arguments[0] if arguments else ""):
+        for value in values(*arguments[:2]) if arguments else ():
             sys.stdout.write(value + "\n")
         _flush()
     except Exception:

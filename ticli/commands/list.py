@@ -37,15 +37,9 @@ def list_concepts(
         ),
     ] = "",
     tag: shared.TagFilterOption = None,
-    base: Annotated[
-        str | None,
-        typer.Option(
-            "--base",
-            metavar="BASE",
-            help="Only concepts of this model or family, as in sd1.",
-            show_default=False,
-        ),
-    ] = None,
+    base: shared.BaseFilterOption = None,
+    kind: shared.KindFilterOption = None,
+    since: shared.SinceOption = None,
     sort: shared.SortOption = "name",
     limit: shared.LimitOption = None,
     unfinished: Annotated[
@@ -58,24 +52,31 @@ def list_concepts(
     debug: shared.DebugOption = False,
 ) -> None:
     """List the concepts of the library."""
+    from dataclasses import replace
+
     from ticli.library.library import Library, Query
+    from ticli.moments import moment
 
     output = open_output(json, quiet, verbose, no_color, debug)
-    query = Query(pattern, tag or "", base or "", sort, limit)
+    chosen = Query(
+        pattern,
+        tuple(tag or ()),
+        base or "",
+        kind or "",
+        moment(since) if since else "",
+    )
+    query = replace(chosen, sort=sort, limit=limit)
     if unfinished:
-        if query != Query(limit=limit):
+        if query != Query(sort="name", limit=limit):
             raise Usage("--unfinished lists runs, which have no tags, base or order", "leave those")
         _list_runs(output, limit)
         return
     library = Library.open()
     output.detail(f"library: {library.places.database}")
-    found = library.concepts(query)
-    show_concepts(output, found)
-    if not found:
-        filtered = query != Query(sort=sort, limit=limit)
+    if not show_concepts(output, library, query):
         output.hint(
             "no concept matches"
-            if filtered
+            if chosen != Query()
             else 'the library is empty; learn a word: ti invert PHOTOS --token "<mug>"'
         )
 

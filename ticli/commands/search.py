@@ -15,6 +15,10 @@ def search(
     text: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Words to find.", show_default=False)
     ],
+    tag: shared.TagFilterOption = None,
+    base: shared.BaseFilterOption = None,
+    kind: shared.KindFilterOption = None,
+    since: shared.SinceOption = None,
     limit: shared.LimitOption = None,
     json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
@@ -24,13 +28,21 @@ def search(
 ) -> None:
     """Find concepts by their words.
 
-    Looks in names, tokens, tags, notes, init words and photo names, where every word given must
-    be or begin one. The best match comes first.
+    Looks in names, tokens, tags, notes, init words, nouns and photo names, where every word given
+    must be or begin one; case, accents and signs do not matter. Where nothing has such words, the
+    same letters inside longer ones count too. The best match comes first.
     """
-    from ticli.library.library import Library
+    from ticli.library.library import Library, Query
+    from ticli.moments import moment
 
     output = open_output(json, quiet, verbose, no_color, debug)
-    found = Library.open().search(" ".join(text))[:limit]
-    show_concepts(output, found)
-    if not found:
+    query = Query(
+        tags=tuple(tag or ()),
+        base=base or "",
+        kind=kind or "",
+        since=moment(since) if since else "",
+        words=" ".join(text),
+        limit=limit,
+    )
+    if not show_concepts(output, Library.open(), query):
         output.hint("nothing found; ti list shows all")

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
-from ticli.library import registry, store
+from ticli.library import listing, registry, store
 from ticli.library.describe import check_vectors, norms_of, same_vectors
 from ticli.library.failures import explained
+from ticli.library.listing import Entry, Query
 from ticli.library.migrations import open_to_read, open_to_write
-from ticli.library.registry import Query
 from ticli.names import Token, lookup_name, nearest, parse_token
 from ticli.paths import Places, places
 
@@ -62,17 +62,24 @@ class Library:
         return concept
 
     def concepts(self, query: Query = Query()) -> list[Concept]:  # noqa: B008  # frozen
-        """The concepts a query asks for, all by default. Raises Usage."""
-        # A wrong query is wrong in an empty library too.
-        registry.check_query(query)
-        return self._read(lambda link: registry.select(link, query, self.places.blobs), [])
+        """The concepts a query asks for, all by default. Raises Usage and BadContent."""
+        return self._ask(listing.concepts, query)
+
+    def entries(self, query: Query) -> list[Entry]:
+        """What a list shows of the concepts a query asks for. Raises Usage and BadContent."""
+        return self._ask(listing.entries, query)
+
+    def documents(self, query: Query) -> list[str]:
+        """The JSON objects of the concepts a query asks for, as text. Raises as entries does."""
+        return self._ask(listing.documents, query)
+
+    def matching_names(self, query: Query) -> list[str]:
+        """The names of the concepts a query asks for. Raises Usage."""
+        return self._ask(listing.names, query)
 
     def search(self, text: str) -> list[Concept]:
-        """Concepts holding every word of `text`, or the start of one, best first.
-
-        Looks in names, tokens, tags, notes, init words and photo file names.
-        """
-        return self._read(lambda link: registry.search(link, text, self.places.blobs), [])
+        """Concepts that have every word of `text`, best first, as searching.find says."""
+        return self.concepts(Query(words=text))
 
     def embedding(self, concept: Concept) -> Embedding:
         """The vectors of a concept of this library. Raises BadContent if its file is broken."""
@@ -106,7 +113,7 @@ class Library:
     def remove(self, names: Iterable[str]) -> list[Concept]:
         """Remove concepts, all or none, and return them. Raises NotFound."""
         keys = list(dict.fromkeys(lookup_name(name) for name in names))
-        if not self.names():
+        if not self.matching_names(Query(limit=1)):
             raise self._unknown(keys)
         with self._changing() as connection:
             doomed = self._all_of(connection, keys)
@@ -194,6 +201,13 @@ class Library:
     @property
     def _photos(self) -> Path:
         return self.places.home / "photos"
+
+    def _ask(
+        self, read: Callable[[sqlite3.Connection, Query, Path], list[Found]], query: Query
+    ) -> list[Found]:
+        # A wrong query is wrong in an empty library too.
+        listing.check_query(query)
+        return self._read(lambda link: read(link, query, self.places.blobs), [])
 
     def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
         database = self.places.database

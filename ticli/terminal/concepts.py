@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ticli.concept import Concept
 from ticli.terminal.output import Output, is_terminal
 from ticli.terminal.quantities import age, byte_text
 from ticli.terminal.tables import Column
+
+if TYPE_CHECKING:
+    from ticli.library.library import Library
+    from ticli.library.listing import Entry, Query
 
 COLUMNS = (
     Column("NAME"),
@@ -23,13 +27,23 @@ COLUMNS = (
 )
 
 
-def show_concepts(output: Output, concepts: Sequence[Concept]) -> None:
-    """Write concepts as a table, tab-separated, names only, or a JSON array."""
+def show_concepts(output: Output, library: Library, query: Query) -> int:
+    """Write the concepts that a query asks for, and return how many there are.
+
+    They come as a table, tab-separated, names only, or as a JSON array. Raises Usage, BadContent.
+    """
     if output.json:
-        output.document([concept.as_json() for concept in concepts])
-        return
+        documents = library.documents(query)
+        output.documents(documents)
+        return len(documents)
+    if output.quiet:
+        names = library.matching_names(query)
+        output.lines(names)
+        return len(names)
+    entries = library.entries(query)
     for_people = is_terminal(sys.stdout)
-    output.table(COLUMNS, [_row(concept, for_people) for concept in concepts])
+    output.table(COLUMNS, [_row(entry, for_people) for entry in entries])
+    return len(entries)
 
 
 def show_concept(output: Output, concept: Concept) -> None:
@@ -54,16 +68,16 @@ def show_added(output: Output, concept: Concept) -> None:
         output.line(concept.name)
 
 
-def _row(concept: Concept, for_people: bool) -> tuple[str, ...]:
-    base = " ".join(part for part in (concept.base.id, concept.base.revision[:8]) if part)
+def _row(entry: Entry, for_people: bool) -> tuple[str, ...]:
+    base = " ".join(part for part in (entry.base, entry.revision[:8]) if part)
     return (
-        concept.name,
-        concept.token,
-        base or concept.base.family,
-        str(concept.vectors),
-        str(concept.steps),
-        ",".join(concept.tags),
-        age(concept.created) if for_people else concept.created,
+        entry.name,
+        entry.token,
+        base or entry.family,
+        str(entry.vectors),
+        str(entry.steps),
+        ",".join(entry.tags),
+        age(entry.created) if for_people else entry.created,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json as json_module
-import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 from ticli.errors import Declined, TiError, Usage
+from ticli.json_text import json_text as json_text
 from ticli.settings import color_wanted, load_settings
 from ticli.terminal.safe_text import safe_text
 from ticli.terminal.tables import Column, padded, tab_separated
@@ -33,11 +33,23 @@ class Output:
         """Write one JSON document to stdout."""
         write_line(json_text(value, indent=is_terminal(sys.stdout)))
 
+    def documents(self, texts: Sequence[str]) -> None:
+        """Write JSON texts to stdout as one array, without building it as a whole."""
+        indent = is_terminal(sys.stdout)
+        start, between, end = ("[\n", ",\n", "\n]") if indent and texts else ("[", ", ", "]")
+        write(start)
+        for number, text in enumerate(texts):
+            if indent:
+                value = json_module.loads(text)
+                text = "\n".join("  " + line for line in json_text(value, True).split("\n"))
+            write(between + text if number else text)
+        write_line(end)
+
     def line(self, text: str) -> None:
         """Write one line of data to stdout, user text made harmless."""
         write_line(safe_text(text))
 
-    def lines(self, texts: Sequence[str]) -> None:
+    def lines(self, texts: Iterable[str]) -> None:
         """Write lines of data to stdout."""
         for text in texts:
             self.line(text)
@@ -147,25 +159,21 @@ def refuse_terminal() -> None:
         raise Usage("binary data is not written to a terminal", "redirect it: … -o - > FILE")
 
 
-def json_text(value: Any, indent: bool = False) -> str:
-    """Return one JSON document in ASCII; a number that is not finite becomes null."""
-    step = 2 if indent else None
-    try:
-        return json_module.dumps(value, indent=step, allow_nan=False, default=str)
-    except ValueError:
-        return json_module.dumps(_finite(value), indent=step, allow_nan=False, default=str)
-
-
 def painted(text: str, style: str, color: bool) -> str:
     """Wrap a safe text in an SGR style where the stream has colour."""
     return f"\x1b[{style}m{text}\x1b[0m" if color else text
 
 
-def write_line(text: str) -> None:
-    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
+def write(text: str) -> None:
+    """Write safe text to stdout. Raises BrokenPipeError where stdout is closed."""
     if sys.stdout is None:
         raise BrokenPipeError
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(text)
+
+
+def write_line(text: str) -> None:
+    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
+    write(text + "\n")
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -178,13 +186,3 @@ def say(text: str, end: str = "\n") -> None:
     except OSError:
         # What is said on stderr is no result: a command goes on when nobody can hear it.
         return
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ticli.terminal.safe_text import safe_text
@@ -36,7 +37,10 @@ def padded(
 ) -> list[str]:
     """Lay rows out as lines under a heading, no line wider than `room` cells where it is given."""
     texts = [[column.heading for column in columns]]
-    texts += [[safe_text(cell) for cell in row] for row in rows]
+    # What no line can show is not laid out: a tag may be as long as a book. A cell of the screen
+    # holds a letter and at most five signs of marks on it.
+    most = sys.maxsize if room is None else 8 * max(room, NARROWEST)
+    texts += [[safe_text(cell[:most]) for cell in row] for row in rows]
     widths = [max(display_width(row[i]) for row in texts) for i in range(len(columns))]
     if room is not None:
         widths = _fit(widths, room)
@@ -49,21 +53,28 @@ def padded(
     ]
 
 
-def tab_separated(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+def tab_separated(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lay rows out as lines of tab-separated fields under a heading, nothing cut.
 
     A tab or newline inside a field is escaped, so a line always has one field a column.
     """
-    lines = ["\t".join(column.heading for column in columns)]
-    return lines + ["\t".join(safe_text(cell) for cell in row) for row in rows]
+    yield "\t".join(column.heading for column in columns)
+    for row in rows:
+        yield "\t".join(map(safe_text, row))
 
 
 def _fit(widths: list[int], room: int) -> list[int]:
-    """Take cells from the widest column until the line fits or all are narrow."""
-    widths = list(widths)
-    while sum(widths) + len(GAP) * (len(widths) - 1) > room and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return widths
+    """Narrow the widest columns, all to the same width, until the line fits or all are narrow."""
+    room -= len(GAP) * (len(widths) - 1)
+    if sum(widths) <= room:
+        return widths
+    for width in range(room, NARROWEST - 1, -1):
+        if sum(min(cells, width) for cells in widths) <= room:
+            # What is left over goes to the first of those that were cut.
+            left = room - sum(min(cells, width) for cells in widths)
+            cut = [i for i, cells in enumerate(widths) if cells > width][:left]
+            return [min(cells, width) + (i in cut) for i, cells in enumerate(widths)]
+    return [min(cells, NARROWEST) for cells in widths]
 
 
 def _cell(text: str, width: int, right: bool) -> str:

@@ -176,12 +176,9 @@ def test_a_shared_file_outlives_one_of_its_rows(library: Library, make) -> None:
     concept, embedding = make("mug", created="2026-01-01T00:00:00Z")
     added = library.add(concept, embedding)
     connection = __import__("sqlite3").connect(library.places.database)
-    connection.execute(
-        "INSERT INTO concepts SELECT NULL, 'twin', token, noun, kind, init, vectors, widths, "
-        "base_family, base_id, base_revision, base_fingerprint, recipe, seed, steps, losses, "
-        "norms, photos, parents, tags, notes, device, versions, seconds, created, used, bytes, "
-        "sha256, outcome, curves, warnings FROM concepts"
-    )
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(concepts)")][2:]
+    same = ", ".join(columns)
+    connection.execute(f"INSERT INTO concepts (name, {same}) SELECT 'twin', {same} FROM concepts")
     connection.commit()
     connection.close()
     library.remove(["mug"])

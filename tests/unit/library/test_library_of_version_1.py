@@ -28,7 +28,7 @@ def test_it_lists_in_every_order(old: Library) -> None:
     created = old.concepts(Query(sort="created"))
     assert [concept.name for concept in created] == ["red-mug", "ink", "both"]
     assert [concept.name for concept in old.search("grandma")] == ["red-mug"]
-    assert [concept.name for concept in old.concepts(Query(tag="draft"))] == ["both"]
+    assert [concept.name for concept in old.concepts(Query(tags=("draft",)))] == ["both"]
 
 
 def test_its_fields_are_what_they_were(old: Library) -> None:

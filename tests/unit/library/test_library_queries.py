@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import Usage
+from ticli.library.completing import completions
 from ticli.library.library import Library, Query
-from ticli.library.registry import completions
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def names(library: Library, **query) -> list[str]:
         ({"pattern": "<red*"}, ["red-mug"]),
         ({"pattern": "[!r]e*"}, ["teapot"]),
         ({"pattern": "mug"}, []),
-        ({"tag": "kitchen"}, ["red-mug", "teapot"]),
-        ({"tag": "kitchen", "pattern": "t*"}, ["teapot"]),
-        ({"tag": "kit"}, []),
+        ({"tags": ("kitchen",)}, ["red-mug", "teapot"]),
+        ({"tags": ("kitchen",), "pattern": "t*"}, ["teapot"]),
+        ({"tags": ("kit",)}, []),
         ({"base": "SD1"}, ["aquarelle", "red-mug", "teapot"]),
         ({"base": "starter", "limit": 2}, ["aquarelle", "red-mug"]),
         ({"base": "sdxl"}, []),
@@ -113,20 +113,20 @@ def test_a_name_weighs_more_than_a_note(library: Library, make) -> None:
 
 def test_completing(filled: Library) -> None:
     database = filled.places.database
-    assert completions("concepts", database) == ["aquarelle", "red-mug", "teapot"]
-    assert completions("tags", database) == ["kitchen", "tea"]
-    assert completions("recipes", database) == []
+    assert completions("concepts", "", database) == ["aquarelle", "red-mug", "teapot"]
+    assert completions("tags", "", database) == ["kitchen", "tea"]
+    assert completions("recipes", "", database) == []
 
 
 def test_completing_says_nothing_when_anything_is_wrong(library: Library) -> None:
     database = library.places.database
-    assert completions("concepts", database) == []
+    assert completions("concepts", "", database) == []
     assert not database.exists() and not database.parent.exists()
     database.parent.mkdir()
     for content in (b"", b"not a database" * 99, b"SQLite format 3\0"):
         database.write_bytes(content)
-        assert completions("concepts", database) == []
+        assert completions("concepts", "", database) == []
         assert database.read_bytes() == content
     database.unlink()
     database.mkdir()
-    assert completions("tags", database) == []
+    assert completions("tags", "", database) == []

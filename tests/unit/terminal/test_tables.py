@@ -34,7 +34,7 @@ def test_very_narrow_terminals_still_show_every_column() -> None:
 
 
 def test_tab_separated_lines_have_one_field_a_column() -> None:
-    lines = tab_separated(COLUMNS, [("a\tb", "1", "x\ny\r\x1b[2J" + "z" * 300)])
+    lines = list(tab_separated(COLUMNS, [("a\tb", "1", "x\ny\r\x1b[2J" + "z" * 300)]))
     assert lines[0] == "NAME\tSTEPS\tTAGS"
     assert lines[1] == "a\\tb\t1\tx\\ny\\r\\x1b[2J" + "z" * 300
     assert len(lines) == 2

@@ -133,7 +133,7 @@ def _offer(value: Value) -> str:
     if value.kind == "files":
         steps.append("_ti_files")
     elif value.kind:
-        steps.append(f'_ti_offer "$({SHELL_COMMAND} {value.kind} 2>/dev/null)"')
+        steps.append(f'_ti_offer "$({SHELL_COMMAND} {value.kind} "$cur" 2>/dev/null)"')
     return "; ".join(steps) or ":"
 
 

@@ -77,7 +77,7 @@ def _words(value: Value) -> str:
     files = " -F" if value.kind == "files" else ""
     words = f" -a {_quoted(' '.join(value.choices))}" if value.choices else ""
     if value.kind and value.kind != "files":
-        words += f" -a '({SHELL_COMMAND} {value.kind} 2>/dev/null)'"
+        words += f" -a '({SHELL_COMMAND} {value.kind} (commandline -ct) 2>/dev/null)'"
     return files + words
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 
-def values(kind: str) -> list[str]:
+def values(kind: str, start: str = "") -> list[str]:
     """Return the words of a kind: concepts, tags, recipes or models; none of an unknown kind.
 
-    A word that would not survive a shell as one line is left out.
+    `start` is what was typed so far, which only narrows down long lists. A word that would not
+    survive a shell as one line is left out.
     """
     found: list[str] = []
     if kind in ("concepts", "tags"):
-        from ticli.library.registry import completions
+        from ticli.library.completing import completions
         from ticli.paths import places
 
-        found = completions(kind, places().database)
+        found = completions(kind, start, places().database)
     elif kind == "recipes":
         from ticli.recipe import PRESETS
 

@@ -13,7 +13,7 @@ HEAD = f"""\
 
 _ti_ask() {{
     local -a found
-    found=("${{(@f)$({SHELL_COMMAND} $1 2>/dev/null)}}")
+    found=("${{(@f)$({SHELL_COMMAND} $1 \"$PREFIX\" 2>/dev/null)}}")
     found=(${{found:#}})
     (( $#found )) && compadd -a found
 }}
