@@ -15,7 +15,7 @@ from ticli.generation.planning import Plan, Planned
 from ticli.generation.prompts import ResolvedPrompt
 from ticli.generation.sampling import Encoded, Picture, draw, encode, place_rows
 from ticli.models.hardware import Hardware
-from ticli.models.model import Model, load_model
+from ticli.models.model import Model, load_text
 
 FOLDER_MODE = 0o777
 
@@ -54,12 +54,15 @@ def prepare(plan: Plan, hardware: Hardware) -> Studio:
     """
     if plan.place is not None:
         make_folder(plan.place.folder, FOLDER_MODE)
-    model = load_model(plan.choice.source, hardware)
+    model = load_text(plan.choice.source, hardware)
     rows = place_rows(plan.embeddings)
     encoded: dict[tuple[str, str], Encoded] = {}
     for prompt in (item.prompt for item in plan.pictures):
         if _key(prompt) not in encoded:
             encoded[_key(prompt)] = encode(model, prompt, rows)
+    # Large encoders and the denoiser need not be in memory together.
+    model.release_encoders()
+    model.load_denoiser()
     in_order = tuple(encoded[_key(item.prompt)] for item in plan.pictures)
     return Studio(plan, model, _engine(plan, hardware), in_order)
 

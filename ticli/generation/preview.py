@@ -17,9 +17,9 @@ def draw_preview(model: Model, prompt: str, rows: Rows, seed: int) -> Image.Imag
     run with previews learns the same bits. Raises DeviceFailed.
     """
     vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
-    tokenised = [model.tokenise(text, vectors) for text in ("", prompt)]
+    tokenised = [model.tokenise("", vectors, negative=True), model.tokenise(prompt, vectors)]
     with torch.no_grad():
-        hidden = model.condition(tokenised, rows).hidden
+        conditioning = model.condition(tokenised, rows)
         drawing = settle(Wanted(), model.source)
-        (picture,) = draw(model, [(Encoded(hidden, ()), seed)], drawing)
+        (picture,) = draw(model, [(Encoded(conditioning, ()), seed)], drawing)
     return picture.image

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
 from ticli.generation.drawing import Drawing
 from ticli.generation.prompts import ResolvedPrompt
+from ticli.models.conditioning import Conditioning
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
 from ticli.models.samplers import make_sampler
@@ -23,13 +25,18 @@ from ticli.models.text import Tokenised
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as the denoiser reads it: `hidden` is (2, window, width), the negative one first.
+    """A prompt as the denoiser reads it: `conditioning` is of two, the negative one first.
 
     `cut` is the text of both prompts that fell outside an encoder's window.
     """
 
-    hidden: torch.Tensor
+    conditioning: Conditioning
     cut: tuple[str, ...]
+
+    @property
+    def hidden(self) -> torch.Tensor:
+        """The vectors of both prompts, (2, tokens, width)."""
+        return self.conditioning.hidden
 
 
 @dataclass(frozen=True)
@@ -57,15 +64,18 @@ def encode(model: Model, prompt: ResolvedPrompt, rows: Rows) -> Encoded:
     concept would then be drawn wrongly.
     """
     vectors = {concept.name: concept.vectors for concept in prompt.concepts}
-    tokenised = [model.tokenise(text, vectors) for text in (prompt.negative_used, prompt.used)]
+    tokenised = [
+        model.tokenise(prompt.negative_used, vectors, negative=True),
+        model.tokenise(prompt.used, vectors),
+    ]
     for text in tokenised:
         for encoder, tokens in text.items():
             if tokens.lost:
                 raise _lost(prompt, tokens, model.source.windows[encoder])
     with torch.no_grad(), _memory():
-        hidden = model.condition(tokenised, rows).hidden
+        conditioning = model.condition(tokenised, rows)
     cut = dict.fromkeys(tokens.cut for text in tokenised for tokens in text.values() if tokens.cut)
-    return Encoded(hidden, tuple(cut))
+    return Encoded(conditioning, tuple(cut))
 
 
 def draw(
@@ -76,36 +86,53 @@ def draw(
     All noise comes from a generator on the CPU, so that every device starts from the same. Raises
     DeviceFailed where memory is short or half precision breaks down.
     """
+    schedule = model.noise_schedule
     with (
         _memory(),
-        model.pipeline(make_sampler(drawing.sampler, model.noise_schedule)) as pipeline,
+        model.pipeline(make_sampler(drawing.sampler, schedule)) as pipeline,
+        torch.no_grad(),
     ):
         for index, (encoded, seed) in enumerate(pictures):
             began = time.monotonic()
-            generator = torch.Generator("cpu").manual_seed(seed)
             # Fresh for each picture: samplers of several steps remember what they saw last.
-            pipeline.scheduler = make_sampler(drawing.sampler, model.noise_schedule)
-            grain = pipeline.vae_scale_factor
-            shape = (
-                1,
-                pipeline.unet.config.in_channels,
-                drawing.height // grain,
-                drawing.width // grain,
-            )
-            # Drawn in float32 whatever the precision: half precision draws other numbers.
-            noise = torch.randn(shape, generator=generator)
-            pixels = pipeline(
-                prompt_embeds=encoded.hidden[1:],
-                negative_prompt_embeds=encoded.hidden[:1],
-                latents=noise.to(model.device, encoded.hidden.dtype),
-                generator=generator,
-                num_inference_steps=drawing.steps,
-                guidance_scale=drawing.guidance,
-                width=drawing.width,
-                height=drawing.height,
-                output_type="np",
-            ).images[0]
-            yield Picture(_image(pixels, model), seed, index, time.monotonic() - began)
+            pipeline.scheduler = make_sampler(drawing.sampler, schedule)
+            latents = _latents(model, pipeline, encoded, (seed, drawing))
+            image = _image(_pixels(model, pipeline, latents), model)
+            yield Picture(image, seed, index, time.monotonic() - began)
+
+
+def _latents(
+    model: Model, pipeline: Any, encoded: Encoded, how: tuple[int, Drawing]
+) -> torch.Tensor:
+    """Latents denoised from the seed's noise, (1, channels, height, width)."""
+    seed, drawing = how
+    generator = torch.Generator("cpu").manual_seed(seed)
+    grain = pipeline.vae_scale_factor
+    height, width = drawing.height // grain, drawing.width // grain
+    # Drawn in float32 whatever the precision: half precision draws other numbers.
+    noise = torch.randn((1, model.channels, height, width), generator=generator)
+    noise = noise.to(model.device, encoded.hidden.dtype)
+    packed = pipeline(
+        **model.family.arguments(encoded.conditioning, noise, drawing.guidance),
+        generator=generator,
+        num_inference_steps=drawing.steps,
+        width=drawing.width,
+        height=drawing.height,
+        output_type="latent",
+    ).images
+    return model.family.unpack(packed, height, width)
+
+
+def _pixels(
+    model: Model, pipeline: Any, latents: torch.Tensor
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """The picture of latents, (height, width, 3) in [0, 1], marked where its pipeline marks it."""
+    decoded = model.decode(pipeline.vae, latents)
+    if getattr(pipeline, "watermark", None) is not None:
+        decoded = pipeline.watermark.apply_watermark(decoded)
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    pixels = pipeline.image_processor.postprocess(decoded, output_type="np")[0]
+    return pixels
 
 
 def _memory() -> AbstractContextManager[None]:

@@ -4,36 +4,64 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.errors import ModelUnavailable
 from ticli.library.formats.tensor_file import as_float32
-from ticli.models.source import ModelSource, weights
+from ticli.models.families.family import EncoderPart
+from ticli.models.files import weights
+from ticli.models.identifying import ModelSource, encoder_parts, tokenizer_words
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-TABLE = "token_embedding.weight"
+TABLES = {
+    "clip": ("token_embedding.weight",),
+    "t5": ("shared.weight", "encoder.embed_tokens.weight"),
+    "gemma": ("embed_tokens.weight",),
+}
 LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Hash the token table rounded to float16: equal for a model and its half-precision copy.
+    """Hash the token tables rounded to float16: equal for a model and its half-precision copy.
 
     The starter's whole text encoder is hashed, since its versions share nothing else to tell them
     apart. Raises ModelUnavailable where the weights cannot be read.
     """
     digest = hashlib.sha256()
-    for name, values in _tensors(source):
-        if source.is_starter or name.endswith(TABLE):
+    for part in encoder_parts(source):
+        for values in _tensors(source, part):
             digest.update(values.tobytes())
     return digest.hexdigest()
 
 
-def _tensors(source: ModelSource) -> list[tuple[str, NDArray[np.float16]]]:
-    """The text encoder's tensors in order of name, each as flat float16."""
-    file, _ = weights(source.folder / "text_encoder", source.id)
+def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:
+    """An encoder's tensors in order of name, each as flat float16: its table, or the starter's all.
+
+    Rows that somebody added to a table are left out.
+    """
+    files, _ = weights(source.folder / part.folder, source.id)
+    found = False
+    for file in files:
+        for name, values, width in _read(file, TABLES[part.kind], source.is_starter):
+            is_table = name.endswith(TABLES[part.kind])
+            if is_table and found and not source.is_starter:
+                continue
+            found = found or is_table
+            words = tokenizer_words(source, part) if is_table and part.kind == "clip" else 0
+            yield values[: words * width] if words else values
+    if not found:
+        raise ModelUnavailable(f"{files[0]} has no token table", "download the model again")
+
+
+def _read(
+    file: Path, tables: tuple[str, ...], everything: bool
+) -> Iterator[tuple[str, NDArray[np.float16], int]]:
+    """The wanted tensors of a file: name, values, and the length of a row."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -41,18 +69,14 @@ def _tensors(source: ModelSource) -> list[tuple[str, NDArray[np.float16]]]:
                 raise ValueError("its header is too long")
             header = json.loads(stream.read(length))
             header.pop("__metadata__", None)
-            found = []
             for name in sorted(header):
-                if not (source.is_starter or name.endswith(TABLE)):
+                if not (everything or name.endswith(tables)):
                     continue
                 begin, end = header[name]["data_offsets"]
                 stream.seek(8 + length + begin)
                 values = as_float32(stream.read(end - begin), header[name]["dtype"])
-                found.append((name, values.astype("<f2")))
+                yield name, values.astype("<f2"), int((header[name]["shape"] or [1])[-1])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{file} cannot be read: {error}", "download the model again"
         ) from error
-    if not any(name.endswith(TABLE) for name, _ in found):
-        raise ModelUnavailable(f"{file} has no token table", "download the model again")
-    return found

@@ -11,8 +11,19 @@ from typing import Any
 import torch
 
 from ticli.errors import ModelUnavailable
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import EncoderPart
+from ticli.models.files import read_json, weights
+from ticli.models.identifying import ModelSource
 from ticli.models.memory import memory_explained
-from ticli.models.source import ModelSource, weights
+
+ENCODERS = {
+    ("clip", False): "CLIPTextModel",
+    ("clip", True): "CLIPTextModelWithProjection",
+    ("t5", False): "T5EncoderModel",
+    ("gemma", False): "Gemma2Model",
+}
+TOKENIZERS = {"clip": "CLIPTokenizer", "t5": "T5TokenizerFast", "gemma": "GemmaTokenizerFast"}
 
 
 @contextmanager
@@ -54,42 +65,81 @@ def _explained(source: ModelSource, part: str) -> Iterator[None]:
         ) from error
 
 
-def load_part(source: ModelSource, part: str, dtype: torch.dtype) -> Any:
-    """Load "text_encoder", "unet" or "vae" on the CPU, frozen. Raises ModelUnavailable."""
-    folder = source.folder / part
-    _, variant = weights(folder, source.id)
-    options = {"use_safetensors": True, "local_files_only": True, "variant": variant}
-    with _explained(source, part):
-        if part == "text_encoder":
-            from transformers.models.clip.modeling_clip import CLIPTextModel
+def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> Any:
+    """Load a text encoder on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
+    import transformers
 
-            module: Any = CLIPTextModel.from_pretrained(folder, dtype=dtype, **options)
-        elif part == "unet":
-            from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-            module = UNet2DConditionModel.from_pretrained(
-                folder, torch_dtype=dtype, low_cpu_mem_usage=False, **options
-            )
-        else:
-            from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-            module = AutoencoderKL.from_pretrained(
-                folder, torch_dtype=dtype, low_cpu_mem_usage=False, **options
-            )
+    name = ENCODERS[part.kind, part.projected]
+    _, variant = weights(source.folder / part.folder, source.id)
+    with _explained(source, part.folder):
+        module = getattr(transformers, name).from_pretrained(
+            source.folder / part.folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=variant,
+        )
     return module.requires_grad_(False).eval()
 
 
-def load_tokenizer(source: ModelSource) -> Any:
-    """Load the CLIP tokenizer of a model. Raises ModelUnavailable."""
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
+    """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
+    folder, name = FAMILIES[source.family].denoiser
+    # Its attention overflows in float16 unless it is taken in float32 (diffusers, SD 2.1).
+    upcast = source.family == "sd2" and dtype is torch.float16
+    extra = {"upcast_attention": True} if upcast else {}
+    return _from_diffusers(source, folder, name, {"torch_dtype": dtype, **extra})
 
-    with _explained(source, "tokenizer"):
-        return CLIPTokenizer.from_pretrained(source.folder / "tokenizer", local_files_only=True)
+
+def load_vae(source: ModelSource) -> Any:
+    """Load the VAE on the CPU in float32, frozen: in half precision some overflow.
+
+    Raises ModelUnavailable, DeviceFailed.
+    """
+    name = FAMILIES[source.family].vae
+    return _from_diffusers(source, "vae", name, {"torch_dtype": torch.float32})
+
+
+def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[str, Any]) -> Any:
+    with quiet_libraries():
+        # Some of its modules advise torchvision, which nothing here needs.
+        import diffusers
+
+    _, variant = weights(source.folder / folder, source.id)
+    with _explained(source, folder):
+        module = getattr(diffusers, name).from_pretrained(
+            source.folder / folder,
+            low_cpu_mem_usage=False,
+            use_safetensors=True,
+            local_files_only=True,
+            variant=variant,
+            **options,
+        )
+    return module.requires_grad_(False).eval()
+
+
+def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
+    """Load an encoder's tokenizer, by default the first one's. Raises ModelUnavailable."""
+    import transformers
+
+    chosen = part or FAMILIES[source.family].encoders[0]
+    with _explained(source, chosen.tokenizer):
+        return getattr(transformers, TOKENIZERS[chosen.kind]).from_pretrained(
+            source.folder / chosen.tokenizer, local_files_only=True
+        )
 
 
 def load_scheduler(source: ModelSource) -> Any:
-    """Load the noise schedule a model was trained with, as DDPM's. Raises ModelUnavailable."""
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+    """Load the noise schedule a model was trained with, in the form its family's law takes.
 
+    Raises ModelUnavailable.
+    """
+    import diffusers
+
+    kind = FAMILIES[source.family].law.schedule
+    settings = read_json(source.folder / "scheduler" / "scheduler_config.json", source.id)
+    if "flow_shift" in settings:
+        # Solvers that also do other models have another name for it.
+        settings["shift"] = settings["flow_shift"]
     with _explained(source, "scheduler"):
-        return DDPMScheduler.from_pretrained(source.folder / "scheduler", local_files_only=True)
+        return getattr(diffusers, kind).from_config(settings)

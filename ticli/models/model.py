@@ -5,180 +5,225 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from ticli.models.conditioning import Conditioning as Conditioning
+from ticli.models.encoders import FRAMES
+from ticli.models.encoders import Rows as Rows
+from ticli.models.encoders import TextEncoder as TextEncoder
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import EncoderPart, Family
+from ticli.models.files import read_json
 from ticli.models.hardware import Hardware
-from ticli.models.loading import load_part, load_scheduler, load_tokenizer, quiet_libraries
-from ticli.models.source import ModelSource
+from ticli.models.identifying import ModelSource, encoder_parts
+from ticli.models.loading import (
+    load_denoiser,
+    load_encoder,
+    load_scheduler,
+    load_tokenizer,
+    load_vae,
+    quiet_libraries,
+)
 from ticli.models.text import Tokenised, tokenise
-
-Rows = Mapping[str, Mapping[str, torch.Tensor]]
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the denoiser reads of a batch of prompts: `hidden` is (batch, window, width)."""
-
-    hidden: torch.Tensor
-
-
-@dataclass(frozen=True)
-class TextEncoder:
-    """One frozen text encoder with its tokenizer; `key` is its name in an Embedding."""
-
-    key: str
-    module: Any
-    tokenizer: Any
-    window: int
-
-    @property
-    def table(self) -> torch.Tensor:
-        """The vocabulary's vectors, (words, width), float32."""
-        weight: torch.Tensor = self.module.get_input_embeddings().weight
-        return weight
-
-    def hidden(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
-        """Encode a batch, the vectors of `rows` standing in their slots: (batch, window, width).
-
-        Gradients flow to the rows and to nothing else.
-        """
-        ids = torch.tensor([prompt.ids for prompt in batch], device=self.table.device)
-        with self._placed(batch, rows):
-            output: torch.Tensor = self.module(ids).last_hidden_state
-        return output
-
-    @contextmanager
-    def _placed(self, batch: Sequence[Tokenised], rows: Rows) -> Iterator[None]:
-        """Put vectors into the output of the token table for one call, then unhook."""
-        slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
-        if not slots:
-            yield
-            return
-        device = self.table.device
-        where = (
-            torch.tensor([row for row, _ in slots], device=device),
-            torch.tensor([slot.position for _, slot in slots], device=device),
-        )
-        vectors = torch.stack([rows[slot.concept][self.key][slot.vector] for _, slot in slots])
-
-        def put(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
-            return output.index_put(where, vectors.to(output.device, output.dtype))
-
-        handle = self.module.get_input_embeddings().register_forward_hook(put)
-        try:
-            yield
-        finally:
-            handle.remove()
 
 
 @dataclass
 class Model:
-    """A Stable Diffusion model without its VAE, which is loaded for as long as it is needed."""
+    """A model without its VAE, which is loaded for as long as it is needed.
+
+    `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its.
+    """
 
     source: ModelSource
     hardware: Hardware
     encoders: tuple[TextEncoder, ...]
     denoiser: Any
     noise_schedule: Any
+    configuration: Mapping[str, Any]
 
     @property
     def device(self) -> torch.device:
         return self.hardware.device
 
-    def tokenise(self, prompt: str, vectors: Mapping[str, int]) -> dict[str, Tokenised]:
-        """Tokenise a prompt for every encoder; names in `vectors` are placeholders."""
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.source.family]
+
+    @property
+    def prediction(self) -> str:
+        """What the denoiser predicts: "epsilon", "v_prediction" or "flow"."""
+        return self.family.law.prediction(self.noise_schedule)
+
+    @property
+    def channels(self) -> int:
+        """The channels of a latent."""
+        return self.family.details(self.configuration).channels
+
+    def tokenise(
+        self, prompt: str, vectors: Mapping[str, int], *, negative: bool = False
+    ) -> dict[str, Tokenised]:
+        """Tokenise a prompt for every encoder; names in `vectors` are placeholders.
+
+        A `negative` prompt stands without the instruction that some families put before prompts.
+        """
         return {
-            encoder.key: tokenise(encoder.tokenizer, encoder.window, prompt, vectors)
+            encoder.key: tokenise(
+                encoder.tokenizer, encoder.window, prompt, vectors, _frame(encoder.part, negative)
+            )
             for encoder in self.encoders
         }
 
     def condition(self, batch: Sequence[Mapping[str, Tokenised]], rows: Rows) -> Conditioning:
         """Encode tokenised prompts; rows[name][encoder] is (vectors, width)."""
-        (encoder,) = self.encoders
-        hidden = encoder.hidden([prompt[encoder.key] for prompt in batch], rows)
-        return Conditioning(hidden.to(self.hardware.dtype))
+        encodings = {
+            encoder.key: encoder.encode([prompt[encoder.key] for prompt in batch], rows)
+            for encoder in self.encoders
+        }
+        joined = self.family.condition(encodings, self.configuration)
+        dtype = self.hardware.dtype
+        pooled = None if joined.pooled is None else joined.pooled.to(dtype)
+        return Conditioning(joined.hidden.to(dtype), pooled, joined.mask)
 
     def denoise(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning
     ) -> torch.Tensor:
         """The denoiser's prediction, float32, of the shape of `noisy`."""
-        output: torch.Tensor = self.denoiser(
-            noisy.to(self.hardware.dtype), timesteps, conditioning.hidden
-        ).sample
-        return output.float()
+        times = self.family.law.times(self.noise_schedule, timesteps, tuple(noisy.shape))
+        typed = noisy.to(self.hardware.dtype)
+        return self.family.denoise(self.denoiser, typed, times, conditioning).float()
 
     def add_noise(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
         """Latents with as much noise as belongs to each of the timesteps: z_t of the papers."""
-        noisy: torch.Tensor = self.noise_schedule.add_noise(latents, noise, timesteps)
-        return noisy
-
-    def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and spread of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
-        scale, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
-        posterior = vae.encode(pixels).latent_dist
-        return (posterior.mean - shift) * scale, posterior.std * scale
+        return self.family.law.add_noise(self.noise_schedule, latents, noise, timesteps)
 
     def target(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """What the denoiser should predict: the noise (2006.11239) or the velocity (2202.00512)."""
-        if self.noise_schedule.config.prediction_type == "v_prediction":
-            velocity: torch.Tensor = self.noise_schedule.get_velocity(latents, noise, timesteps)
-            return velocity
-        return noise
+        """What the denoiser should predict of `add_noise` with the same arguments."""
+        return self.family.law.target(self.noise_schedule, latents, noise, timesteps)
+
+    def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and spread of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
+        scale, shift = _scaling(vae)
+        output = vae.encode(pixels)
+        if not hasattr(output, "latent_dist"):
+            # An autoencoder that is not variational has one latent for a picture.
+            latent = (output.latent - shift) * scale
+            return latent, torch.zeros_like(latent)
+        posterior = output.latent_dist
+        return (posterior.mean - shift) * scale, posterior.std * scale
+
+    def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+        """The pictures, about [-1, 1] and (batch, 3, height, width), of scaled latents."""
+        scale, shift = _scaling(vae)
+        pictures: torch.Tensor = vae.decode(latents.to(vae.dtype) / scale + shift).sample
+        return pictures
+
+    def load_denoiser(self) -> None:
+        """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
+        loaded = load_denoiser(self.source, self.hardware.dtype)
+        self.denoiser = loaded.to(self.device)
+
+    def release_encoders(self) -> None:
+        """Let the text encoders go, once every prompt is encoded."""
+        self.encoders = ()
+        _collect(self.device)
 
     @contextmanager
     def vae(self) -> Iterator[Any]:
         """The VAE in float32, on this model's device until the context ends."""
-        vae = load_part(self.source, "vae", torch.float32).to(self.device)
+        vae = load_vae(self.source).to(self.device)
         try:
             yield vae
         finally:
             del vae
-            gc.collect()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            _collect(self.device)
 
     @contextmanager
     def pipeline(self, sampler: Any) -> Iterator[Any]:
-        """A diffusers pipeline over these parts, for prompt embeddings, with its VAE loaded."""
-        with quiet_libraries():
-            # Some of its modules advise torchvision, which nothing here needs.
-            from diffusers import StableDiffusionPipeline
+        """A diffusers pipeline over these parts with its VAE loaded.
 
-        (encoder,) = self.encoders
-        with self.vae() as vae:
-            pipeline = StableDiffusionPipeline(
-                vae=vae.to(self.hardware.dtype) if self.device.type == "cuda" else vae,
-                text_encoder=encoder.module,
-                tokenizer=encoder.tokenizer,
-                unet=self.denoiser,
-                scheduler=sampler,
-                safety_checker=None,
-                feature_extractor=None,
-                requires_safety_checker=False,
-            )
+        It has no tokenizer and no text encoder: it takes embeddings, and cleans no prompt.
+        """
+        with quiet_libraries():
+            import diffusers
+
+        with self.vae() as vae, quiet_libraries():
+            parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
+            absent = dict.fromkeys(_texts(self.family))
+            if self.family.name in ("sd1", "sd2"):
+                absent |= {"safety_checker": None, "feature_extractor": None}
+                parts["requires_safety_checker"] = False
+            pipeline = getattr(diffusers, self.family.pipeline)(**parts, **absent)
             pipeline.set_progress_bar_config(disable=True)
             yield pipeline
 
 
 def load_model(source: ModelSource, hardware: Hardware) -> Model:
-    """Load a model frozen and in evaluation mode; the text encoder stays in float32.
+    """Load a model frozen and in evaluation mode, its text encoders one after the other.
 
     Raises ModelUnavailable where its files are damaged, DeviceFailed where memory is short.
     """
-    (key,) = source.widths
-    encoder = load_part(source, "text_encoder", torch.float32).to(hardware.device)
-    denoiser = load_part(source, "unet", hardware.dtype).to(hardware.device)
-    return Model(
-        source=source,
-        hardware=hardware,
-        encoders=(TextEncoder(key, encoder, load_tokenizer(source), source.windows[key]),),
-        denoiser=denoiser,
-        noise_schedule=load_scheduler(source),
+    model = load_text(source, hardware)
+    model.load_denoiser()
+    return model
+
+
+def load_text(source: ModelSource, hardware: Hardware) -> Model:
+    """Load a model's text encoders, its denoiser being left for later.
+
+    Raises as load_model does.
+    """
+    encoders = tuple(
+        TextEncoder(
+            key=part.key,
+            module=load_encoder(source, part, encoder_dtype(part, hardware)).to(hardware.device),
+            tokenizer=load_tokenizer(source, part),
+            window=source.windows[part.key],
+            part=part,
+        )
+        for part in encoder_parts(source)
     )
+    folder = source.folder / FAMILIES[source.family].denoiser[0]
+    configuration = read_json(folder / "config.json", source.id)
+    return Model(source, hardware, encoders, None, load_scheduler(source), configuration)
+
+
+def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
+    """CLIP is small and stays in float32; large encoders take the model's precision.
+
+    Gemma overflows in float16, and takes bfloat16 instead.
+    """
+    if part.kind == "clip" or hardware.dtype is torch.float32:
+        return torch.float32
+    return torch.bfloat16 if part.kind == "gemma" else hardware.dtype
+
+
+def _frame(part: EncoderPart, negative: bool) -> Any:
+    instruction = "" if negative or part.instruction is None else part.instruction()
+    return replace(FRAMES[part.kind], lower=part.lower, instruction=instruction)
+
+
+def _texts(family: Family) -> list[str]:
+    return [name for part in family.encoders for name in (part.folder, part.tokenizer)]
+
+
+def _scaling(vae: Any) -> tuple[Any, Any]:
+    """Scale and shift of a VAE's latents, by channel where its configuration gives them so."""
+    config = vae.config
+    mean, spread = config.get("latents_mean"), config.get("latents_std")
+    if mean is not None and spread is not None:
+        by_channel = torch.tensor([mean, spread], device=vae.device)[:, None, :, None, None]
+        return config.scaling_factor / by_channel[1], by_channel[0]
+    return config.scaling_factor, config.get("shift_factor") or 0.0
+
+
+def _collect(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

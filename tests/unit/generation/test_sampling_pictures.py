@@ -13,6 +13,7 @@ from ticli.errors import DeviceFailed, Usage
 from ticli.generation.drawing import Drawing
 from ticli.generation.prompts import Wording, resolve
 from ticli.generation.sampling import draw, encode, place_rows
+from ticli.models.conditioning import Conditioning
 from ticli.models.memory import memory_explained
 from ticli.models.samplers import SAMPLERS
 from ticli.models.source import STARTER
@@ -148,7 +149,9 @@ def test_words_outside_the_window_are_named(encoded):
 
 
 def test_numbers_that_are_not_finite_make_no_picture(encoded, starter_model):
-    broken = replace(encoded("a tree"), hidden=torch.full((2, 48, 256), torch.nan))
+    broken = replace(
+        encoded("a tree"), conditioning=Conditioning(torch.full((2, 48, 256), torch.nan))
+    )
     with pytest.raises(DeviceFailed, match="not finite") as caught:
         list(draw(starter_model, [(broken, 1)], QUICK))
     assert "cpu (fp32)" in caught.value.message

@@ -1,0 +1,80 @@
+"""Sana: a Gemma that reads an instruction before the prompt, a deep VAE, a flow transformer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ticli.models.conditioning import Conditioning
+from ticli.models.families.family import (
+    Configuration,
+    Details,
+    EncoderPart,
+    Family,
+    as_they_are,
+)
+from ticli.models.families.flow import FLOW
+from ticli.models.families.pixart import masked_arguments, masked_condition, without_variance
+
+if TYPE_CHECKING:
+    import torch
+
+# The pipeline's own guidance and steps.
+DEFAULTS = ("dpm++", 20, 4.5)
+
+
+def instruction() -> str:
+    """The text its pipeline puts before every prompt, read from there (2410.10629, section 3.3)."""
+    import inspect
+
+    from diffusers import SanaPipeline
+
+    lines = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"]
+    return "\n".join(lines.default)
+
+
+def _details(transformer: Configuration) -> Details:
+    return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
+
+
+def _denoise(
+    transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
+) -> torch.Tensor:
+    output = transformer(
+        noisy,
+        encoder_hidden_states=conditioning.hidden,
+        encoder_attention_mask=conditioning.mask,
+        timestep=times * transformer.config.timestep_scale,
+    ).sample
+    return without_variance(output, noisy.shape[1])
+
+
+def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+    # The pipeline keeps latents in float32 between its steps.
+    return masked_arguments(pair, noise.float(), guidance) | {"complex_human_instruction": None}
+
+
+SANA = Family(
+    name="sana",
+    pipeline="SanaPipeline",
+    encoders=(
+        EncoderPart(
+            "gemma",
+            "text_encoder",
+            "tokenizer",
+            kind="gemma",
+            window=300,
+            masked=True,
+            lower=True,
+            instruction=instruction,
+        ),
+    ),
+    denoiser=("transformer", "SanaTransformer2DModel"),
+    vae="AutoencoderDC",
+    patch=1,
+    law=FLOW,
+    details=_details,
+    condition=masked_condition,
+    denoise=_denoise,
+    arguments=_arguments,
+    unpack=as_they_are,
+)

@@ -1,0 +1,78 @@
+"""Stable Diffusion XL: CLIP ViT-L beside OpenCLIP ViT-bigG, pooled text, the picture's size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ticli.models.conditioning import Conditioning, Encoding
+from ticli.models.families import sd1
+from ticli.models.families.family import Configuration, Details, EncoderPart
+
+if TYPE_CHECKING:
+    import torch
+
+# The pipeline's own guidance; steps and sampler as users take them.
+DEFAULTS = ("dpm++", 30, 5.0)
+# Sizes are told in pixels, and the VAE of Stable Diffusion XL halves a picture three times.
+PIXELS = 8
+
+
+def _details(unet: Configuration) -> Details:
+    return Details(int(unet["sample_size"]), int(unet["in_channels"]), DEFAULTS)
+
+
+def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
+    """Both encoders' vectors side by side; the pooled text is the second one's (2307.01952)."""
+    import torch
+
+    small, large = encodings["clip_l"], encodings["clip_g"]
+    return Conditioning(torch.cat([small.hidden, large.hidden], dim=-1), large.pooled)
+
+
+def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
+    """Original size, crop and target size of whole pictures, pixels: (batch, 6)."""
+    height, width = noisy.shape[-2] * PIXELS, noisy.shape[-1] * PIXELS
+    sizes = [height, width, 0, 0, height, width]
+    return noisy.new_tensor([sizes]).expand(noisy.shape[0], -1)
+
+
+def _denoise(
+    unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
+) -> torch.Tensor:
+    added = {"text_embeds": conditioning.pooled, "time_ids": size_conditioning(noisy)}
+    output: torch.Tensor = unet(noisy, times, conditioning.hidden, added_cond_kwargs=added).sample
+    return output
+
+
+def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
+    if pair.pooled is None:
+        raise ValueError("this family's conditioning has pooled text")
+    return sd1.arguments(pair, noise, guidance) | {
+        "pooled_prompt_embeds": pair.pooled[1:],
+        "negative_pooled_prompt_embeds": pair.pooled[:1],
+    }
+
+
+SDXL = replace(
+    sd1.SD1,
+    name="sdxl",
+    pipeline="StableDiffusionXLPipeline",
+    encoders=(
+        EncoderPart("clip_l", "text_encoder", "tokenizer", penultimate=True),
+        EncoderPart(
+            "clip_g",
+            "text_encoder_2",
+            "tokenizer_2",
+            penultimate=True,
+            projected=True,
+            pooled=True,
+        ),
+    ),
+    details=_details,
+    condition=_condition,
+    denoise=_denoise,
+    arguments=pooled_arguments,
+)

@@ -1,0 +1,165 @@
+"""What a folder in the diffusers layout holds: its family, widths, windows, sizes and licence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import ModelUnavailable
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import Details, EncoderPart, Family
+from ticli.models.families.sd2 import WIDTH as SD2_WIDTH
+from ticli.models.files import read_json, weights
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A usable model. `id` is "starter", an absolute folder, or a hub id.
+
+    `widths` and `windows` give, for each text encoder, the width of its vectors and how many
+    tokens it reads, start and end included; `size` is the model's own pixels a side, and sides
+    are multiples of `grain`. `defaults` are the sampler, steps and guidance it looks well with.
+    """
+
+    id: str
+    folder: Path
+    revision: str
+    family: str
+    widths: Mapping[str, int]
+    windows: Mapping[str, int]
+    size: int
+    license: str
+    safety_checker: bool
+    grain: int = 8
+    defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
+    reads_negative: bool = True
+
+    @property
+    def is_starter(self) -> bool:
+        return self.id == "starter"
+
+    def describe(self) -> str:
+        """The id, with the version of a starter or the commit of a hub model."""
+        return f"{self.id} {self.revision[:8]}".strip()
+
+
+def identify(folder: Path, name: str, revision: str) -> ModelSource:
+    """Read a diffusers folder's configuration. Raises ModelUnavailable saying what is missing."""
+    index = read_json(folder / "model_index.json", name)
+    family = _family(index, folder, name)
+    encoders = [part for part in family.encoders if _has(index, part)]
+    for part in (*(encoder.folder for encoder in encoders), family.denoiser[0], "vae"):
+        weights(folder / part, name)
+    texts = {part.key: read_json(folder / part.folder / "config.json", name) for part in encoders}
+    denoiser = read_json(folder / family.denoiser[0] / "config.json", name)
+    vae = read_json(folder / "vae" / "config.json", name)
+    try:
+        details = family.details(denoiser)
+        widths = {key: _width(text) for key, text in texts.items()}
+        windows = {part.key: _window(part, texts[part.key], details) for part in encoders}
+        pixels = _pixels(vae)
+        _check_channels(details.channels, int(vae["latent_channels"]), name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{name} has a configuration that lacks {error}", "download the model again"
+        ) from error
+    return ModelSource(
+        id=name,
+        folder=folder,
+        revision=revision,
+        family=family.name,
+        widths=widths,
+        windows=windows,
+        size=details.side * pixels,
+        license=_license(folder),
+        safety_checker=bool((index.get("safety_checker") or [None])[0]),
+        grain=pixels * family.patch,
+        defaults=details.defaults,
+        reads_negative=details.reads_negative,
+    )
+
+
+def encoder_parts(source: ModelSource) -> list[EncoderPart]:
+    """The text encoders that a model has, in the order of its family."""
+    return [part for part in FAMILIES[source.family].encoders if part.key in source.widths]
+
+
+def vocabulary(source: ModelSource) -> dict[str, int]:
+    """The first tokenizer's words, `</w>` marking a word's end, with their ids."""
+    entries = _entries(source, encoder_parts(source)[0])
+    # SentencePiece marks where a word begins, CLIP where it ends.
+    return {f"{w[1:]}</w>" if w[:1] == "▁" else w: number for w, number in entries.items()}
+
+
+def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
+    """How many words an encoder's tokenizer has, those that somebody added left out."""
+    return len(_entries(source, part))
+
+
+def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
+    folder = source.folder / part.tokenizer
+    words: Any
+    if (folder / "vocab.json").is_file():
+        words = read_json(folder / "vocab.json", source.id)
+    else:
+        words = read_json(folder / "tokenizer.json", source.id).get("model", {}).get("vocab", {})
+    if isinstance(words, list):
+        words = {entry[0]: number for number, entry in enumerate(words)}
+    return {str(word): int(number) for word, number in words.items()}
+
+
+def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
+    pipeline = index.get("_class_name")
+    found = [family for family in FAMILIES.values() if family.pipeline == pipeline]
+    if not found:
+        known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
+        raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
+    if len(found) == 1:
+        return found[0]
+    # Stable Diffusion 2 took OpenCLIP ViT-H, whose vectors have 1024 numbers.
+    text = read_json(folder / "text_encoder" / "config.json", name)
+    return FAMILIES["sd2" if text.get("hidden_size") == SD2_WIDTH else "sd1"]
+
+
+def _has(index: Mapping[str, Any], part: EncoderPart) -> bool:
+    """Whether an encoder is there; only optional ones may be left out of a model."""
+    return not part.optional or bool((index.get(part.folder) or [None])[0])
+
+
+def _width(text: Mapping[str, Any]) -> int:
+    return int(text["d_model"] if "d_model" in text else text["hidden_size"])
+
+
+def _window(part: EncoderPart, text: Mapping[str, Any], details: Details) -> int:
+    return details.windows.get(part.key, part.window) or int(text["max_position_embeddings"])
+
+
+def _pixels(vae: Mapping[str, Any]) -> int:
+    """Pixels a side of one latent: each block but the last halves the picture."""
+    blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
+    return int(2 ** (len(blocks) - 1))
+
+
+def _check_channels(taken: int, given: int, name: str) -> None:
+    """Refuse models that also read a masked picture. Raises ModelUnavailable."""
+    if taken != given:
+        raise ModelUnavailable(
+            f"{name} reads {taken} channels where its VAE gives {given}: it is made for inpainting "
+            "or editing",
+            "use the plain model of the same family",
+        )
+
+
+def _license(folder: Path) -> str:
+    """The licence a model card names: its front matter, or the starter's sentence."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    front = re.search(r"^license: *(\S+)", text, re.MULTILINE)
+    named = re.search(r"^license_name: *(\S+)", text, re.MULTILINE)
+    offered = re.search(r"offered under ([\w.-]*\w)", text)
+    if front and front[1] == "other" and named:
+        return named[1]
+    return front[1] if front else offered[1] if offered else ""
