@@ -7,10 +7,10 @@ import secrets
 from dataclasses import dataclass
 
 from ticli.errors import Usage
-from ticli.models.samplers import check_sampler
+from ticli.models.samplers import check_sampler, samplers_for
 from ticli.models.source import ModelSource
 
-# The VAE of Stable Diffusion halves a picture three times.
+# Most VAEs halve a picture three times; a model may want more.
 GRAIN = 8
 SMALLEST, LARGEST = 64, 4096
 MOST_STEPS = 1000  # the noise schedule of Stable Diffusion has no more (2006.11239)
@@ -41,11 +41,6 @@ class Drawing:
     height: int
 
 
-# Values each model looks well with: the starter's card, and what users of Stable Diffusion take.
-STARTER_DEFAULTS = ("ddim", 25, 4.0)
-DEFAULTS = ("dpm++", 30, 7.5)
-
-
 def check_wanted(wanted: Wanted) -> None:
     """Check the knobs that need no model. Raises Usage naming the knob and its range."""
     if wanted.steps is not None and not 1 <= wanted.steps <= MOST_STEPS:
@@ -60,10 +55,16 @@ def check_wanted(wanted: Wanted) -> None:
 
 
 def settle(wanted: Wanted, source: ModelSource) -> Drawing:
-    """Fill what the user left open with the model's defaults. Raises Usage as check_wanted does."""
+    """Fill what the user left open with the model's defaults.
+
+    Raises Usage as check_wanted does, and where the model knows not this sampler or size.
+    """
     check_wanted(wanted)
-    sampler, steps, guidance = STARTER_DEFAULTS if source.is_starter else DEFAULTS
-    width, height = parse_size(wanted.size) if wanted.size else (source.size, source.size)
+    sampler, steps, guidance = source.defaults
+    if wanted.sampler:
+        check_sampler(wanted.sampler, samplers_for(source.family))
+    square = (source.size, source.size)
+    width, height = parse_size(wanted.size, source.grain) if wanted.size else square
     return Drawing(
         sampler=wanted.sampler or sampler,
         steps=steps if wanted.steps is None else wanted.steps,
@@ -73,8 +74,8 @@ def settle(wanted: Wanted, source: ModelSource) -> Drawing:
     )
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Read "512" or "768x512" as (width, height) in pixels. Raises Usage."""
+def parse_size(text: str, grain: int = GRAIN) -> tuple[int, int]:
+    """Read "512" or "768x512" as (width, height) in pixels, multiples of `grain`. Raises Usage."""
     match = re.fullmatch(r"([0-9]{1,6})(?:[xX×]([0-9]{1,6}))?", text.strip())
     if not match:
         raise Usage(f"--size cannot be {text!r}", "write N or WxH, such as 512 or 768x512")
@@ -82,9 +83,9 @@ def parse_size(text: str) -> tuple[int, int]:
     for side in (width, height):
         if not SMALLEST <= side <= LARGEST:
             raise Usage(f"--size {text}: a side must be {SMALLEST} to {LARGEST} pixels, not {side}")
-        if side % GRAIN:
-            near = max(SMALLEST, min(LARGEST, round(side / GRAIN) * GRAIN))
-            raise Usage(f"--size {text}: {side} is not a multiple of {GRAIN}", f"use {near}")
+        if side % grain:
+            near = max(SMALLEST, min(LARGEST, round(side / grain) * grain))
+            raise Usage(f"--size {text}: {side} is not a multiple of {grain}", f"use {near}")
     return width, height
 
 

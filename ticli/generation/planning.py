@@ -87,6 +87,8 @@ def make_plan(
     place, targets, grid = _places(request, drawn, seeds, settings["output_dir"])
     concepts = {concept.name: concept for prompt in resolved for concept in prompt.concepts}
     choice = choose_model(tuple(concepts.values()), request.wish, settings)
+    if request.negative and not choice.source.reads_negative:
+        raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")
     return Plan(
         pictures=tuple(map(Planned, drawn, seeds, targets)),
         choice=choice,

@@ -139,8 +139,10 @@ def _settle(
         is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
         noun = (start.noun if start else init) if is_word else ""
     size = recipe.size or source.size
-    if size % 8:
-        raise Usage(f"size must be a multiple of 8, not {size}", f"--size {size // 8 * 8 or 8}")
+    grain = source.grain
+    if size % grain:
+        near = max(grain, size // grain * grain)
+        raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
     return replace(recipe, init=init, noun=noun, size=size), start, notes
 
 

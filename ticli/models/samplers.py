@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ticli.errors import Usage
+from ticli.models.families import FAMILIES
 
 # name → (diffusers scheduler class, settings that make it the sampler of that name)
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,11 +28,17 @@ FLOW_SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
 FLOW = "FlowMatchEulerDiscreteScheduler"
 
 
+def samplers_for(family: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The samplers that models of a family can be drawn with."""
+    return FLOW_SAMPLERS if FAMILIES[family].law.schedule == FLOW else SAMPLERS
+
+
 def check_sampler(name: str, known: dict[str, tuple[str, dict[str, Any]]] | None = None) -> str:
     """Return a sampler's name where it is `known`. Raises Usage naming those that are."""
     samplers = SAMPLERS if known is None else known
     if name not in samplers:
-        raise Usage(f"no sampler named {name!r}", f"samplers: {', '.join(samplers)}")
+        elsewhere = " for this model" if name in SAMPLERS else ""
+        raise Usage(f"no sampler named {name!r}{elsewhere}", f"samplers: {', '.join(samplers)}")
     return name
 
 
