@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from ticli.commands import export_options as asked
 from ticli.commands import options as shared
-from ticli.commands.names import given_names
 from ticli.errors import Usage
-from ticli.terminal.output import open_output, refuse_terminal
+from ticli.terminal.output import Output, open_output, refuse_terminal
 
 if TYPE_CHECKING:
-    from ticli.library.library import Library
-    from ticli.library.outgoing import Outgoing
+    from ticli.library.formats.exporting import Exported
+    from ticli.library.outgoing import Order, Outgoing
 
 STDOUT = "-"
+# Lines of advice; an export of a whole library would have one for every word.
+MOST_NOTES = 8
 
 
 def export(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="NAME...",
-            help="Concepts, as mug or <mug>; - reads names from stdin.",
-            show_default=False,
-        ),
-    ] = None,
-    all_names: Annotated[bool, typer.Option("--all", help="Every concept.")] = False,
-    format: Annotated[
-        Literal["diffusers", "emb_params"], typer.Option("--format", help="Layout of the file.")
-    ] = "diffusers",
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|DIR|-",
-            help="Where to write; - is stdout. Several concepts go into a folder.",
-            show_default=False,
-        ),
-    ] = "",
+    names: asked.NamesOrAllArgument = None,
+    all_names: asked.AllOption = False,
+    program: asked.ForOption = None,
+    format: asked.FormatOption = None,
+    output: asked.OutputOption = "",
+    author: asked.AuthorOption = "",
+    license: asked.LicenseOption = "",
+    notes: asked.NotesOption = False,
+    thumbnail: asked.ThumbnailOption = "",
     force: shared.ForceOption = False,
     json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
@@ -50,21 +37,29 @@ def export(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Write concepts to files for other programs."""
+    """Write concepts to files for other programs.
+
+    Files hold float32 numbers, the same bits as in the library, and say what they are. What is
+    yours alone stays here: names of photos, local paths, and notes unless --notes is given.
+    """
+    from ticli.library.formats.exporting import Target
     from ticli.library.library import Library
-    from ticli.library.outgoing import export_content, plan_files, write_files
+    from ticli.library.outgoing import Order, plan_files, write_files
 
     answers = open_output(json, quiet, verbose, no_color, debug)
+    target = Target(program or "", format or "").checked()
     library = Library.open()
-    wanted = _wanted(library, names or [], all_names)
+    wanted = tuple(asked.wanted_names(library, names or [], all_names))
+    extras = asked.extras_of(author, license, notes, thumbnail)
+    order = Order(wanted, target, extras, output)
     if output == STDOUT:
-        _check_stdout(json, len(wanted))
-        answers.data(export_content(library, wanted[0], format))
+        _to_stdout(answers, library, order)
         return
-    files = plan_files(library, wanted, format, output)
+    files = plan_files(library, order) if wanted else []
     write_files(files, output, force)
+    _say(answers, [exported for file in files for _, exported in file.parts])
     if json:
-        answers.document([_as_json(file, format) for file in files])
+        answers.document([item for file in files for item in _as_json(file, order)])
         return
     for file in files:
         answers.exact(str(file.path))
@@ -72,30 +67,49 @@ def export(
         answers.hint("the library is empty: nothing was written")
 
 
-def _wanted(library: Library, names: Sequence[str], all_names: bool) -> list[str]:
-    """The names to export, each known. Raises Usage and NotFound."""
-    if all_names and names:
-        raise Usage("--all means every concept already", "leave the names out")
-    if not all_names and not names:
-        raise Usage("no concept was named", "ti export NAME, or ti export --all")
-    if all_names:
-        return library.names()
-    return [library.get(name).name for name in given_names(names)]
+def _to_stdout(answers: Output, library: Any, order: Order) -> None:
+    """One file as it is, several as a zip. Raises Usage where stdout cannot take them."""
+    from ticli.library.outgoing import export_content
 
-
-def _check_stdout(json: bool, count: int) -> None:
-    if json:
+    if answers.json:
         raise Usage("-o - and --json both want stdout", "leave one of them out")
-    if count != 1:
-        raise Usage(f"-o - writes one concept, not {count}", "give a folder with -o")
+    if not order.names:
+        raise Usage("the library is empty: there is nothing to write", "ti invert learns a word")
     refuse_terminal()
+    content, exports = export_content(library, order)
+    _say(answers, exports)
+    answers.data(content)
 
 
-def _as_json(file: Outgoing, format: str) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "format": format,
-        "path": str(file.path),
-        "bytes": len(file.content),
-        "sha256": hashlib.sha256(file.content).hexdigest(),
-    }
+def _say(answers: Output, exports: Iterable[Exported]) -> None:
+    """Say what to do next, and with --verbose what the layout has no place for."""
+    said: list[str] = []
+    for exported in dict.fromkeys(exports):
+        said += exported.notes
+        if exported.lost:
+            names = ", ".join(exported.names)
+            answers.detail(
+                f"{exported.layout.name} does not hold of {names}: {', '.join(exported.lost)}"
+            )
+    notes = list(dict.fromkeys(said))
+    for note in notes[:MOST_NOTES]:
+        answers.note(note)
+    if len(notes) > MOST_NOTES:
+        answers.note(f"… and {len(notes) - MOST_NOTES} more like these")
+
+
+def _as_json(file: Outgoing, order: Order) -> Sequence[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "for": "" if order.target.format else order.target.consumer or "diffusers",
+            "format": exported.layout.name,
+            "path": str(file.path),
+            "member": member,
+            "bytes": len(file.content),
+            "sha256": hashlib.sha256(file.content).hexdigest(),
+            "lost": list(exported.lost),
+        }
+        for member, exported in file.parts
+        for name in exported.names
+    ]

@@ -1,0 +1,1 @@
+"""Concepts written for other programs, one module a kind of file."""

@@ -1,0 +1,157 @@
+"""What an exported safetensors file says of itself: the ModelSpec keys and `ti`'s own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ticli import __version__
+from ticli.concept import Concept
+from ticli.errors import Conflict
+from ticli.library.formats.tensor_file import LARGEST_METADATA, build_tensor_file
+from ticli.library.formats.writing.package import Package, row_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ticli.concept import Vectors
+
+# Stability-AI/ModelSpec 1.0.1; the names are its own and those that trainers agree on.
+SPECIFICATION = "1.0.1"
+IMPLEMENTATION = "https://github.com/huggingface/diffusers"
+ARCHITECTURES: Mapping[str, str] = {
+    "sd1": "stable-diffusion-v1",
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "sd3": "stable-diffusion-3-medium",
+    "flux": "flux-1-dev",
+    "pixart": "pixart-sigma",
+    "sana": "sana",
+}
+STARTER_WIDTH = 256
+THUMBNAIL = 256
+
+
+def safetensors_file(packages: Sequence[Package], tensors: Mapping[str, Vectors]) -> bytes:
+    """A safetensors file of these tensors, described for every reader.
+
+    Raises Conflict where the description is larger than readers take.
+    """
+    if len(packages) == 1:
+        metadata = described(packages[0])
+    else:
+        metadata = {"format": "pt"}
+        for package in packages:
+            name = package.concept.name
+            metadata[f"ti.concept.{name}"] = _row_text(package.concept)
+    metadata["modelspec.hash_sha256"] = f"0x{tensor_hash(tensors)}"
+    if sum(len(key) + len(value.encode()) for key, value in metadata.items()) > LARGEST_METADATA:
+        said = ", ".join(repr(package.concept.name) for package in packages)
+        raise Conflict(
+            f"what is known of {said} is larger than {LARGEST_METADATA >> 20} MiB",
+            "export without --notes, or one by one",
+        )
+    return build_tensor_file(tensors, metadata)
+
+
+def tensor_hash(tensors: Mapping[str, Vectors]) -> str:
+    """The SHA-256 of the bytes of all tensors in the order of their keys, the header apart."""
+    digest = hashlib.sha256()
+    for _, tensor in sorted(tensors.items()):
+        digest.update(tensor.astype("<f4", order="C").tobytes())
+    return digest.hexdigest()
+
+
+def described(package: Package) -> dict[str, str]:
+    """All metadata of one concept as text by text, but for the hash of its tensors."""
+    concept = package.concept
+    base = concept.base
+    return {
+        "format": "pt",
+        "ti.name": concept.name,
+        "ti.token": concept.token,
+        "ti.noun": concept.noun,
+        "ti.base": json.dumps(
+            {
+                "family": base.family,
+                "id": base.id,
+                "revision": base.revision,
+                "fingerprint": base.fingerprint,
+            },
+            sort_keys=True,
+        ),
+        "ti.widths": json.dumps(dict(concept.widths), sort_keys=True),
+        "ti.concept": _row_text(concept),
+        **{f"modelspec.{key}": text for key, text in _modelspec(package).items() if text},
+    }
+
+
+def architecture(concept: Concept) -> str:
+    """The ModelSpec name of the model family a word is for."""
+    if STARTER_WIDTH in concept.widths.values():
+        return "ti-starter/textual-inversion"
+    family = concept.base.family
+    if family == "sd2":
+        # Both variants have the same encoder; only the pixels that were trained on tell them apart.
+        large = _pixels(concept) >= 768
+        return f"stable-diffusion-{'v2-768-v' if large else 'v2-512'}/textual-inversion"
+    return f"{ARCHITECTURES.get(family, family or 'unknown')}/textual-inversion"
+
+
+def usage_hint(package: Package) -> str:
+    """What to write for a word in a prompt of the program it is for."""
+    return f"in {package.program}, write: {package.word} {package.concept.noun}".strip()
+
+
+def data_uri(picture: Image) -> str:
+    """A thumbnail of at most 256 pixels a side, without what its file knew of its owner."""
+    small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(small)).decode()}"
+
+
+def jpeg(picture: Image) -> bytes:
+    """The pixels as JPEG, and no other bytes of the file they came from."""
+    clean = picture.convert("RGB").copy()
+    clean.info.clear()
+    file = io.BytesIO()
+    clean.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _modelspec(package: Package) -> dict[str, str]:
+    concept, extras = package.concept, package.extras
+    size = _pixels(concept)
+    negative = concept.kind == "negative" or "negative" in concept.tags
+    return {
+        "sai_model_spec": SPECIFICATION,
+        "architecture": architecture(concept),
+        "implementation": IMPLEMENTATION,
+        "implementation_version": f"ti/{__version__}",
+        "title": concept.name,
+        "resolution": f"{size}x{size}" if size else "",
+        "description": concept.notes,
+        "author": extras.author,
+        "license": extras.license,
+        "date": concept.created,
+        # The word to write in a prompt, by the name that the ModelSpec standard has for it.
+        "trigger_phrase": f"{package.token} {concept.noun}".strip(),
+        "usage_hint": usage_hint(package) if package.word else "",
+        "tags": ",".join(tag.replace(",", " ") for tag in concept.tags),
+        "merged_from": ",".join(parent.name for parent in concept.parents),
+        "is_negative_embedding": "true" if negative else "false",
+        "thumbnail": data_uri(extras.picture) if extras.picture is not None else "",
+    }
+
+
+def _pixels(concept: Concept) -> int:
+    """The pixels a side it was learned at, where its recipe says so; else 0."""
+    size = concept.recipe.get("size", 0)
+    return size if type(size) is int and size > 0 else 0
+
+
+def _row_text(concept: Concept) -> str:
+    return json.dumps(row_of(concept), sort_keys=True)
