@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ticli.commands import options as shared
 from ticli.errors import Usage
-from ticli.terminal.output import is_terminal, open_output
+from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
-    from ticli.library.incoming import LearnedOn, Source
+    from collections.abc import Callable, Collection
 
-STDIN = "-"
+    from ticli.library.incoming import LearnedOn
 
 
 def import_files(
@@ -23,7 +21,7 @@ def import_files(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Files of learned words; - reads one from stdin.",
+            help="Files of learned words, or a concept's folder; - reads one from stdin.",
             show_default=False,
         ),
     ],
@@ -33,10 +31,13 @@ def import_files(
             "--token",
             "-t",
             metavar="TOKEN",
-            help="What the word is called here; by default as the file says.",
+            help="What the word is called here; of several in a file, the one to take.",
             show_default=False,
         ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take every word of a file that holds several.")
+    ] = False,
     base: Annotated[
         str | None,
         typer.Option(
@@ -55,19 +56,27 @@ def import_files(
 ) -> None:
     """Take learned words from files.
 
-    Read are files of ti itself and the diffusers and emb_params layouts, all as safetensors.
-    Several files are all taken or, where one of them cannot be, none.
+    Read are safetensors and torch files of ti, diffusers, AUTOMATIC1111, kohya, OneTrainer and
+    others, pictures that carry a word, and concept folders; nothing in them is ever run. Several
+    files are all taken or, where one of them cannot be, none. ti inspect shows what a file holds.
     """
-    from ticli.library.incoming import read_incoming, store_all
+    from ticli.commands.files import read_files
+    from ticli.library.incoming import Wanted, choose_words, join_pairs, store_all
     from ticli.library.library import Library
 
     output = open_output(json, quiet, verbose, no_color, debug)
-    if token is not None and len(files) > 1:
-        raise Usage("--token names one word, and there are several files", "import them one by one")
+    if token is not None and everything:
+        raise Usage("--token takes one word and --all takes every one", "choose one of them")
     library = Library.open()
     learned_on = _learned_on(base) if base is not None else None
-    widths = _usable_widths()
-    words = [read_incoming(_source(file), token, learned_on, widths) for file in files]
+    wanted = Wanted(token, everything, learned_on, usable_widths(output.detail))
+    contents = join_pairs(read_files(files, wanted))
+    if token is not None and len(contents) > 1:
+        raise Usage("--token names one word, and there are several files", "import them one by one")
+    words = [word for read in contents for word in choose_words(read, wanted)]
+    for read in contents:
+        for note in read.notes:
+            output.note(note)
     for word in words:
         for warning in word.warnings:
             output.warn(warning)
@@ -76,18 +85,6 @@ def import_files(
         output.document([concept.as_json() for concept in added])
     else:
         output.lines([concept.name for concept in added])
-
-
-def _source(file: str) -> Source:
-    from ticli.library.formats.importing import LARGEST_FILE, read_source
-    from ticli.library.incoming import Source
-
-    if file != STDIN:
-        path = Path(file)
-        return Source(read_source(path), file, path.stem)
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
-    return Source(sys.stdin.buffer.read(LARGEST_FILE + 1), "stdin", "")
 
 
 def _learned_on(name: str) -> LearnedOn:
@@ -102,9 +99,22 @@ def _learned_on(name: str) -> LearnedOn:
     return LearnedOn(base, source.widths)
 
 
-def _usable_widths() -> set[int]:
-    """The widths of every model on this machine: a word of one of them can be used here."""
-    from ticli.models.source import usable
-    from ticli.settings import load_settings
+def usable_widths(report: Callable[[str], None]) -> Callable[[], Collection[int]]:
+    """Ask for the widths of every model on this machine: a word of one can be used here.
 
-    return {width for model in usable(load_settings()["model"]) for width in model.widths.values()}
+    They are asked for only where no table knows a width; a cache that cannot be read is reported
+    and passed over.
+    """
+
+    def ask() -> Collection[int]:
+        from ticli.models.source import usable
+        from ticli.settings import load_settings
+
+        try:
+            models = usable(load_settings()["model"])
+        except (OSError, ValueError) as error:
+            report(f"the hub cache cannot be read: {error}")
+            return set()
+        return {width for model in models for width in model.widths.values()}
+
+    return ask

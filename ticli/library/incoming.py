@@ -1,25 +1,40 @@
-"""Files on their way in: all are read and checked before the first is stored."""
+"""Files on their way in: all are read and checked before the first word is stored."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ticli.concept import BaseModel, Concept, Embedding
-from ticli.errors import BadContent, Conflict, TiError
-from ticli.library.describe import same_vectors
-from ticli.library.formats.importing import choose_token, imported_concept, read_embedding
+from ticli.errors import Conflict, Usage
+from ticli.library.describe import check_vectors
+from ticli.library.formats.importing import (
+    Contents,
+    Imported,
+    choose_token,
+    family_of,
+    imported_concept,
+    read_words,
+)
+from ticli.library.formats.reading.encoders import Widths
+from ticli.library.formats.reading.opened import Opened
 from ticli.library.library import Library
+from ticli.names import lookup_name
+
+PAIR = "diffusers pair"
 
 
 @dataclass(frozen=True)
 class Source:
-    """The bytes of one file, what to call it in messages, and the name without folder or suffix."""
+    """An opened file, and the name it suggests: without folder and suffix, or "" for a pipe.
 
-    content: bytes
-    origin: str
+    `kind` is "style" or "object" where something beside the file says so.
+    """
+
+    file: Opened
     stem: str
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,19 @@ class LearnedOn:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a user said: `token` names or picks the word, `everything` takes all words of a file.
+
+    `usable` lists the widths of the models on this machine.
+    """
+
+    token: str | None = None
+    everything: bool = False
+    learned_on: LearnedOn | None = None
+    usable: Callable[[], Collection[int]] = field(default=tuple)
+
+
+@dataclass(frozen=True)
 class Incoming:
     """One word, ready to be stored, and what is odd about its file."""
 
@@ -39,31 +67,61 @@ class Incoming:
     warnings: tuple[str, ...]
 
 
-def read_incoming(
-    source: Source, token: str | None, learned_on: LearnedOn | None, widths: Collection[int] = ()
-) -> Incoming:
-    """Read one file as a word. `token` and `learned_on` stand in place of what the file says.
+def read_source(source: Source, wanted: Wanted) -> Contents:
+    """Read one file; every word of it knows the name its file suggests. Raises BadContent."""
+    said = wanted.learned_on.widths if wanted.learned_on is not None else {}
+    contents = read_words(source.file, Widths(said, wanted.usable))
+    words = tuple(
+        replace(word, stem=word.stem or source.stem, kind=source.kind or word.kind)
+        for word in contents.words
+    )
+    return replace(contents, words=words)
 
-    Raises BadContent, Usage (no name to be had) and Conflict (vectors of another width than the
-    model named takes).
+
+def join_pairs(files: Sequence[Contents]) -> list[Contents]:
+    """Put together the two files that diffusers writes for one SDXL word.
+
+    They have the same key; one holds CLIP-L's vectors, the other CLIP-G's. Raises BadContent where
+    the two differ in number.
     """
-    read = read_embedding(source.content, source.origin, widths)
-    if learned_on is not None and dict(learned_on.widths) != read.embedding.widths:
-        raise Conflict(
-            f"{source.origin} has vectors of {_in_words(read.embedding.widths)}, and "
-            f"{learned_on.base.id} takes {_in_words(learned_on.widths)}",
-            "name the model it was learned on with --base",
-        )
-    word = choose_token(read, token, source.stem)
-    base = learned_on.base if learned_on is not None else None
-    return Incoming(imported_concept(read, word, base), read.embedding, read.warnings)
+    joined: list[Contents] = []
+    for contents in files:
+        for number, other in enumerate(joined):
+            if _is_pair(other, contents):
+                joined[number] = _joined(other, contents)
+                break
+        else:
+            joined.append(contents)
+    return joined
+
+
+def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
+    """Choose the words of a file and name them.
+
+    Raises Usage where one of several has to be named, or none has a name, and Conflict where
+    vectors have another width than the model named takes.
+    """
+    words, given = list(contents.words), wanted.token
+    if len(words) > 1 and not wanted.everything:
+        names = [choose_token(word, None, word.stem).text for word in words]
+        chosen = [
+            word
+            for word, name in zip(words, names, strict=True)
+            if given is not None and lookup_name(name) == lookup_name(given)
+        ]
+        if len(chosen) != 1:
+            shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+            raise Usage(
+                f"{contents.origin} holds {len(words)} words: {shown}",
+                "take one with --token, or all with --all",
+                tokens=names,
+            )
+        words = chosen
+    return [_incoming(word, given, wanted.learned_on, contents.origin) for word in words]
 
 
 def store_all(library: Library, words: Sequence[Incoming], replace: bool) -> list[Concept]:
-    """Store words. Raises Conflict, before the first, where a name is taken or stands twice.
-
-    A failure on the way names the words already stored under `completed`.
-    """
+    """Store words, all or none. Raises Conflict where a name is taken or stands twice."""
     counts = Counter(word.concept.name for word in words)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -71,35 +129,53 @@ def store_all(library: Library, words: Sequence[Incoming], replace: bool) -> lis
             f"several files hold a word called {', '.join(map(repr, twice))}",
             "import them one by one, each with its own --token",
         )
-    if not replace:
-        _check_free(library, words)
-    added: list[Concept] = []
-    try:
-        for word in words:
-            added.append(library.add(word.concept, word.embedding, replace=replace))
-    except TiError as error:
-        error.details["completed"] = [concept.name for concept in added]
-        raise
-    return added
+    return library.add_all([(word.concept, word.embedding) for word in words], replace=replace)
 
 
-def _check_free(library: Library, words: Sequence[Incoming]) -> None:
-    """Refuse a name that another word has; the very same vectors again are no clash."""
-    for word in words:
-        taken = library.find(word.concept.name)
-        if taken is not None and not _holds(library, taken, word.embedding):
-            raise Conflict(
-                f"{taken.name!r} is in the library already",
-                "give --replace, or another --token",
-                name=taken.name,
-            )
+def _incoming(
+    word: Imported, given: str | None, learned_on: LearnedOn | None, origin: str
+) -> Incoming:
+    if learned_on is not None and dict(learned_on.widths) != word.embedding.widths:
+        raise Conflict(
+            f"{origin} has vectors of {_in_words(word.embedding.widths)}, and "
+            f"{learned_on.base.id} takes {_in_words(learned_on.widths)}",
+            "name the model it was learned on with --base",
+        )
+    token = choose_token(word, given, word.stem)
+    base = learned_on.base if learned_on is not None else None
+    return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
 
 
-def _holds(library: Library, concept: Concept, embedding: Embedding) -> bool:
-    try:
-        return same_vectors(library.embedding(concept), embedding)
-    except BadContent:
+def _is_pair(left: Contents, right: Contents) -> bool:
+    words = (*left.words, *right.words)
+    if len(words) != 2 or not words[0].key or words[0].key != words[1].key:
         return False
+    encoders = [tuple(word.embedding.rows) for word in words]
+    return sorted(encoders) == [("clip_g",), ("clip_l",)]
+
+
+def _joined(left: Contents, right: Contents) -> Contents:
+    first, second = sorted(
+        (left, right), key=lambda item: tuple(item.words[0].embedding.rows), reverse=True
+    )
+    small, large = first.words[0], second.words[0]
+    embedding = Embedding({**small.embedding.rows, **large.embedding.rows})
+    check_vectors(embedding, f"{first.origin} with {second.origin}")
+    known = "" if small.base.id == "" else small.base.family
+    word = replace(
+        small,
+        embedding=embedding,
+        layout=PAIR,
+        base=replace(small.base, family=known or family_of(embedding)),
+        warnings=(*small.warnings, *large.warnings),
+    )
+    return replace(
+        first,
+        origin=f"{first.origin} + {second.origin}",
+        layout=PAIR,
+        words=(word,),
+        notes=(*first.notes, *second.notes),
+    )
 
 
 def _in_words(widths: Mapping[str, int]) -> str:

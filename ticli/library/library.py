@@ -6,24 +6,21 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ticli.concept import Concept, Embedding
-from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
+from ticli.errors import Conflict, NotFound, TiError, Usage
 from ticli.library import listing, registry, store
-from ticli.library.describe import check_vectors, norms_of, same_vectors
+from ticli.library.adding import Word, described, find_taken, now
 from ticli.library.failures import explained
 from ticli.library.listing import Entry, Query
 from ticli.library.migrations import open_to_read, open_to_write
-from ticli.names import Token, lookup_name, nearest, parse_token
+from ticli.names import Token, lookup_name, nearest
 from ticli.paths import Places, places
 
 __all__ = ["Library", "Query"]
 Found = TypeVar("Found")
-# What may differ between two additions of the same thing.
-INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds", "scores")
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,35 @@ class Library:
         The same thing added twice is there once. A name that is taken is a Conflict unless
         `replace`, which leaves nothing of the old concept. Raises NoSpace and TiError.
         """
-        wanted = _described(concept, embedding)
-        with self._changing() as connection:
-            old = registry.select_one(connection, wanted.name, self.places.blobs)
-            if old is not None and not replace:
-                if self._is_same(old, wanted, embedding):
-                    return old
-                raise Conflict(
-                    f"{old.name!r} is in the library already",
-                    "give --replace, or another --token",
-                    name=old.name,
-                )
-            added = store.save_blob(self.places.blobs, wanted, embedding)
-            if old is not None:
-                registry.delete(connection, old.name)
-            registry.insert(connection, added)
-        if old is not None:
-            self._drop_files([old])
+        return self.add_all([(concept, embedding)], replace=replace)[0]
+
+    def add_all(self, words: Sequence[Word], *, replace: bool = False) -> list[Concept]:
+        """Store new concepts as `add` does, all of them or none."""
+        wanted = [(described(concept, embedding), embedding) for concept, embedding in words]
+        saved: list[Concept] = []
+        added: list[Concept] = []
+        try:
+            with self._changing() as connection:
+                taken = find_taken(connection, self.places.blobs, wanted, replace)
+                for old, (concept, embedding) in zip(taken, wanted, strict=True):
+                    if old is not None and not replace:
+                        added.append(old)
+                        continue
+                    saved.append(store.save_blob(self.places.blobs, concept, embedding))
+                    added.append(saved[-1])
+                gone = [old for old in taken if old is not None and replace]
+                for old in gone:
+                    registry.delete(connection, old.name)
+                for concept in saved:
+                    registry.insert(connection, concept)
+        except TiError:
+            if saved:
+                # What could not be removed now is garbage that no row names.
+                with contextlib.suppress(TiError):
+                    self._drop_files(saved)
+            raise
+        if gone:
+            self._drop_files(gone)
         return added
 
     def remove(self, names: Iterable[str]) -> list[Concept]:
@@ -191,7 +200,7 @@ class Library:
             return True
         try:
             with self._changing() as connection:
-                registry.mark_used(connection, keys, _now())
+                registry.mark_used(connection, keys, now())
         except TiError as error:
             if error.details.get("read_only"):
                 return False
@@ -259,37 +268,9 @@ class Library:
                 if not registry.has_photo(connection, sha256):
                     store.drop_photo(self._photos, sha256)
 
-    def _is_same(self, old: Concept, wanted: Concept, embedding: Embedding) -> bool:
-        """Whether an addition repeats what is there; a broken file is not the same."""
-        if replace(wanted, **{key: getattr(old, key) for key in INCIDENTAL}) != old:
-            return False
-        try:
-            return same_vectors(store.load_blob(old), embedding)
-        except BadContent:
-            return False
-
-
-def _described(concept: Concept, embedding: Embedding) -> Concept:
-    """The concept with what its token and vectors say of it. Raises BadContent and Usage."""
-    token = parse_token(concept.token)
-    check_vectors(embedding, token.text)
-    return replace(
-        concept,
-        name=token.name,
-        token=token.text,
-        vectors=embedding.vectors,
-        widths=embedding.widths,
-        norms=norms_of(embedding),
-        created=concept.created or _now(),
-    )
-
 
 def _checked_tag(tag: str) -> str:
     word = tag.strip()
     if not word or not word.isprintable():
         raise Usage(f"{tag!r} cannot be a tag", "use a word, such as kitchen")
     return word
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

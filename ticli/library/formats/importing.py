@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ticli.concept import BaseModel, Concept, Embedding
-from ticli.errors import BadContent, NotFound, Usage
-from ticli.library.describe import (
-    ENCODERS,
-    UNKNOWN_BASE,
-    bare_concept,
-    check_vectors,
-    norms_of,
-)
+from ticli.errors import BadContent, Usage
+from ticli.library.describe import UNKNOWN_BASE, bare_concept, check_vectors, norms_of
 from ticli.library.documents import (
     base_from_document,
     concept_from_document,
     parse_document,
     plain_noun,
 )
-from ticli.library.formats.recognise import refuse_unreadable
-from ticli.library.formats.tensor_file import (
-    TensorFile,
-    looks_like_tensor_file,
-    parse_tensor_file,
+from ticli.library.formats.reading.containers import read_containers
+from ticli.library.formats.reading.content import Content, load_rows
+from ticli.library.formats.reading.encoders import (
+    ENCODER_KEY,
+    Widths,
+    assign_encoders,
+    widths_said,
 )
+from ticli.library.formats.reading.found import Found
+from ticli.library.formats.reading.layouts import find_words
+from ticli.library.formats.reading.opened import Opened, in_memory
 from ticli.library.store import ROW
 from ticli.names import Token, parse_token, slug
 
-if TYPE_CHECKING:
-    from ticli.concept import Vectors
-
-LARGEST_FILE = 64 << 20
-MOST_VECTORS = 1024
 # The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
 LARGEST_NORM = 100.0
-ENCODER_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
-# Keys that say which tensor it is, not what the word is called.
-NAMELESS = {"emb_params", "emp_params", "string_to_param", "*", *ENCODERS.values(), "t5xxl"}
-FAMILIES: Mapping[int, str] = {256: "sd1", 768: "sd1", 1024: "sd2"}
+HASH = "modelspec.hash_sha256"
+# The family that a set of encoders belongs to, where it belongs to one only.
+FAMILIES: Mapping[frozenset[str], str] = {
+    frozenset({"clip_l"}): "sd1",
+    frozenset({"clip_h"}): "sd2",
+    frozenset({"clip_l", "clip_g"}): "sdxl",
+    frozenset({"clip_l", "clip_g", "t5"}): "sd3",
+    frozenset({"clip_l", "t5"}): "flux",
+    frozenset({"gemma"}): "sana",
+}
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a file held. `token` is the metadata's, `key` the tensor's name where it is a word.
+    """One word of a file. `token` was stored as its name, `key` is its tensor's where a word.
 
-    `concept` is the whole row of a file of `ti`'s own. `layout` is "ti", "diffusers" or
-    "emb_params"; `warnings` are for the user's eye.
+    `stem` is a name from beside the file, "" for its own. `concept` is the whole row of a file of
+    `ti`'s own. `layout` names the layout; `warnings` are for the user's eye.
     """
 
     embedding: Embedding
@@ -63,86 +58,69 @@ class Imported:
     base: BaseModel
     concept: Concept | None
     warnings: tuple[str, ...]
+    kind: str = "object"
+    steps: int = 0
+    remarks: str = ""
+    stem: str = ""
 
 
-def read_source(path: Path) -> bytes:
-    """Read a regular file into memory, once. Raises NotFound and BadContent."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BadContent(f"{path} is not a file", "give the file of one learned word")
-            check_size(status.st_size, str(path))
-            return file.read(LARGEST_FILE + 1)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"no such file: {path}", "check the spelling") from error
-    except OSError as error:
-        raise BadContent(f"{path} cannot be read: {error.strerror}") from error
+@dataclass(frozen=True)
+class Contents:
+    """All that one file holds. `notes` say what was left out."""
+
+    origin: str
+    container: str
+    layout: str
+    metadata: Mapping[str, str]
+    words: tuple[Imported, ...]
+    notes: tuple[str, ...]
 
 
-def check_size(size: int, origin: str) -> None:
-    """Refuse more bytes than a learned word can have. Raises BadContent."""
-    if size > LARGEST_FILE:
-        raise BadContent(
-            f"{origin} has {size / (1 << 20):,.0f} MiB; a learned word has at most "
-            f"{LARGEST_FILE >> 20}",
-            "this looks like a whole model; give the file of one learned word",
-        )
+def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B008  # frozen
+    """Read every word of a file. Numbers become float32, one vector becomes a row.
+
+    Raises BadContent naming the file for anything that is no plain embedding, or is damaged.
+    """
+    words: list[Imported] = []
+    notes: list[str] = []
+    first: tuple[Content, str] | None = None
+    for stem, content in read_containers(file):
+        reading = find_words(content)
+        _check_hash(content)
+        first = first or (content, reading.layout if not stem else "zip")
+        words += [
+            replace(_imported(found, reading.layout, content, widths), stem=stem)
+            for found in reading.words
+        ]
+        notes += reading.notes
+    if first is None:
+        raise BadContent(f"{file.origin} holds no learned word", "fetch it again")
+    content, layout = first
+    container = "zip" if layout == "zip" else content.container
+    metadata = {} if layout == "zip" else content.metadata
+    return Contents(file.origin, container, layout, metadata, tuple(words), tuple(notes))
 
 
 def read_embedding(data: bytes, origin: str, widths: Collection[int] = ()) -> Imported:
-    """Read a file of `ti`'s own, a diffusers file or an emb_params file from memory.
+    """Read bytes that hold exactly one word; `widths` are accepted beside the known ones.
 
-    `widths` are accepted beside those of the known encoders. Numbers become float32, one vector
-    becomes a row. Raises BadContent naming `origin` for anything else, pickles included.
+    Raises BadContent.
     """
-    check_size(len(data), origin)
-    if not looks_like_tensor_file(data):
-        raise refuse_unreadable(data, origin)
-    file = parse_tensor_file(data, origin)
-    rows = {key: _two_dimensional(key, rows, origin) for key, rows in file.tensors.items()}
-    if ROW in file.metadata:
-        return _own(file, Embedding(rows), origin)
-    if len(rows) != 1:
-        raise BadContent(
-            f"{origin} holds {len(rows)} tensors"
-            + (f" ({', '.join(map(repr, list(rows)[:4]))})" if rows else ""),
-            "diffusers and emb_params files hold exactly one",
-        )
-    ((key, vectors),) = rows.items()
-    width = int(vectors.shape[1])
-    if width not in ENCODERS and width not in widths:
-        known = ", ".join(map(str, sorted({*ENCODERS, *widths})))
-        raise BadContent(
-            f"{origin} has vectors of {width} numbers, which no known encoder takes",
-            f"known widths: {known}",
-        )
-    embedding = Embedding({ENCODERS.get(width, "clip_l"): vectors})
-    check_vectors(embedding, origin)
-    base = _base(file.metadata.get("ti.base", ""))
-    nameless = key in NAMELESS
-    return Imported(
-        embedding=embedding,
-        layout="emb_params" if nameless else "diffusers",
-        token=file.metadata.get("ti.token", ""),
-        key="" if nameless else key,
-        noun=plain_noun(file.metadata.get("ti.noun", "")),
-        base=base if base.family else replace(base, family=FAMILIES.get(width, "")),
-        concept=None,
-        warnings=_warnings(embedding, origin),
-    )
+    contents = read_words(in_memory(data, origin), Widths(usable=lambda: widths))
+    if len(contents.words) != 1:
+        raise BadContent(f"{origin} holds {len(contents.words)} words", "name one of them")
+    return contents.words[0]
 
 
 def choose_token(imported: Imported, given: str | None, stem: str = "") -> Token:
-    """The word of an import: the one given, else the metadata's, the key's, the file's stem.
+    """The word of an import: the one given, else the stored one, the key's, the file's stem.
 
     A name from the file that the grammar does not allow is put into its nearest form. Raises
     Usage where `given` is not allowed, or where there is no name at all.
     """
     if given:
         return parse_token(given)
-    for name in (imported.token, imported.key, stem):
+    for name in (imported.token, imported.key, imported.stem or stem):
         if not any(letter.isascii() and letter.isalnum() for letter in name):
             continue
         try:
@@ -157,18 +135,60 @@ def imported_concept(imported: Imported, token: Token, base: BaseModel | None = 
     if imported.concept is not None:
         concept = replace(imported.concept, name=token.name, token=token.text)
     else:
-        plain = bare_concept(token, imported.embedding, imported.base)
-        concept = replace(plain, noun=imported.noun)
+        concept = replace(
+            bare_concept(token, imported.embedding, imported.base),
+            noun=imported.noun,
+            kind=imported.kind,
+            steps=imported.steps,
+            notes=imported.remarks,
+        )
     return replace(concept, base=base) if base is not None else concept
 
 
-def _own(file: TensorFile, embedding: Embedding, origin: str) -> Imported:
+def family_of(embedding: Embedding, multiple: bool = False) -> str:
+    """The family that vectors are for, "" where several would take them.
+
+    `multiple` says that the file names encoders as files for several encoders do.
+    """
+    family = FAMILIES.get(frozenset(embedding.rows), "")
+    return "" if multiple and len(embedding.rows) == 1 and family != "sana" else family
+
+
+def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Imported:
+    if layout == "ti":
+        return _own(found, content)
+    metadata, origin = content.metadata, content.origin
+    said = {**widths_said(metadata), **widths.said}
+    embedding = Embedding(assign_encoders(found.tensors, Widths(said, widths.usable), origin))
+    check_vectors(embedding, origin)
+    base = _base(metadata.get("ti.base", ""))
+    if not base.family:
+        named = layout in embedding.rows or layout.startswith("text_encoders")
+        base = replace(base, family=family_of(embedding, named))
+    return Imported(
+        embedding=embedding,
+        layout=layout,
+        token=metadata.get("ti.token", "") or found.token,
+        key=found.key,
+        noun=plain_noun(metadata.get("ti.noun", "")),
+        base=base,
+        concept=None,
+        warnings=_warnings(embedding, origin),
+        kind=found.kind,
+        steps=found.steps,
+        remarks=found.remarks,
+    )
+
+
+def _own(found: Found, content: Content) -> Imported:
     """A file written by a library: the row in its metadata comes back whole."""
+    origin = content.origin
+    embedding = Embedding({k: load_rows(t, k, origin) for k, t in found.tensors.items()})
     check_vectors(embedding, origin)
     try:
         if not all(ENCODER_KEY.fullmatch(key) for key in embedding.rows):
             raise ValueError("not the keys of encoders")
-        concept = concept_from_document(parse_document(file.metadata[ROW]), embedding)
+        concept = concept_from_document(parse_document(content.metadata[ROW]), embedding)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage) as error:
         raise BadContent(
             f"{origin} is damaged: what it says of its concept cannot be read",
@@ -186,22 +206,14 @@ def _own(file: TensorFile, embedding: Embedding, origin: str) -> Imported:
     )
 
 
-def _two_dimensional(key: str, rows: Vectors, origin: str) -> Vectors:
-    """One row a vector, as files of 2022 do not have it."""
-    shape = rows.shape
-    table = rows.reshape(1, -1) if rows.ndim == 1 else rows
-    if table.ndim != 2 or not all(table.shape):
+def _check_hash(content: Content) -> None:
+    """Compare the vectors with the hash that a ModelSpec file says they have."""
+    said = content.metadata.get(HASH, "").lower().removeprefix("0x")
+    if said and content.sha256 is not None and content.sha256() != said:
         raise BadContent(
-            f"{origin}: tensor {key!r} has the shape {tuple(shape)}, not (vectors, width)",
-            "give the file of one learned word",
+            f"{content.origin} says that its vectors have the SHA-256 {said[:12]}…; they have not",
+            "fetch or copy the file again",
         )
-    if table.shape[0] > MOST_VECTORS:
-        raise BadContent(
-            f"{origin}: tensor {key!r} has {table.shape[0]:,} vectors; a word has at most "
-            f"{MOST_VECTORS:,}",
-            "this looks like a vocabulary; give the file of one learned word",
-        )
-    return table
 
 
 def _base(text: str) -> BaseModel:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ticli.errors import BadContent
+from ticli.library.formats.bounded_json import parse_json
 
 if TYPE_CHECKING:
     from ticli.concept import Vectors
 
 LARGEST_HEADER = 8 << 20
 LARGEST_METADATA = 1 << 20
+MOST_NAMES = 65_536
 MOST_TENSORS = 64
 ITEM_BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
+# Types that no word has, but that may stand beside one.
+OTHER_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16"), 16),
+    **dict.fromkeys(("U32", "I32"), 32),
+    **dict.fromkeys(("U64", "I64", "C64"), 64),
+}
 LENGTH_BYTES = 8
 
 
@@ -29,7 +40,9 @@ class TensorFile:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """One tensor of a header; its bytes lie from `start` to `end` of the file."""
+
     key: str
     dtype: str
     shape: tuple[int, ...]
@@ -37,45 +50,78 @@ class _Entry:
     end: int
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself; `start` is where the bytes of its tensors begin."""
+
+    metadata: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    start: int
+
+
 def looks_like_tensor_file(data: bytes) -> bool:
     """Whether bytes begin as a safetensors file does: a length, then a JSON object."""
     return len(data) > LENGTH_BYTES and data[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{"
 
 
-def parse_tensor_file(data: bytes, origin: str) -> TensorFile:
-    """Read a safetensors file from memory; float16, bfloat16 and float64 become float32.
+def read_header(read: Callable[[int, int], bytes], size: int, origin: str) -> Header:
+    """Read the header of a file of `size` bytes, of which `read(start, length)` gives parts.
 
     Stricter than the format: no duplicate keys, bounded header, metadata and number of tensors;
     like it: no gaps, overlaps or trailing bytes. Raises BadContent naming `origin`.
     """
-    length = int.from_bytes(data[:LENGTH_BYTES], "little")
-    if not looks_like_tensor_file(data) or length > len(data) - LENGTH_BYTES:
+    head = read(0, min(size, LENGTH_BYTES + 1))
+    length = int.from_bytes(head[:LENGTH_BYTES], "little")
+    if not looks_like_tensor_file(head) or length > size - LENGTH_BYTES:
         raise _damaged(origin, "its header is cut off or no header at all")
     if length > LARGEST_HEADER:
         raise _damaged(origin, f"its header is larger than {LARGEST_HEADER >> 20} MiB")
-    header = _parse_header(data[LENGTH_BYTES : LENGTH_BYTES + length], origin)
+    header = _parse_header(read(LENGTH_BYTES, length), origin)
     metadata = _check_metadata(header.pop("__metadata__", {}), origin)
-    if len(header) > MOST_TENSORS:
-        raise BadContent(
-            f"{origin} holds {len(header)} tensors: that is a whole model, not an embedding",
-            "give the file of one learned word",
-        )
-    entries = [_parse_entry(key, value, origin) for key, value in header.items()]
+    if len(header) > MOST_NAMES:
+        raise too_many(origin, len(header))
+    start = LENGTH_BYTES + length
+    entries = [_parse_entry(key, value, start, origin) for key, value in header.items()]
     entries.sort(key=lambda entry: (entry.start, entry.end))
-    buffer = memoryview(data)[LENGTH_BYTES + length :]
-    position = 0
+    position = start
     for entry in entries:
         if entry.start != position:
             raise _damaged(origin, f"tensor {entry.key!r} overlaps another or leaves a gap")
         position = entry.end
-    if position != len(buffer):
-        raise _damaged(origin, f"{len(buffer):,} bytes of tensors, {position:,} announced")
-    return TensorFile(
-        metadata,
-        {
-            entry.key: as_float32(buffer[entry.start : entry.end], entry.dtype).reshape(entry.shape)
-            for entry in entries
-        },
+    if position != size:
+        raise _damaged(origin, f"{size - start:,} bytes of tensors, {position - start:,} announced")
+    return Header(metadata, tuple(entries), start)
+
+
+def parse_tensor_file(data: bytes, origin: str) -> TensorFile:
+    """Read a whole file of few tensors; float16, bfloat16 and float64 become float32.
+
+    Raises BadContent naming `origin` as read_header does, and for more tensors than a word has.
+    """
+    view = memoryview(data)
+    header = read_header(
+        lambda start, length: bytes(view[start : start + length]), len(data), origin
+    )
+    if len(header.entries) > MOST_TENSORS:
+        raise too_many(origin, len(header.entries))
+    tensors = {}
+    for entry in header.entries:
+        if entry.dtype not in ITEM_BYTES:
+            raise BadContent(
+                f"{origin}: tensor {entry.key!r} has numbers of type {entry.dtype!r}, and vectors "
+                f"are {', '.join(ITEM_BYTES)}",
+                "give the file of one learned word",
+            )
+        numbers = as_float32(view[entry.start : entry.end], entry.dtype)
+        tensors[entry.key] = numbers.reshape(entry.shape)
+    return TensorFile(header.metadata, tensors)
+
+
+def too_many(origin: str, count: int) -> BadContent:
+    """The refusal of a file with more tensors than words have."""
+    return BadContent(
+        f"{origin} holds {count:,} tensors: that is a whole model, not an embedding",
+        "give the file of one learned word",
     )
 
 
@@ -115,17 +161,9 @@ def as_float32(data: bytes | memoryview, dtype: str) -> Vectors:
 
 
 def _parse_header(text: bytes, origin: str) -> dict[str, Any]:
-    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) != len(pairs):
-            raise ValueError("a key stands twice")
-        return mapping
-
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=refuse_duplicates)
-        # Half a surrogate pair passes for JSON, and no other file can hold it.
-        json.dumps(header, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+        header = parse_json(text, LARGEST_HEADER)
+    except ValueError as error:
         raise _damaged(origin, f"its header cannot be read: {error}") from error
     if not isinstance(header, dict):
         raise _damaged(origin, "its header is no JSON object")
@@ -140,7 +178,7 @@ def _check_metadata(metadata: Any, origin: str) -> dict[str, str]:
     return metadata
 
 
-def _parse_entry(key: str, value: Any, origin: str) -> _Entry:
+def _parse_entry(key: str, value: Any, base: int, origin: str) -> Entry:
     try:
         dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
         if not isinstance(dtype, str) or value.keys() != {"dtype", "shape", "data_offsets"}:
@@ -149,15 +187,12 @@ def _parse_entry(key: str, value: Any, origin: str) -> _Entry:
             raise ValueError("sizes are whole numbers")
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise _damaged(origin, f"tensor {key!r} is described wrongly") from error
-    if dtype not in ITEM_BYTES:
-        raise BadContent(
-            f"{origin}: tensor {key!r} has numbers of type {dtype!r}, and vectors are "
-            f"{', '.join(ITEM_BYTES)}",
-            "give the file of one learned word",
-        )
-    if len(shape) > 8 or math.prod(shape) * ITEM_BYTES[dtype] != end - start:
+    bits = ITEM_BYTES[dtype] * 8 if dtype in ITEM_BYTES else OTHER_BITS.get(dtype)
+    if len(shape) > 8 or end < start:
+        raise _damaged(origin, f"tensor {key!r} is described wrongly")
+    if bits is not None and math.prod(shape) * bits != (end - start) * 8:
         raise _damaged(origin, f"tensor {key!r} does not have the size of its shape")
-    return _Entry(key, dtype, tuple(shape), start, end)
+    return Entry(key, dtype, tuple(shape), base + start, base + end)
 
 
 def _damaged(origin: str, reason: str) -> BadContent:

@@ -1,0 +1,48 @@
+"""The files that a command names, read as what they hold; `-` is stdin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticli.errors import BadContent, Usage
+from ticli.terminal.output import is_terminal
+
+if TYPE_CHECKING:
+    from ticli.library.formats.importing import Contents
+    from ticli.library.formats.reading.opened import Opened
+    from ticli.library.incoming import Wanted
+
+STDIN = "-"
+
+
+def read_files(files: Sequence[str], wanted: Wanted) -> list[Contents]:
+    """Read every file that is named. Raises NotFound, BadContent and Usage."""
+    from ticli.library.incoming import Source, read_source
+    from ticli.library.sources import open_sources
+
+    if files.count(STDIN) > 1:
+        raise Usage("- can stand once", "stdin holds one file")
+    contents: list[Contents] = []
+    for file in files:
+        if file == STDIN:
+            contents.append(read_source(Source(_stdin(), ""), wanted))
+            continue
+        with open_sources(Path(file)) as sources:
+            contents += [read_source(source, wanted) for source in sources]
+    return contents
+
+
+def _stdin() -> Opened:
+    from ticli.library.formats.reading.opened import LARGEST_FILE, in_memory
+
+    if sys.stdin is None or is_terminal(sys.stdin):
+        raise Usage("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise BadContent(
+            f"stdin has more than {LARGEST_FILE >> 20} MiB", "give larger files by name"
+        )
+    return in_memory(data, "stdin")

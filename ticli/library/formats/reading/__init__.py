@@ -1,0 +1,1 @@
+"""Reading files of strangers: containers first, then what the tensors in them mean."""

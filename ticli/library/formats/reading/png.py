@@ -1,0 +1,182 @@
+"""Words that travel in a PNG picture: in a text chunk, or in the low bits beside the picture."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ticli.errors import BadContent
+from ticli.library.formats.bounded_json import parse_json
+from ticli.library.formats.reading.content import Content, Tensor
+from ticli.library.formats.reading.opened import Opened
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+KEYWORD = b"sd-ti-embedding"
+TENSOR = "TORCHTENSOR"
+MOST_CHUNKS = 20_000
+MOST_TEXTS = 1_000
+# 64 vectors of 768 numbers take 1 MiB; AUTOMATIC1111's prompts hold 75 a word.
+LARGEST_JSON = 4 << 20
+LARGEST_TEXT = 6 << 20
+MOST_PIXELS = 8_000_000
+CHUNK_FRAME = 12
+NOT_INTACT = "resizing or saving a picture again destroys what is hidden in it; fetch the original"
+
+
+def read_png(file: Opened) -> Content:
+    """Read the word that a picture carries, the text chunk first. Raises BadContent."""
+    if not file.is_small:
+        raise BadContent(f"{file.origin} is a PNG picture that is too large to carry a word", "")
+    data = file.read(0, file.size)
+    carried = []
+    for number, (kind, body) in enumerate(_chunks(data, file.origin)):
+        if number == 0:
+            _check_size(kind, body, file.origin)
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and body.startswith(KEYWORD + b"\0"):
+            carried.append((kind, body[len(KEYWORD) + 1 :]))
+    if len(carried) > 1:
+        raise _damaged(file.origin, "it carries two embeddings")
+    if carried:
+        text = _chunk_text(*carried[0], file.origin)
+        return Content(file.origin, "png chunk", carried_root(_decoded(text, file), file.origin))
+    from ticli.library.formats.reading.png_pixels import hidden_bytes
+
+    hidden = hidden_bytes(data, file.origin)
+    try:
+        text = inflate(hidden, LARGEST_JSON)
+    except ValueError as error:
+        raise BadContent(
+            f"{file.origin} is a PNG picture with no intact embedding in it: {error}", NOT_INTACT
+        ) from error
+    return Content(file.origin, "png pixels", carried_root(text, file.origin))
+
+
+def inflate(packed: bytes, largest: int) -> bytes:
+    """Unpack zlib data, at most `largest` bytes of it; what follows the data is ignored.
+
+    Raises ValueError.
+    """
+    machine = zlib.decompressobj()
+    try:
+        plain = machine.decompress(packed, largest + 1)
+    except zlib.error as error:
+        raise ValueError("it cannot be unpacked") from error
+    if len(plain) > largest:
+        raise ValueError(f"it unpacks to more than {largest >> 20} MiB")
+    if not machine.eof:
+        raise ValueError("it is cut off")
+    return plain
+
+
+def carried_root(text: bytes, origin: str) -> Any:
+    """The mapping that AUTOMATIC1111 wrote as JSON, its number lists as tensors.
+
+    Raises BadContent.
+    """
+    try:
+        root = parse_json(text, LARGEST_JSON)
+        if not isinstance(root, dict):
+            raise ValueError("it is no mapping")
+        return _with_tensors(root, 0)
+    except ValueError as error:
+        raise _damaged(origin, f"its embedding cannot be read: {error}") from error
+
+
+def _chunks(data: bytes, origin: str) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG, each with its checksum compared, up to the last."""
+    position, texts = len(SIGNATURE), 0
+    for _ in range(MOST_CHUNKS):
+        length = int.from_bytes(data[position : position + 4], "big")
+        end = position + length + CHUNK_FRAME
+        if end > len(data) or position + CHUNK_FRAME > len(data):
+            raise _damaged(origin, "it is cut off")
+        kind, body = data[position + 4 : position + 8], data[position + 8 : end - 4]
+        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise _damaged(origin, f"the checksum of its {kind.decode('latin-1')!r} part is wrong")
+        texts += kind in (b"tEXt", b"zTXt", b"iTXt")
+        if texts > MOST_TEXTS:
+            break
+        yield kind, body
+        if kind == b"IEND":
+            if end != len(data):
+                raise BadContent(
+                    f"{origin} is a PNG picture with {len(data) - end:,} bytes after its end",
+                    "such files are made to deceive",
+                )
+            return
+        position = end
+    raise BadContent(f"{origin} is a PNG picture of more parts than any honest one", "")
+
+
+def _check_size(kind: bytes, body: bytes, origin: str) -> None:
+    width, height = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+    if kind != b"IHDR" or len(body) != 13 or not width or not height:
+        raise _damaged(origin, "it does not begin as a PNG picture does")
+    if width * height > MOST_PIXELS:
+        raise BadContent(
+            f"{origin} is a PNG picture of {width:,}x{height:,} pixels, too many to carry a word",
+            "give the file of a learned word",
+        )
+
+
+def _chunk_text(kind: bytes, body: bytes, origin: str) -> bytes:
+    """The text of a chunk, unpacked within bounds."""
+    try:
+        if kind == b"tEXt":
+            return body
+        if kind == b"zTXt":
+            return inflate(body[1:], LARGEST_TEXT)
+        packed, rest = body[0:1], body[2:].split(b"\0", 2)[2]
+        return inflate(rest, LARGEST_TEXT) if packed == b"\1" else rest
+    except (ValueError, IndexError) as error:
+        raise _damaged(origin, f"its embedding cannot be read: {error}") from error
+
+
+def _decoded(text: bytes, file: Opened) -> bytes:
+    if len(text) > LARGEST_TEXT:
+        raise _damaged(file.origin, "its embedding is larger than any word")
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise _damaged(file.origin, f"its embedding cannot be read: {error}") from error
+
+
+def _with_tensors(value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if depth > 3:
+        raise ValueError("it is nested too deeply")
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item.keys() == {TENSOR}:
+            found[key] = _tensor(item[TENSOR])
+        elif isinstance(item, dict):
+            found[key] = _with_tensors(item, depth + 1)
+        else:
+            found[key] = item
+    return found
+
+
+def _tensor(rows: Any) -> Tensor:
+    """Nested lists of equal length as a tensor."""
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("a tensor is no list of numbers")
+    table = rows if isinstance(rows[0], list) else [rows]
+    if not all(isinstance(row, list) and len(row) == len(table[0]) for row in table):
+        raise ValueError("the rows of a tensor are not equally long")
+    numbers = array("d")
+    for row in table:
+        if not all(type(number) in (int, float) for number in row):
+            raise ValueError("a tensor holds what is no number")
+        try:
+            numbers.extend(row)
+        except OverflowError as error:
+            raise ValueError("a tensor holds a number without end") from error
+    shape = (len(table), len(table[0]))
+    return Tensor(shape if table is rows else shape[1:], "F64", numbers.tobytes)
+
+
+def _damaged(origin: str, reason: str) -> BadContent:
+    return BadContent(f"{origin} is damaged: {reason}", NOT_INTACT)
