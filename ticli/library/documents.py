@@ -63,6 +63,8 @@ def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> 
         outcome=_outcome(_mapping(document.get("outcome", {}))),
         curves=_curves(_mapping(document.get("curves", {}))),
         warnings=tuple(_text(text) for text in _items(document.get("warnings", []))),
+        # What a file says of its own quality is no measurement of this library's.
+        scores=(),
         used="",
         path="",
         bytes=0,
