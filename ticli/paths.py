@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Places:
-    """The folders and files of one library."""
+class Places(NamedTuple):
+    """The folders and files of one library. A tuple: dataclasses load too much for a Tab key."""
 
     home: Path
     config: Path

@@ -15,6 +15,7 @@ SQL_FILES = tuple(
     for name in (
         "registry",
         "migrations",
+        "schema",
         "listing",
         "row_text",
         "searching",

@@ -8,12 +8,22 @@ from pathlib import Path
 WAIT_SECONDS = 0.2
 # Nobody reads more; whoever types on asks again.
 MOST = 1000
-CONCEPTS = "SELECT name AS word FROM concepts"
-TAGS = (
-    "SELECT DISTINCT value AS word FROM (SELECT DISTINCT tags FROM concepts), json_each(tags) "
-    "WHERE typeof(value) = 'text'"
-)
+CONCEPTS = "SELECT name FROM concepts WHERE name >= :first AND name < :last ORDER BY name"
+# One step of the index a tag, however many concepts have it.
+TAGS = """
+WITH RECURSIVE found(tag) AS (
+    SELECT min(tag) FROM tagged WHERE tag >= :first
+    UNION ALL SELECT (SELECT min(tag) FROM tagged WHERE tag > found.tag) FROM found
+    WHERE found.tag IS NOT NULL
+) SELECT tag FROM found WHERE tag < :last
+"""
+LAST = {
+    "concepts": "SELECT max(name) FROM concepts WHERE name >= :first AND name < :last",
+    "tags": "SELECT max(tag) FROM tagged WHERE tag >= :first AND tag < :last",
+}
 QUERIES = {"concepts": CONCEPTS, "tags": TAGS}
+# Sorts after every text that begins with what stands before it.
+END = "\U0010ffff"
 
 
 def completions(kind: str, start: str, database: Path) -> list[str]:
@@ -29,7 +39,7 @@ def completions(kind: str, start: str, database: Path) -> list[str]:
     try:
         uri = f"{database.as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS)
-        words = _read(connection, f"{QUERIES[kind]} ORDER BY word LIMIT ?", MOST + 1)
+        words = _read(connection, kind, "")
         return words if len(words) <= MOST else _beginning(connection, kind, start)
     except (sqlite3.Error, OSError, ValueError):
         return []
@@ -39,16 +49,13 @@ def completions(kind: str, start: str, database: Path) -> list[str]:
 
 
 def _beginning(connection: sqlite3.Connection, kind: str, start: str) -> list[str]:
-    where = " WHERE word >= ? AND word < ?"
-    # Names are ASCII in a column that ignores case, tags are any text.
-    after = f"{start}{{" if kind == "concepts" else f"{start}\U0010ffff"
-    statement = f"SELECT word FROM ({QUERIES[kind]}){where}"
-    words = _read(connection, f"{statement} ORDER BY word LIMIT ?", start, after, MOST + 1)
+    words = _read(connection, kind, start)
     if len(words) <= MOST:
         return words
-    last = _read(connection, f"{statement} ORDER BY word DESC LIMIT 1", start, after)
-    return words[:MOST] + last
+    bounds = {"first": start, "last": start + END}
+    return [*words[:MOST], *(str(word) for (word,) in connection.execute(LAST[kind], bounds))]
 
 
-def _read(connection: sqlite3.Connection, statement: str, *values: str | int) -> list[str]:
-    return [str(word) for (word,) in connection.execute(statement, values)]
+def _read(connection: sqlite3.Connection, kind: str, start: str) -> list[str]:
+    bounds = {"first": start, "last": start + END, "most": MOST + 1}
+    return [str(word) for (word,) in connection.execute(f"{QUERIES[kind]} LIMIT :most", bounds)]

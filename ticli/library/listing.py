@@ -28,10 +28,7 @@ ORDERS = {
 LITERAL = re.compile(r"<?([a-z0-9_-]+)")
 # `{` is the sign after `z`, so after every name that starts alike.
 AFTER_LETTERS = "{"
-TAGGED = """concepts.tags IN (
-    SELECT tags FROM (SELECT DISTINCT tags FROM concepts)
-    WHERE EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)
-)"""
+TAGGED = "concepts.id IN (SELECT concept FROM tagged WHERE tag = ?)"
 OF_BASE = """(
     ?1 IN (lower(concepts.base_family), lower(concepts.base_id))
     OR substr(lower(concepts.base_id), -length(?1) - 1) = '/' || ?1

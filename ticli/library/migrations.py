@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ticli.durable import explain, make_folder, sync_file, sync_folder
 from ticli.errors import BadContent, Conflict, TiError
 from ticli.library.failures import LOST, explained, read_only
 from ticli.library.locking import locked
-
-if TYPE_CHECKING:
-    import sqlite_utils
-
-    Migration = Callable[[sqlite_utils.Database], None]
+from ticli.library.schema import MIGRATIONS as MIGRATIONS
+from ticli.library.schema import Migration
 
 # "ti" and a number drawn once: tells our databases from anyone else's.
 APPLICATION_ID = 0x7469_2D4C
@@ -32,72 +28,6 @@ WRITE_PRAGMAS = (
 )
 
 
-def create_concepts(db: sqlite_utils.Database) -> None:
-    """Schema 1: concepts, and the words they are found by."""
-    db.execute(
-        """
-        CREATE TABLE concepts (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-            token TEXT NOT NULL,
-            noun TEXT NOT NULL,
-            kind TEXT NOT NULL,
-            init TEXT NOT NULL,
-            vectors INTEGER NOT NULL,
-            widths TEXT NOT NULL,
-            base_family TEXT NOT NULL,
-            base_id TEXT NOT NULL,
-            base_revision TEXT NOT NULL,
-            base_fingerprint TEXT NOT NULL,
-            recipe TEXT NOT NULL,
-            seed INTEGER,
-            steps INTEGER NOT NULL,
-            losses TEXT NOT NULL,
-            norms TEXT NOT NULL,
-            photos TEXT NOT NULL,
-            parents TEXT NOT NULL,
-            tags TEXT NOT NULL,
-            notes TEXT NOT NULL,
-            device TEXT NOT NULL,
-            versions TEXT NOT NULL,
-            seconds REAL NOT NULL,
-            created TEXT NOT NULL,
-            used TEXT NOT NULL,
-            bytes INTEGER NOT NULL,
-            sha256 TEXT NOT NULL
-        )
-        """
-    )
-    db["concepts"].create_index(["sha256"])
-    db.execute(
-        "CREATE VIRTUAL TABLE words USING fts5(name, token, tags, notes, init, photos, "
-        "tokenize='unicode61 remove_diacritics 2')"
-    )
-
-
-def add_outcomes(db: sqlite_utils.Database) -> None:
-    """Schema 2: how the run that learned a concept ended."""
-    for column, nothing in (("outcome", "{}"), ("curves", "{}"), ("warnings", "[]")):
-        db.execute(f"ALTER TABLE concepts ADD COLUMN {column} TEXT NOT NULL DEFAULT '{nothing}'")
-
-
-def add_scores(db: sqlite_utils.Database) -> None:
-    """Schema 3: what a concept scored, one report a protocol."""
-    db.execute("ALTER TABLE concepts ADD COLUMN scores TEXT NOT NULL DEFAULT '[]'")
-
-
-def index_tags(db: sqlite_utils.Database) -> None:
-    """Schema 4: tags are found without reading whole rows, and nouns are searched for too."""
-    db["concepts"].create_index(["tags"])
-    db.execute(
-        "UPDATE words SET init = init || ' ' || (SELECT noun FROM concepts WHERE id = words.rowid) "
-        "WHERE rowid IN (SELECT id FROM concepts WHERE noun NOT IN ('', init))"
-    )
-
-
-MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores, index_tags)
-
-
 def open_to_read(
     database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
 ) -> sqlite3.Connection | None:
@@ -107,7 +37,7 @@ def open_to_read(
     Conflict (made by a newer `ti`) and TiError.
     """
     with explained(database):
-        if not _present(database, blobs):
+        if not is_present(database, blobs):
             return None
         connection = connect_to_read(database)
         try:
@@ -129,10 +59,10 @@ def open_to_write(
     Raises what open_to_read does, and TiError where the library cannot be written.
     """
     with explained(database):
-        if not _present(database, blobs):
+        if not is_present(database, blobs):
             make_folder(database.parent)
             with locked(database):
-                if not _present(database, blobs):
+                if not is_present(database, blobs):
                     _create(database, steps)
         if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
             raise read_only(database)
@@ -175,8 +105,11 @@ def check_version(
     return version
 
 
-def _present(database: Path, blobs: Path) -> bool:
-    """Whether there is a database; an empty one, or files without one, is a loss to be told."""
+def is_present(database: Path, blobs: Path) -> bool:
+    """Whether there is a database; an empty one, or files without one, is a loss to be told.
+
+    Raises BadContent and TiError.
+    """
     try:
         size = database.stat().st_size
     except FileNotFoundError:

@@ -15,9 +15,18 @@ MOST_WORDS = 1000
 WEIGHTS = "10, 10, 5, 2, 2, 1"
 JOINED = "concepts JOIN words ON words.rowid = concepts.id"
 BESIDE = """concepts.id IN (
-    SELECT rowid FROM words WHERE holds(name || ' ' || token || ' ' || tags || ' ' || notes
-        || ' ' || init || ' ' || photos || ' ' || replace(replace(name, '-', ''), '_', ''))
+    SELECT rowid FROM words WHERE holds(name || ' ' || tags || ' ' || notes || ' ' || init
+        || ' ' || replace(replace(name, '-', ''), '_', ''))
 )"""
+
+
+class Folding(dict[int, str]):
+    """What each letter is without case and accents, worked out when it is first met."""
+
+    def __missing__(self, letter: int) -> str:
+        apart = unicodedata.normalize("NFKD", chr(letter).casefold())
+        self[letter] = "".join(sign for sign in apart if not unicodedata.combining(sign))
+        return self[letter]
 
 
 @dataclass(frozen=True)
@@ -53,21 +62,19 @@ def find(connection: sqlite3.Connection, text: str) -> Found:
                 f"concepts.name = :exact DESC, bm25(words, {WEIGHTS}), concepts.id",
                 {"match": match, "exact": lookup_name(text.strip())},
             )
-    parts = [folded(term) for term in spoken or terms]
-    connection.create_function("holds", 1, lambda words: _holds(words, parts), deterministic=True)
+    folding = Folding()
+    parts = [folded(term, folding) for term in spoken or terms]
+
+    def holds(words: str) -> bool:
+        text = folded(words, folding)
+        return all(part in text for part in parts)
+
+    connection.create_function("holds", 1, holds, deterministic=True)
     return Found(
         BESIDE, order="instr(concepts.name, :part) = 0, concepts.name", values={"part": parts[0]}
     )
 
 
-def folded(text: str) -> str:
+def folded(text: str, folding: Folding) -> str:
     """Return text without case and accents, for comparing."""
-    if text.isascii():
-        return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in apart if not unicodedata.combining(letter))
-
-
-def _holds(words: str, parts: list[str]) -> bool:
-    text = folded(words)
-    return all(part in text for part in parts)
+    return text.lower() if text.isascii() else text.translate(folding)
