@@ -14,6 +14,8 @@ PRESETS = ("quick", "default", "thorough")
 KINDS = ("object", "style", "person")
 NORMS = ("vocabulary", "free", "sphere", "pull")
 INIT_FROM = ("table", "output")
+CONTEXT_SETS = ("auto", "living", "things", "styles")
+TIMESTEP_LAWS = ("uniform", "cubic", "logit-normal")
 SCHEDULES = ("constant", "cosine", "linear", "trapezoid")
 HOLD_OUT = ("auto", "never")
 STOPS = ("auto", "never")
@@ -42,6 +44,17 @@ class Recipe:
     # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
     noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)
+    # The paper's progressive extension (section 4): 2000 steps a vector in its code.
+    extend_every: int = _knob(0, "steps until each further vector joins; 0 is all at once", low=0)
+    # The paper's per-image tokens (section 4): 0.25 in its code.
+    photo_words: float = _knob(
+        0.0, "share of sentences with a photo's own word too", low=0.0, high=1.0
+    )
+    # DreamArtist (2211.11337): 3 to 10 vectors, and guidance of 3 to 5 inside the loss.
+    negative_vectors: int = _knob(0, "vectors of a twin for negative prompts", low=0, high=64)
+    negative_guidance: float = _knob(
+        3.0, "guidance away from the twin in the loss", low=1.0, high=20.0
+    )
     steps: int = _knob(300, "optimiser steps", low=1, high=1_000_000)
     lr: float = _knob(2e-3, "learning rate of AdamW, never scaled", low=1e-8, high=10.0)
     batch: int = _knob(4, "pictures a step", low=1, high=1024)
@@ -59,10 +72,17 @@ class Recipe:
     prior: float = _knob(0.0, 'pull towards the start\'s direction, for "sphere"', low=0.0)
     # The paper's regularisation (section 4): closer to the class word, further from the photos.
     pull: float = _knob(0.0, "weight of the squared distance to the start", low=0.0)
+    # CoRe's text half (2408.15914): 1.5e-4 there.
+    context: float = _knob(0.0, "weight of what the word does to other words", low=0.0)
+    context_set: str = _knob("auto", "sentences for that", choices=CONTEXT_SETS)
     # Colours and outlines are settled while a picture is still mostly noise (timesteps 500 to 900
     # in ZOODiP, 2503.14868); what a word learns at low noise is grain and background.
     timestep_low: int = _knob(500, "least noise trained on, of 1000", low=0, high=999)
     timestep_high: int = _knob(1000, "most noise trained on, of 1000", low=1, high=1000)
+    # T2I-Adapter's cubic law (2302.08453) and Stable Diffusion 3's logit-normal (2403.03206).
+    timestep_weighting: str = _knob("uniform", "where in that range", choices=TIMESTEP_LAWS)
+    # Min-SNR (2303.09556): 5 there.
+    min_snr: float = _knob(0.0, "limit of the loss's weight at little noise; 0 is none", low=0.0)
     sentences: tuple[str, ...] = _knob((), "own sentences, each with {}, in place of the family's")
     # What the word is judged by while it is learned; the vectors do not depend on it.
     evaluate_every: int = _knob(0, "steps between evaluations; 0 spends a tenth", low=0)
@@ -93,6 +113,12 @@ class Recipe:
                 f"timestep_low {self.timestep_low} is not below timestep_high {self.timestep_high}",
                 "leave a range between them",
             )
+        if self.extend_every * (self.vectors - 1) >= self.steps:
+            raise Usage(
+                f"{self.vectors} vectors, one every {self.extend_every} steps, do not come into "
+                f"{self.steps} steps",
+                "use more --steps, or a smaller --extend-every",
+            )
         if self.prior and self.norm != "sphere":
             raise Usage(
                 f"prior {self.prior:g} needs norm sphere", "give --norm sphere or --prior 0"
@@ -100,6 +126,12 @@ class Recipe:
         for sentence in self.sentences:
             if "{}" not in sentence:
                 raise Usage(f"sentence {sentence!r} has no {{}}", "put {} where the token goes")
+
+    def vectors_at(self, step: int) -> int:
+        """How many vectors the word has in a step counted from 0."""
+        if not self.extend_every:
+            return self.vectors
+        return min(self.vectors, 1 + step // self.extend_every)
 
     def with_texts(self, texts: Mapping[str, Any], origin: str) -> Recipe:
         """Replace knobs by values read as text, each parsed by its declared type."""

@@ -102,7 +102,7 @@ def test_the_pull_is_the_gradient_of_the_squared_distance_to_the_start(tiny):
     with torch.no_grad():
         row += gradient(2)
     row.grad = torch.ones_like(row)
-    regularise(state.vectors, recipe)
+    regularise(tiny, examples_for(tiny), state.vectors, recipe, (0, 0))
     v = row.detach().clone().requires_grad_()
     (0.7 * (v - state.vectors.start["clip_l"]).square().sum(1).mean()).backward()
     assert torch.allclose(row.grad, 1 + v.grad, atol=1e-6)
@@ -113,7 +113,7 @@ def test_without_regularisers_the_gradient_is_left_alone(tiny):
     state = state_for(tiny, recipe)
     row = state.vectors.rows["clip_l"]
     row.grad = gradient()
-    regularise(state.vectors, recipe)
+    regularise(tiny, examples_for(tiny), state.vectors, recipe, (0, 0))
     assert torch.equal(row.grad, gradient())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ class Draw:
 
     `photos` index the latents, `sentences` the sentence list (both from uniform numbers),
     `timesteps` the noise schedule; `spread` and `noise` are standard normal, latent-shaped.
+    `private` marks the samples whose sentence also holds the photo's own word; None is for none.
     """
 
     photos: torch.Tensor
@@ -22,13 +24,15 @@ class Draw:
     timesteps: torch.Tensor
     spread: torch.Tensor
     noise: torch.Tensor
+    private: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class DrawRule:
     """The ranges to draw from: counts, whether photos may be mirrored, one latent's shape.
 
-    Timesteps are drawn from the half-open range `timesteps`.
+    Timesteps are drawn from the half-open range `timesteps` by `law`, and the photo's own word
+    with the probability `private`.
     """
 
     batch: int
@@ -37,6 +41,8 @@ class DrawRule:
     sentences: int
     timesteps: tuple[int, int]
     shape: tuple[int, ...]
+    law: str = "uniform"
+    private: float = 0.0
 
 
 def keyed_generator(seed: int, *keys: int | str) -> torch.Generator:
@@ -59,7 +65,8 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     strata = torch.randperm(rule.batch, generator=generator)
     offset = torch.rand(rule.batch, generator=generator, dtype=torch.float64)
     low, high = rule.timesteps
-    timesteps = low + ((strata + offset) / rule.batch * (high - low)).long()
+    share = LAWS[rule.law]((strata + offset) / rule.batch)
+    timesteps = low + (share * (high - low)).long()
     mirrored = torch.rand(rule.batch, generator=generator) < 0.5
     return Draw(
         photos=photos[: rule.batch],
@@ -68,4 +75,35 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
         timesteps=timesteps.clamp_(max=high - 1),
         spread=torch.randn(rule.batch, *rule.shape, generator=generator),
         noise=torch.randn(rule.batch, *rule.shape, generator=generator),
+        private=_private(seed, step, rule),
     )
+
+
+def _private(seed: int, step: int, rule: DrawRule) -> torch.Tensor | None:
+    """From a key of its own: without private words every other draw stays what it is."""
+    if not rule.private:
+        return None
+    generator = keyed_generator(seed, "private", step)
+    return torch.rand(rule.batch, generator=generator) < rule.private
+
+
+def _uniform(share: torch.Tensor) -> torch.Tensor:
+    return share
+
+
+def _cubic(share: torch.Tensor) -> torch.Tensor:
+    """Most weight on the noisy end: t = 1 − u³ (T2I-Adapter, 2302.08453, section 3.4)."""
+    return 1 - (1 - share) ** 3
+
+
+def _logit_normal(share: torch.Tensor) -> torch.Tensor:
+    """Most weight on the middle: logit(t) is standard normal (2403.03206, section 3.1)."""
+    return torch.sigmoid(torch.special.ndtri(share))
+
+
+# Each turns uniform numbers in [0, 1) into places in the timesteps' range.
+LAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "uniform": _uniform,
+    "cubic": _cubic,
+    "logit-normal": _logit_normal,
+}

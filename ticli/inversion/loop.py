@@ -108,6 +108,8 @@ def _draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
             max(1, int(recipe.timestep_high * thousandth)),
         ),
         shape=tuple(examples.latents.mean.shape[2:]),
+        law=recipe.timestep_weighting,
+        private=recipe.photo_words,
     )
 
 
@@ -120,6 +122,11 @@ def _gradient(
 ) -> float:
     """Accumulate one step's gradient on the rows; the mean loss over the effective batch."""
     seed, rule = source
+    vectors = recipe.vectors_at(state.step)
+    if state.step and vectors > recipe.vectors_at(state.step - 1):
+        # A row that joins late would else take its first steps by moments of many idle ones.
+        state.optimizer.state.clear()
+    examples = examples.at(vectors)
     state.optimizer.zero_grad(set_to_none=True)
     samples = draw(seed, state.step, rule)
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
@@ -129,11 +136,8 @@ def _gradient(
         loss = training_loss(model, examples, state.vectors, samples, part) / recipe.accumulate
         (loss * scale).backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    if scale != 1.0:
-        for row in state.vectors.parameters().values():
-            if row.grad is not None:
-                row.grad.div_(scale)
-    regularise(state.vectors, recipe)
+    state.vectors.finish_gradients(scale)
+    regularise(model, examples, state.vectors, recipe, (seed, state.step))
     return total
 
 

@@ -1,0 +1,122 @@
+"""How far a word moves the words around it from where its class word leaves them (CoRe)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ticli.errors import Usage
+from ticli.inversion.starting import spread, word_rows
+from ticli.models.model import Model, TextEncoder
+from ticli.models.text import Tokenised
+from ticli.photos.contexts import contexts
+from ticli.photos.sentences import fill
+
+if TYPE_CHECKING:
+    from ticli.inversion.plan import Plan
+
+# Sentences encoded at a time when the class word's outputs are made.
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Context:
+    """Sentences around a word, and what their other tokens become beside the class word.
+
+    `places[prompt]` are, by encoder, the positions of the tokens that are not the word's, its end
+    token included; `wanted[prompt]` are the encoder's outputs there, (positions, width).
+    """
+
+    concept: str
+    prompts: Sequence[Mapping[str, Tokenised]]
+    places: Sequence[Mapping[str, list[int]]]
+    wanted: Sequence[Mapping[str, torch.Tensor]]
+
+
+def build_context(model: Model, plan: Plan, vectors: int) -> Context:
+    """Encode the sentences once with the class word's vectors in the word's place.
+
+    Only the vectors differ between the two sides, so that a word standing at its class word has
+    moved nothing, whatever the tokens count. Raises Usage where there is no class word.
+    """
+    recipe, name, word = plan.recipe, plan.token.name, class_word(plan)
+    texts = contexts(recipe.kind, recipe.context_set, word)
+    prompts = [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]
+    places = [
+        {encoder.key: _places(encoder, prompt[encoder.key]) for encoder in model.encoders}
+        for prompt in prompts
+    ]
+    rows = {
+        # As many of a longer phrase's tokens as there are vectors; their mean for one.
+        encoder.key: spread(
+            word_rows(encoder, word)[: vectors if vectors > 1 else None], vectors, word
+        )
+        for encoder in model.encoders
+    }
+    wanted = []
+    with torch.no_grad():
+        for begin in range(0, len(prompts), BATCH):
+            part = slice(begin, begin + BATCH)
+            wanted += _outputs(model, prompts[part], places[part], {name: rows})
+    return Context(name, prompts, places, wanted)
+
+
+def context_distance(
+    model: Model,
+    context: Context,
+    rows: Mapping[str, torch.Tensor],
+    numbers: Sequence[int],
+) -> torch.Tensor:
+    """Mean cosine distance of context tokens to what they are beside the class word, a scalar.
+
+    The text half of CoRe's regulariser (2408.15914, equation 4), over the prompts `numbers`.
+    """
+    prompts = [context.prompts[number] for number in numbers]
+    places = [context.places[number] for number in numbers]
+    distances = []
+    for number, found in zip(
+        numbers, _outputs(model, prompts, places, {context.concept: rows}), strict=True
+    ):
+        for key, output in found.items():
+            cosine = torch.nn.functional.cosine_similarity(
+                output, context.wanted[number][key], dim=1
+            )
+            distances.append(1 - cosine.mean())
+    return torch.stack(distances).mean()
+
+
+def class_word(plan: Plan) -> str:
+    """The class word of a run: its noun, else the words it starts from. Raises Usage if none."""
+    recipe = plan.recipe
+    if recipe.noun:
+        return recipe.noun
+    if plan.start is None and recipe.init not in ("random", "mean"):
+        return recipe.init
+    raise Usage(
+        f"context {recipe.context:g} compares with a class word, and there is none",
+        "give --init WORD or --noun WORD",
+    )
+
+
+def _outputs(
+    model: Model,
+    prompts: Sequence[Mapping[str, Tokenised]],
+    places: Sequence[Mapping[str, list[int]]],
+    rows: Mapping[str, Mapping[str, torch.Tensor]],
+) -> list[dict[str, torch.Tensor]]:
+    found: list[dict[str, torch.Tensor]] = [{} for _ in prompts]
+    for encoder in model.encoders:
+        hidden = encoder.hidden([prompt[encoder.key] for prompt in prompts], rows).float()
+        for number, where in enumerate(places):
+            found[number][encoder.key] = hidden[number, where[encoder.key]]
+    return found
+
+
+def _places(encoder: TextEncoder, prompt: Tokenised) -> list[int]:
+    """Positions of the words that are text, and of the end; a start token never changes."""
+    own = {slot.position for slot in prompt.slots}
+    begins = prompt.ids[0] == encoder.tokenizer.bos_token_id
+    return [place for place in range(int(begins), prompt.end + 1) if place not in own]
