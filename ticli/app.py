@@ -60,6 +60,13 @@ VERBS = (
         ),
     ),
     Verb(
+        "score",
+        USE,
+        "Measure likeness and obedience of concepts",
+        "score:score",
+        ("ti score mug --photos examples/mug", "ti score mug cup --plot tradeoff.png"),
+    ),
+    Verb(
         "list",
         LIBRARY,
         "List the concepts of the library",
@@ -125,6 +132,13 @@ VERBS = (
         "Take learned words from files",
         "import_:import_files",
         ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
+    ),
+    Verb(
+        "doctor",
+        UPKEEP,
+        "Find what is wrong and say what puts it right",
+        "doctor:doctor",
+        ("ti doctor", "ti doctor --rebuild"),
     ),
     Verb("models", UPKEEP, "List the models that can be used", "models:models", ("ti models",)),
     Verb(

@@ -14,6 +14,28 @@ from ticli.errors import Conflict, TiError
 WAIT_SECONDS = 60.0
 
 
+def locks_work(database: Path) -> bool:
+    """Whether the disk of the library has locks; True too where it cannot be tried.
+
+    Nothing is created: some network and removable disks answer a lock with an error.
+    """
+    import fcntl
+
+    try:
+        descriptor = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 @contextlib.contextmanager
 def locked(database: Path) -> Iterator[None]:
     """Hold the lock under which a library is created or upgraded. Raises Conflict, TiError."""

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ticli.concept import Concept, Embedding
 from ticli.durable import explain, make_folder, remove_file, sync_file, sync_folder, write_file
-from ticli.errors import BadContent
+from ticli.errors import BadContent, Usage
+from ticli.library.describe import check_vectors
+from ticli.library.documents import concept_from_document, parse_document
 from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_file
 
 ROW = "ti.row"
@@ -72,6 +74,30 @@ def load_blob(concept: Concept) -> Embedding:
     if hashlib.sha256(data).hexdigest() != concept.sha256:
         raise BadContent(f"the file of {concept.name!r} is damaged: {path}", BROKEN)
     return Embedding(dict(parse_tensor_file(data, str(path)).tensors))
+
+
+def read_blob(path: Path) -> tuple[Concept, Embedding]:
+    """Rebuild a concept from its file alone: the row as it was when the file was written.
+
+    Raises BadContent where the file is none of a library's, or its name is not the hash of its
+    bytes.
+    """
+    data = _read(path)
+    if data is None:
+        raise BadContent(f"{path} cannot be read, or is a link", "put the file back from a copy")
+    sha256 = hashlib.sha256(data).hexdigest()
+    if path.stem != sha256:
+        raise BadContent(f"{path} is damaged: its name is not the hash of its bytes", BROKEN)
+    file = parse_tensor_file(data, str(path))
+    embedding = Embedding(dict(file.tensors))
+    check_vectors(embedding, str(path))
+    try:
+        concept = concept_from_document(parse_document(file.metadata[ROW]), embedding)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage) as error:
+        raise BadContent(
+            f"{path} says nothing of its concept that can be read", "`ti inspect` says what it is"
+        ) from error
+    return replace(concept, path=str(path), bytes=len(data), sha256=sha256), embedding
 
 
 def keep_photo(photos: Path, sha256: str, source: Path) -> bool:

@@ -35,7 +35,7 @@ def refuse_both_ways(library: Library, kind: type[TiError], match: str) -> TiErr
 def test_a_missing_database_beside_its_files_is_a_loss(filled: Library) -> None:
     filled.places.database.unlink()
     error = refuse_both_ways(filled, BadContent, "library.db is missing beside its blobs")
-    assert "ti import" in error.hint
+    assert "ti doctor --rebuild" in error.hint
     assert not filled.places.database.exists()
 
 

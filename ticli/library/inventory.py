@@ -1,0 +1,102 @@
+"""What lies in the folders of a library, told apart by name; no file is opened."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticli.paths import Places
+
+BLOB = re.compile(r"([0-9a-f]{64})\.safetensors")
+PHOTO = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
+SHARD = re.compile(r"[0-9a-f]{2}")
+TEMPORARY = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.tmp")
+# Databases that were being built when somebody was killed.
+UNFINISHED = re.compile(r"library(-v\d+-backup|-replaced-[\dTZ]+)?\.db\.(new|rebuilt)(-journal)?")
+# Databases put aside whole, by a restore: what they name is not rubbish.
+PUT_ASIDE = re.compile(r"library-replaced-[\dTZ.-]+\.db")
+STAGING = "restore.new"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that is named after its hash."""
+
+    path: Path
+    sha256: str
+
+
+def photos_folder(places: Places) -> Path:
+    """Where the photos that were kept lie."""
+    return places.home / "photos"
+
+
+def stored_blobs(places: Places) -> list[Stored]:
+    """Every file of a concept, in no order."""
+    return list(_named_by_hash(places.blobs, BLOB))
+
+
+def stored_photos(places: Places) -> list[Stored]:
+    """Every photo that was kept, in no order."""
+    return list(_named_by_hash(photos_folder(places), PHOTO))
+
+
+def temporary_files(places: Places) -> list[Path]:
+    """Files that were being written when somebody was killed, and those being written now."""
+    folders = [
+        places.home,
+        *_shards(places.blobs),
+        *_shards(photos_folder(places)),
+        *_folders(places.runs),
+    ]
+    found = []
+    for folder in folders:
+        for entry in _entries(folder):
+            in_home = folder == places.home
+            if TEMPORARY.fullmatch(entry.name) or (in_home and UNFINISHED.fullmatch(entry.name)):
+                found.append(Path(entry.path))
+    return sorted(found)
+
+
+def databases_put_aside(places: Places) -> list[Path]:
+    """The databases that restores replaced, oldest first."""
+    return sorted(
+        Path(entry.path) for entry in _entries(places.home) if PUT_ASIDE.fullmatch(entry.name)
+    )
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder; 0 where it is gone."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            return sum(size_of(Path(entry.path)) for entry in _entries(path))
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _named_by_hash(folder: Path, pattern: re.Pattern[str]) -> Iterator[Stored]:
+    for shard in _shards(folder):
+        for entry in _entries(shard):
+            match = pattern.fullmatch(entry.name)
+            if match and entry.name.startswith(shard.name):
+                yield Stored(Path(entry.path), match[1])
+
+
+def _shards(folder: Path) -> list[Path]:
+    return [path for path in _folders(folder) if SHARD.fullmatch(path.name)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
