@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from ticli.generation.prompts import ResolvedPrompt
 from ticli.models.conditioning import Conditioning
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
+from ticli.models.painting import Brush, Pixels, blank, paint
 from ticli.models.samplers import make_sampler
 from ticli.models.text import Tokenised
 
@@ -86,53 +86,15 @@ def draw(
     All noise comes from a generator on the CPU, so that every device starts from the same. Raises
     DeviceFailed where memory is short or half precision breaks down.
     """
-    schedule = model.noise_schedule
-    with (
-        _memory(),
-        model.pipeline(make_sampler(drawing.sampler, schedule)) as pipeline,
-        torch.no_grad(),
-    ):
+    sampler = make_sampler(drawing.sampler, model.noise_schedule)
+    with _memory(), model.pipeline(sampler) as pipeline:
         for index, (encoded, seed) in enumerate(pictures):
             began = time.monotonic()
-            # Fresh for each picture: samplers of several steps remember what they saw last.
-            pipeline.scheduler = make_sampler(drawing.sampler, schedule)
-            latents = _latents(model, pipeline, encoded, (seed, drawing))
-            image = _image(_pixels(model, pipeline, latents), model)
-            yield Picture(image, seed, index, time.monotonic() - began)
-
-
-def _latents(
-    model: Model, pipeline: Any, encoded: Encoded, how: tuple[int, Drawing]
-) -> torch.Tensor:
-    """Latents denoised from the seed's noise, (1, channels, height, width)."""
-    seed, drawing = how
-    generator = torch.Generator("cpu").manual_seed(seed)
-    grain = pipeline.vae_scale_factor
-    height, width = drawing.height // grain, drawing.width // grain
-    # Drawn in float32 whatever the precision: half precision draws other numbers.
-    noise = torch.randn((1, model.channels, height, width), generator=generator)
-    noise = noise.to(model.device, encoded.hidden.dtype)
-    packed = pipeline(
-        **model.family.arguments(encoded.conditioning, noise, drawing.guidance),
-        generator=generator,
-        num_inference_steps=drawing.steps,
-        width=drawing.width,
-        height=drawing.height,
-        output_type="latent",
-    ).images
-    return model.family.unpack(packed, height, width)
-
-
-def _pixels(
-    model: Model, pipeline: Any, latents: torch.Tensor
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The picture of latents, (height, width, 3) in [0, 1], marked where its pipeline marks it."""
-    decoded = model.decode(pipeline.vae, latents)
-    if getattr(pipeline, "watermark", None) is not None:
-        decoded = pipeline.watermark.apply_watermark(decoded)
-    pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    pixels = pipeline.image_processor.postprocess(decoded, output_type="np")[0]
-    return pixels
+            generator = torch.Generator("cpu").manual_seed(seed)
+            noise = blank(model, pipeline, (drawing.width, drawing.height), generator)
+            brush = Brush(drawing.sampler, drawing.steps, drawing.guidance, generator)
+            (pixels,) = paint(model, pipeline, encoded.conditioning, noise, brush)
+            yield Picture(_image(pixels, model), seed, index, time.monotonic() - began)
 
 
 def _memory() -> AbstractContextManager[None]:
@@ -142,7 +104,7 @@ def _memory() -> AbstractContextManager[None]:
     )
 
 
-def _image(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], model: Model) -> Image.Image:
+def _image(pixels: Pixels, model: Model) -> Image.Image:
     """Turn (height, width, 3) in [0, 1] into a picture."""
     if not np.isfinite(pixels).all():
         raise DeviceFailed(

@@ -36,6 +36,16 @@ class Conditioning:
     def part(self, rows: slice) -> Conditioning:
         """The conditioning of some of the prompts."""
         pooled = None if self.pooled is None else self.pooled[rows]
-        return Conditioning(
-            self.hidden[rows], pooled, None if self.mask is None else self.mask[rows]
-        )
+        mask = None if self.mask is None else self.mask[rows]
+        return Conditioning(self.hidden[rows], pooled, mask)
+
+    def repeated(self, times: int) -> Conditioning:
+        """Each prompt as often as asked, before the next one."""
+        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
+        mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
+        return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
+
+    def halves(self) -> tuple[Conditioning, Conditioning]:
+        """The first half of the prompts and the second: negative and positive ones."""
+        middle = len(self.hidden) // 2
+        return self.part(slice(middle)), self.part(slice(middle, None))

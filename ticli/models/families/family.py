@@ -75,7 +75,7 @@ class Family:
 
     `patch` is how many latents a side the denoiser takes together. `condition` joins the
     encodings, by encoder; `denoise` calls the denoiser; `arguments` are those of the pipeline for
-    a conditioning of (negative, positive), noise and guidance; `unpack` undoes a pipeline's own
+    a conditioning of negative, then positive prompts, noise and guidance; `unpack` undoes its own
     layout of latents, given their height and width.
     """
 

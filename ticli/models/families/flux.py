@@ -79,7 +79,7 @@ def _denoise(
 
 def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
     """The negative prompt stays unread: guidance is a number that the transformer is told."""
-    positive = pair.part(slice(1, None))
+    _, positive = pair.halves()
     return {
         "prompt_embeds": positive.hidden,
         "pooled_prompt_embeds": positive.pooled,

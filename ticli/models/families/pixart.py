@@ -55,11 +55,10 @@ def _denoise(
 
 def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
     """Embeddings and masks for a pipeline that would clean prompts and snap sizes by itself."""
-    if pair.mask is None:
-        raise ValueError("this family's conditioning has a mask")
+    negative, positive = pair.halves()
     return arguments(pair, noise, guidance) | {
-        "prompt_attention_mask": pair.mask[1:],
-        "negative_prompt_attention_mask": pair.mask[:1],
+        "prompt_attention_mask": positive.mask,
+        "negative_prompt_attention_mask": negative.mask,
         "negative_prompt": None,
         "clean_caption": False,
         "use_resolution_binning": False,

@@ -43,9 +43,10 @@ def denoise(
 
 def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
     """Embeddings for the pipeline, which then reads no prompt."""
+    negative, positive = pair.halves()
     return {
-        "prompt_embeds": pair.hidden[1:],
-        "negative_prompt_embeds": pair.hidden[:1],
+        "prompt_embeds": positive.hidden,
+        "negative_prompt_embeds": negative.hidden,
         "latents": noise,
         "guidance_scale": guidance,
     }

@@ -43,9 +43,7 @@ def _condition(encodings: Mapping[str, Encoding], transformer: Configuration) ->
         long = encodings["t5"].hidden.to(both.dtype)
     else:
         long = both.new_zeros(both.shape[0], T5_WINDOW, width)
-    if small.pooled is None or large.pooled is None:
-        raise ValueError("both encoders of this family pool their text")
-    pooled = torch.cat([small.pooled, large.pooled], dim=-1)
+    pooled = torch.cat([each.pooled for each in (small, large) if each.pooled is not None], dim=-1)
     return Conditioning(torch.cat([both, long], dim=1), pooled)
 
 

@@ -48,11 +48,10 @@ def _denoise(
 
 def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
     """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
-    if pair.pooled is None:
-        raise ValueError("this family's conditioning has pooled text")
+    negative, positive = pair.halves()
     return sd1.arguments(pair, noise, guidance) | {
-        "pooled_prompt_embeds": pair.pooled[1:],
-        "negative_pooled_prompt_embeds": pair.pooled[:1],
+        "pooled_prompt_embeds": positive.pooled,
+        "negative_pooled_prompt_embeds": negative.pooled,
     }
 
 

@@ -1,0 +1,69 @@
+"""Pictures from noise, through the diffusers pipeline of a model's family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ticli.models.conditioning import Conditioning
+from ticli.models.model import Model
+from ticli.models.samplers import make_sampler
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class Brush:
+    """How pictures are painted: sampler, steps and guidance.
+
+    `generator` feeds samplers that add noise on their way.
+    """
+
+    sampler: str
+    steps: int
+    guidance: float
+    generator: torch.Generator | None = None
+
+
+def blank(model: Model, pipeline: Any, size: tuple[int, int], generator: torch.Generator) -> Any:
+    """Noise for one picture of a size (width, height) in pixels: (1, channels, h, w), float32.
+
+    Drawn in float32 whatever the precision: half precision draws other numbers.
+    """
+    grain = pipeline.vae_scale_factor
+    shape = (1, model.channels, size[1] // grain, size[0] // grain)
+    return torch.randn(shape, generator=generator)
+
+
+def paint(
+    model: Model, pipeline: Any, pair: Conditioning, noise: torch.Tensor, brush: Brush
+) -> Pixels:
+    """Paint a picture of each noise, (pictures, height, width, 3) in [0, 1].
+
+    `pair` is of two prompts, the negative one first. `pipeline` comes from the model; a watermark
+    that it would put on its pictures is put on these.
+    """
+    height, width = noise.shape[-2:]
+    grain = pipeline.vae_scale_factor
+    # Fresh for each call: samplers of several steps remember what they saw last.
+    pipeline.scheduler = make_sampler(brush.sampler, model.noise_schedule)
+    with torch.no_grad():
+        repeated = pair.repeated(len(noise))
+        packed = pipeline(
+            **model.family.arguments(
+                repeated, noise.to(model.device, pair.hidden.dtype), brush.guidance
+            ),
+            generator=brush.generator,
+            num_inference_steps=brush.steps,
+            width=width * grain,
+            height=height * grain,
+            output_type="latent",
+        ).images
+        decoded = model.decode(pipeline.vae, model.family.unpack(packed, height, width))
+        if getattr(pipeline, "watermark", None) is not None:
+            decoded = pipeline.watermark.apply_watermark(decoded)
+        pixels: Pixels = pipeline.image_processor.postprocess(decoded, output_type="np")
+    return pixels
