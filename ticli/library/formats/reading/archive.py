@@ -1,4 +1,4 @@
-"""The members of a zip file, by stricter rules than zip has: nothing packed, hidden or shared."""
+"""The members of a zip file, by stricter rules than zip has: nothing hidden, nothing shared."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Member:
-    """One member: its bytes lie plain from `start` on."""
+    """One member: its bytes lie plain from `start` on, unless it is `packed`."""
 
     name: str
     start: int
     size: int
     crc: int
+    packed: bool = False
 
 
 def read_members(file: Opened) -> Mapping[str, Member]:
@@ -69,6 +70,11 @@ def read_member(file: Opened, member: Member) -> bytes:
 
 def read_part(file: Opened, member: Member, start: int, length: int) -> bytes:
     """A part of a member, the checksum of all of it compared. Raises BadContent."""
+    if member.packed:
+        raise BadContent(
+            f"{file.origin}: {member.name!r} is packed, and such a member can grow without end",
+            "zip without compression (zip -0), or give the unpacked file",
+        )
     if start < 0 or length < 0 or start + length > member.size:
         raise _damaged(file, f"{member.name!r} is shorter than announced")
     crc, kept = 0, []
@@ -123,29 +129,25 @@ def _member(
     )
     if flags & ENCRYPTED:
         raise BadContent(f"{file.origin}: {name!r} is encrypted", "decrypt it first")
-    if method or packed != size:
-        raise BadContent(
-            f"{file.origin}: {name!r} is packed, and such a member can grow without end",
-            "zip without compression (zip -0), or give the unpacked file",
-        )
     if offset != expected:
         raise _damaged(file, f"{name!r} lies inside of, or apart from, the other members")
     local = LOCAL.unpack(file.read(offset, LOCAL.size))
     stored = file.read(offset + LOCAL.size, local[9])
     start = offset + LOCAL.size + local[9] + local[10]
-    sizes = (local[6], local[7], local[8])
+    said, sizes = (crc, packed, size), (local[6], local[7], local[8])
     streamed = bool(flags & STREAMED)
     if (
         local[0] != b"PK\x03\x04"
         or stored != name.encode()
         or (local[2], local[3]) != (flags, method)
-        or (sizes != (crc, size, size) and not (streamed and sizes == (0, 0, 0)))
+        or (sizes != said and not (streamed and sizes == (0, 0, 0)))
+        or (not method and packed != size)
     ):
         raise _damaged(file, f"its two descriptions of {name!r} disagree")
-    end = start + size
+    end = start + packed
     if streamed:
-        end += _descriptor_length(file, end, (crc, size, size), name)
-    return Member(name, start, size, crc), end
+        end += _descriptor_length(file, end, said, name)
+    return Member(name, start, size, crc, packed=bool(method)), end
 
 
 def _descriptor_length(file: Opened, start: int, said: tuple[int, int, int], name: str) -> int:

@@ -41,7 +41,7 @@ def refuse_other_kind(root: Any, origin: str) -> None:
     """Refuse what is known and is no plain embedding. Raises BadContent naming the kind."""
     kind = _kind(root)
     if kind:
-        raise BadContent(f"{origin} is {kind}, not the embedding of a word", WORD_HINT)
+        raise BadContent(f"{origin} is {kind}, not the plain embedding of a word", WORD_HINT)
 
 
 def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
@@ -66,7 +66,7 @@ def _kind(root: Any) -> str:
         return ""
     keys = set(root)
     if keys >= PER_LAYER:
-        return "a per-layer (XTI) embedding, which no other tool reads either"
+        return "a per-layer (XTI) embedding"
     if "optimizer_state_dict" in keys and "hash" in keys:
         return "the state of an optimiser"
     if "layer_structure" in keys or LAYER_SIZES & {key for key in keys if type(key) is int}:

@@ -71,11 +71,8 @@ class ParameterTable(dict[Any, Any]):
     """A torch.nn.ParameterDict: its parameters by name."""
 
 
-class Mark:
-    """Where on the stack a list or tuple begins."""
-
-
-MARK = Mark()
+# Where on the stack a list or tuple begins.
+MARK = object()
 
 
 def read_pickle(data: bytes, start: int = 0) -> tuple[Any, int]:
@@ -135,11 +132,11 @@ class _Machine:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
-    def text(self, layout: str, encoding: str) -> None:
-        length = self.number(layout)
+    def text(self) -> None:
+        length = self.number("<I")
         if length > LONGEST_TEXT:
             raise UnreadablePickleError("holds a text longer than any learned word has")
-        self.push(self.take(length).decode(encoding))
+        self.push(self.take(length).decode("utf-8"))
 
     def name(self) -> None:
         end = self.position
@@ -221,10 +218,13 @@ class _Machine:
     def stored(self) -> None:
         reference = self.stack.pop()
         match reference:
-            case ("storage", Name(text=kind), str(key), str(), int(count)) if kind in DTYPES:
+            case ("storage", Name(text=kind), str(key), str(), int(count), *view) if (
+                kind in DTYPES and view in ([], [None])
+            ):
                 self.push(Storage(DTYPES[kind], key, count))
-            case ("storage", Name(text=kind), str(key), str(), int(count), None) if kind in DTYPES:
-                self.push(Storage(DTYPES[kind], key, count))
+            case ("module", Name(text=kind), str(), str()) if kind == PARAMETERS:
+                # Before zip, torch put the source text of a module beside its name.
+                self.push(reference[1])
             case _:
                 raise UnreadablePickleError("refers to something that is no storage of numbers")
 
@@ -279,9 +279,7 @@ OPERATIONS: Mapping[bytes, Callable[[_Machine], None]] = {
     b"J": lambda m: m.push(m.number("<i")),
     b"\x8a": lambda m: m.push(int.from_bytes(m.take(m.number("<B")), "little", signed=True)),
     b"G": lambda m: m.push(m.number(">d")),
-    b"X": lambda m: m.text("<I", "utf-8"),
-    b"U": lambda m: m.text("<B", "latin-1"),
-    b"T": lambda m: m.text("<I", "latin-1"),
+    b"X": lambda m: m.text(),
     b"c": lambda m: m.name(),
     b"q": lambda m: m.remember(m.number("<B")),
     b"r": lambda m: m.remember(m.number("<I")),
