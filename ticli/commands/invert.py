@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ticli.commands import learning_options as learning
+from ticli.commands import method_options as method
 from ticli.commands import options as shared
 from ticli.commands.learning_run import Ask, knob_flags, learn
 from ticli.errors import Usage
@@ -24,12 +25,24 @@ def invert(
     accumulate: learning.AccumulateOption = None,
     size: learning.SizeOption = None,
     flip: learning.FlipOption = None,
-    norm: learning.NormOption = None,
     schedule: learning.ScheduleOption = None,
     warmup: learning.WarmupOption = None,
     clip: learning.ClipOption = None,
+    norm: method.NormOption = None,
+    norm_pull: method.NormPullOption = None,
+    prior: method.PriorOption = None,
+    pull: method.PullOption = None,
+    init_from: method.InitFromOption = None,
+    context: method.ContextOption = None,
+    context_set: method.ContextSetOption = None,
+    extend_every: method.ExtendEveryOption = None,
+    photo_words: method.PhotoWordsOption = None,
+    negative_vectors: method.NegativeVectorsOption = None,
+    negative_guidance: method.NegativeGuidanceOption = None,
     timestep_low: learning.TimestepLowOption = None,
     timestep_high: learning.TimestepHighOption = None,
+    timestep_weighting: method.TimestepWeightingOption = None,
+    min_snr: method.MinSnrOption = None,
     sentences: learning.SentencesOption = None,
     captions: learning.CaptionsOption = None,
     strict_captions: learning.StrictCaptionsOption = None,

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 
-def _knob(flag: str, help: str, metavar: str = "N") -> typer.models.OptionInfo:
+def knob(flag: str, help: str, metavar: str = "N") -> typer.models.OptionInfo:
+    """A flag for a knob of the recipe; without it the recipe's own value holds."""
     option: typer.models.OptionInfo = typer.Option(
         flag, metavar=metavar, help=help, show_default=False
     )
@@ -32,49 +33,45 @@ NewTokenOption = Annotated[
     ),
 ]
 RecipeOption = Annotated[
-    str | None, _knob("--recipe", "quick, default, thorough, or a YAML file.", "NAME|FILE")
+    str | None, knob("--recipe", "quick, default, thorough, or a YAML file.", "NAME|FILE")
 ]
 KindOption = Annotated[
-    Literal["object", "style", "person"] | None, _knob("--kind", "What the photos show.", "KIND")
+    Literal["object", "style", "person"] | None, knob("--kind", "What the photos show.", "KIND")
 ]
 InitOption = Annotated[
     str | None,
-    _knob("--init", 'Start from WORDS, "random", "mean" or "<concept>".', "WORDS"),
+    knob("--init", 'Start from WORDS, "random", "mean" or "<concept>".', "WORDS"),
 ]
 NounOption = Annotated[
-    str | None, _knob("--noun", "Class word beside the token; the init word by default.", "WORD")
+    str | None, knob("--noun", "Class word beside the token; the init word by default.", "WORD")
 ]
 NoNounOption = Annotated[bool, typer.Option("--no-noun", help="No class word beside the token.")]
-VectorsOption = Annotated[int | None, _knob("--vectors", "Vectors of the word.")]
-StepsOption = Annotated[int | None, _knob("--steps", "Optimiser steps.")]
-RateOption = Annotated[float | None, _knob("--lr", "Learning rate, never scaled.", "RATE")]
-BatchOption = Annotated[int | None, _knob("--batch", "Pictures a batch.")]
-AccumulateOption = Annotated[int | None, _knob("--accumulate", "Batches a step.")]
-SizeOption = Annotated[int | None, _knob("--size", "Pixels a side; the model's own by default.")]
+VectorsOption = Annotated[int | None, knob("--vectors", "Vectors of the word.")]
+StepsOption = Annotated[int | None, knob("--steps", "Optimiser steps.")]
+RateOption = Annotated[float | None, knob("--lr", "Learning rate, never scaled.", "RATE")]
+BatchOption = Annotated[int | None, knob("--batch", "Pictures a batch.")]
+AccumulateOption = Annotated[int | None, knob("--accumulate", "Batches a step.")]
+SizeOption = Annotated[int | None, knob("--size", "Pixels a side; the model's own by default.")]
 FlipOption = Annotated[
     bool | None,
     typer.Option("--flip/--no-flip", help="Mirror photos at random.", show_default=False),
 ]
-NormOption = Annotated[
-    Literal["vocabulary", "free"] | None,
-    _knob("--norm", "Hold the vocabulary's median norm, or let it free.", "vocabulary|free"),
-]
 ScheduleOption = Annotated[
     Literal["constant", "cosine"] | None,
-    _knob("--schedule", "Learning rate over the run.", "constant|cosine"),
+    knob("--schedule", "Learning rate over the run.", "constant|cosine"),
 ]
-WarmupOption = Annotated[int | None, _knob("--warmup", "Steps until the full learning rate.")]
+WarmupOption = Annotated[int | None, knob("--warmup", "Steps until the full learning rate.")]
 ClipOption = Annotated[
-    float | None, _knob("--clip", "Largest norm of a gradient; 0 is no limit.", "NORM")
+    float | None, knob("--clip", "Largest norm of a gradient; 0 is no limit.", "NORM")
 ]
 TimestepLowOption = Annotated[
-    int | None, _knob("--timestep-low", "Least noise trained on, of 1000.")
+    int | None, knob("--timestep-low", "Least noise trained on, of 1000.")
 ]
 TimestepHighOption = Annotated[
-    int | None, _knob("--timestep-high", "Most noise trained on, of 1000.")
+    int | None, knob("--timestep-high", "Most noise trained on, of 1000.")
 ]
 SentencesOption = Annotated[
-    Path | None, _knob("--sentences", "Own training sentences, one a line with {}.", "FILE")
+    Path | None, knob("--sentences", "Own training sentences, one a line with {}.", "FILE")
 ]
 CaptionsOption = Annotated[
     bool | None,
