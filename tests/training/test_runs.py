@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from ticli.errors import BadContent, Conflict, Stopped, Usage
-from ticli.inversion.learning import advance, begin, conclude
+from ticli.inversion.concluding import conclude
+from ticli.inversion.learning import advance, begin
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.runs import discard, finish, open_run, unfinished
 from ticli.library.library import Library

@@ -126,7 +126,8 @@ def test_training_that_stays_unusable_diverges(tiny):
     examples.latents.mean[:] = math.inf
     with pytest.raises(Diverged) as caught:
         list(train(tiny, examples, state, recipe, seed=0))
-    assert caught.value.exit_code == 1 and state.step == PATIENCE
+    assert caught.value.exit_code == 1 and state.step == PATIENCE * (1 + recipe.restores)
+    assert "3 returns" in caught.value.message
 
 
 def test_the_gradient_is_clipped(tiny):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import TiError, Usage
+from ticli.errors import Diverged, TiError, Usage
 from ticli.paths import places
 from ticli.recipe import Recipe, load_recipe
 from ticli.settings import Settings, load_settings, prepare_determinism
+from ticli.terminal.learned import say_learned
 from ticli.terminal.output import Output, is_terminal
 from ticli.terminal.progress import Progress, ProgressMode
 from ticli.terminal.signals import noted_signals
@@ -97,7 +98,8 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     output.note(f"loading {plan.source.describe()} …")
     if ask.deterministic:
         prepare_determinism()
-    from ticli.inversion.learning import advance, begin, conclude
+    from ticli.inversion.concluding import conclude
+    from ticli.inversion.learning import begin
     from ticli.inversion.runs import finish
     from ticli.models.hardware import make_deterministic, pick_hardware
 
@@ -107,18 +109,7 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     output.note(f"{hardware.describe()}: {hardware.why}")
     start = library.embedding(plan.start) if plan.start else None
     learning = begin(plan, run, hardware, start)
-    if learning.state.step:
-        output.note(f"continuing from step {learning.state.step} of {plan.recipe.steps}")
-    with (
-        noted_signals() as signalled,
-        Progress(ask.progress, plan.token.text, output) as progress,
-    ):
-        for step in advance(learning, signalled):
-            progress.update(step)
-            if ask.preview_every and step.index % ask.preview_every == 0:
-                _preview(ask, learning, step.index)
-    if learning.state.skipped:
-        output.warn(f"{learning.state.skipped} steps had no finite gradient and were left out")
+    _take_steps(ask, learning, run)
     concept, embedding = conclude(learning)
     if ask.keep_photos:
         changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
@@ -126,8 +117,27 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
             output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
     concept = library.add(concept, embedding, replace=ask.replace)
     finish(run)
-    output.note(f"learned {concept.trigger} in {learning.seconds:.0f} s")
+    say_learned(output, concept, learning.seconds)
     return concept
+
+
+def _take_steps(ask: Ask, learning: Learning, run: Run) -> None:
+    """Train to the end; a run that diverged is thrown away, for there is nothing to continue."""
+    from ticli.inversion.learning import advance
+    from ticli.inversion.runs import finish
+
+    if learning.attempts.steps:
+        ask.output.note(f"continuing from step {learning.attempts.steps} of {learning.total}")
+    label = learning.plan.token.text
+    try:
+        with noted_signals() as signalled, Progress(ask.progress, label, ask.output) as progress:
+            for step in advance(learning, signalled):
+                progress.update(step)
+                if ask.preview_every and step.index % ask.preview_every == 0:
+                    _preview(ask, learning, step.index)
+    except Diverged:
+        finish(run)
+        raise
 
 
 def _preview(ask: Ask, learning: Learning, step: int) -> None:

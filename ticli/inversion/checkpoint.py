@@ -31,7 +31,7 @@ def save_latents(path: Path, latents: Latents) -> None:
 
 def load_latents(path: Path) -> Latents:
     """Read a run's latents. Raises BadContent where the file is damaged."""
-    tensors, _ = _read(path)
+    tensors = _read(path)
     return Latents(tensors["mean"], tensors["spread"])
 
 
@@ -40,9 +40,9 @@ def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
 
     `seconds` is the time spent on the run so far.
     """
-    tensors, facts = _state_parts(attempts.state)
+    tensors, counts = _state_parts(attempts.state)
     document: dict[str, Any] = {
-        "state": facts,
+        "state": counts,
         "done": [asdict(attempt) for attempt in attempts.done],
         "closed": attempts.closed,
         "winner": None,
@@ -60,8 +60,9 @@ def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
             "skipped": winner.skipped,
             "restores": winner.restores,
         }
-    # The step stands apart, so that a listing of runs finds it without reading the rest.
-    _write(path, tensors, {"step": str(attempts.steps), "run": json.dumps(document)})
+    # As a tensor it is under the checksum; the step stands apart for those who list runs.
+    tensors["run"] = torch.frombuffer(bytearray(json.dumps(document), "utf-8"), dtype=torch.uint8)
+    _write(path, tensors, {"step": str(attempts.steps)})
 
 
 def restore_checkpoint(path: Path, attempts: Attempts) -> float:
@@ -70,8 +71,8 @@ def restore_checkpoint(path: Path, attempts: Attempts) -> float:
     The thread count is restored too: sums of another count round differently. Raises BadContent
     where the file is damaged.
     """
-    tensors, facts = _read(path)
-    document = json.loads(facts["run"])
+    tensors = _read(path)
+    document = json.loads(tensors["run"].numpy().tobytes())
     _restore_state(attempts.state, tensors, document["state"])
     attempts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
     attempts.closed = document["closed"]
@@ -93,6 +94,7 @@ def restore_checkpoint(path: Path, attempts: Attempts) -> float:
 def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
     """A try's state as tensors and as what JSON can say."""
     tensors = _under("now", take(state.vectors, state.optimizer))
+    tensors |= _under("start", state.vectors.start)
     tensors["losses"] = _numbers(state.losses)
     tensors["evaluations"] = _table(state.evaluations)
     if state.good is not None:
@@ -114,6 +116,9 @@ def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
 
 def _restore_state(state: TrainingState, tensors: Tensors, facts: Mapping[str, Any]) -> None:
     put_back(_within("now", tensors), state.vectors, state.optimizer)
+    # Another try of a run may have started elsewhere.
+    for key, row in _within("start", tensors).items():
+        state.vectors.start[key] = row.to(state.vectors.start[key].device)
     state.losses[:] = tensors["losses"].tolist()
     state.evaluations[:] = _evaluations(tensors["evaluations"])
     state.good = _within("good", tensors) or None
@@ -152,28 +157,27 @@ def _evaluations(table: torch.Tensor) -> list[Evaluation]:
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> None:
     plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    write_file(path, save(plain, {**facts, "sha256": _sum(plain, facts)}), replace=True)
+    write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
 
 
-def _read(path: Path) -> tuple[Tensors, dict[str, str]]:
+def _read(path: Path) -> Tensors:
     try:
         data = path.read_bytes()
-        tensors = load(data)
+        tensors: Tensors = load(data)
         length = int.from_bytes(data[:8], "little")
         facts = json.loads(data[8 : 8 + length])["__metadata__"]
-        if facts.pop("sha256") != _sum(tensors, facts):
+        if facts.pop("sha256") != _sum(tensors):
             raise ValueError("its checksum is wrong")
     except Exception as error:
         # safetensors raises a type of its own that derives from Exception alone.
         raise BadContent(
             f"the unfinished run's {path.name} is damaged: {error}", "start over with --fresh"
         ) from error
-    return tensors, facts
+    return tensors
 
 
-def _sum(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> str:
-    """One hash of the numbers and of what is said beside them."""
-    digest = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode())
+def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].numpy().tobytes())

@@ -1,59 +1,77 @@
-"""One run from its plan to a concept: load, encode, train with checkpoints, conclude."""
+"""One run from its plan to its last step: load, encode, train with evaluations and checkpoints."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from ticli import __version__
-from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
-from ticli.errors import Stopped, Usage
-from ticli.inversion.checkpoint import (
-    load_latents,
-    restore_checkpoint,
-    save_checkpoint,
-    save_latents,
-)
-from ticli.inversion.latents import Latents, encode_photos
+from ticli.concept import Embedding
+from ticli.errors import Diverged, Stopped
+from ticli.inversion.attempts import Attempts
+from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
+from ticli.inversion.evaluation import Judge, evaluation_interval, make_judge
+from ticli.inversion.examples import Examples
 from ticli.inversion.loop import Step, TrainingState, new_state, train
-from ticli.inversion.objective import Examples
 from ticli.inversion.plan import Plan
+from ticli.inversion.preparing import Prepared, prepare_examples, trained_photos
+from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run
+from ticli.inversion.snapshots import rows_of
 from ticli.inversion.starting import Start
-from ticli.inversion.vectors import start_vectors
+from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
+from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, load_model
-from ticli.models.text import Tokenised
-from ticli.photos.cropping import training_picture
 
 CHECKPOINT_SECONDS = 5.0
 
 
 @dataclass
 class Learning:
-    """A run in memory: everything loaded, standing at `state.step`."""
+    """A run in memory: everything loaded, standing at `attempts.steps`."""
 
     plan: Plan
     run: Run
     model: Model
-    examples: Examples
-    state: TrainingState
+    prepared: Prepared
+    judge: Judge
+    start: Embedding | None
+    attempts: Attempts
     seconds_before: float
     began: float
+
+    @property
+    def examples(self) -> Examples:
+        """What the word is trained on."""
+        return self.prepared.examples
+
+    @property
+    def state(self) -> TrainingState:
+        """The try under way, or the last one."""
+        return self.attempts.state
 
     @property
     def seconds(self) -> float:
         """Time spent on this run in all, seconds."""
         return self.seconds_before + time.monotonic() - self.began
 
+    @property
+    def total(self) -> int:
+        """Steps of the whole run if it goes on as it stands: a try may still end early."""
+        recipe, attempts = self.plan.recipe, self.attempts
+        if attempts.closed:
+            return attempts.steps + (recipe.restarts - len(attempts.done)) * recipe.steps
+        left = last_step(recipe, self.state.cooling) - self.state.step
+        return attempts.steps + left + (recipe.restarts - len(attempts.done) - 1) * recipe.steps
+
     def save(self) -> None:
         """Write a checkpoint of the step the run stands at."""
-        save_checkpoint(self.run.checkpoint, self.state, self.seconds)
+        save_checkpoint(self.run.checkpoint, self.attempts, self.seconds)
 
     def rows(self) -> dict[str, dict[str, torch.Tensor]]:
         """The vectors as they are now, by concept and encoder."""
@@ -71,26 +89,24 @@ def begin(plan: Plan, run: Run, hardware: Hardware, start: Embedding | None) -> 
     began = time.monotonic()
     with _memory(plan):
         model = load_model(plan.source, hardware)
-        sentences = _tokenised(model, plan)
-        recipe = plan.recipe
-        vectors = start_vectors(model, _start(plan, start))
-        state = new_state(vectors, recipe)
-        latents = _latents(plan, run, model)
-    seconds = restore_checkpoint(run.checkpoint, state) if run.checkpoint.exists() else 0.0
-    examples = Examples(plan.token.name, latents, sentences)
-    return Learning(plan, run, model, examples, state, seconds, began)
+        prepared = prepare_examples(plan, run, model)
+        vectors = _start(model, plan, start, plan.seed)
+        attempts = Attempts(new_state(vectors, plan.recipe))
+        judge = make_judge(model, plan, prepared.held_out, vectors)
+    seconds = restore_checkpoint(run.checkpoint, attempts) if run.checkpoint.exists() else 0.0
+    return Learning(plan, run, model, prepared, judge, start, attempts, seconds, began)
 
 
 def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator[Step]:
     """Train to the end, with a checkpoint every few seconds and one when a signal comes.
 
-    Raises Stopped after that checkpoint, Diverged, and DeviceFailed where memory runs out.
+    Steps are counted over all tries. Raises Stopped after that checkpoint, Diverged where no try
+    ended well, and DeviceFailed where memory runs out.
     """
     plan = learning.plan
     saved = time.monotonic()
-    steps = train(learning.model, learning.examples, learning.state, plan.recipe, plan.seed)
     with _memory(plan):
-        for step in steps:
+        for step in _tries(learning):
             yield step
             number = signalled()
             if number is not None:
@@ -106,98 +122,80 @@ def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator
     learning.save()
 
 
-def conclude(learning: Learning) -> tuple[Concept, Embedding]:
-    """The concept and vectors of a run that has taken all its steps, for the library."""
-    plan, recipe, state = learning.plan, learning.plan.recipe, learning.state
-    rows = {key: row.detach().float().cpu().numpy() for key, row in state.vectors.rows.items()}
-    source = plan.source
-    concept = Concept(
-        name=plan.token.name,
-        token=plan.token.text,
-        noun=recipe.noun,
-        kind=recipe.kind,
-        init=recipe.init,
-        vectors=recipe.vectors,
-        widths=dict(source.widths),
-        base=BaseModel(source.family, source.id, source.revision, plan.fingerprint),
-        recipe=recipe.as_json(),
-        seed=plan.seed,
-        steps=state.step,
-        losses=_losses(state.losses),
-        norms=state.vectors.norms(),
-        photos=tuple(PhotoRecord(p.file, p.sha256) for p in plan.photos.photos),
-        parents=(),
-        tags=(),
-        notes="",
-        device=learning.model.hardware.describe(),
-        versions=_versions(),
-        seconds=round(learning.seconds, 3),
-        created="",
-        used="",
-        path="",
-        bytes=0,
-        sha256="",
-    )
-    return concept, Embedding(rows)
+def _tries(learning: Learning) -> Iterator[Step]:
+    """The steps of every try that is left."""
+    plan, attempts = learning.plan, learning.attempts
+    while True:
+        seed = attempts.seed(plan.seed)
+        if not attempts.closed:
+            try:
+                yield from _try(learning, seed)
+                attempts.close(plan.recipe, seed)
+            except Diverged:
+                attempts.give_up(seed)
+                if attempts.winner is None and len(attempts.done) == plan.recipe.restarts:
+                    raise
+        if len(attempts.done) >= plan.recipe.restarts:
+            return
+        seed = attempts.seed(plan.seed)
+        vectors = _start(learning.model, plan, learning.start, seed)
+        attempts.open(new_state(vectors, plan.recipe))
 
 
-def _start(plan: Plan, embedding: Embedding | None) -> Start:
+def _try(learning: Learning, seed: int) -> Iterator[Step]:
+    """The steps of one try, evaluated at the recipe's interval, at its start and at its end."""
+    recipe, state = learning.plan.recipe, learning.state
+    interval = evaluation_interval(recipe)
+    if not state.evaluations:
+        _evaluate(learning)
+    for step in train(learning.model, learning.examples, state, recipe, seed):
+        began = time.monotonic()
+        held_out = None
+        if state.step % interval == 0 or state.step == last_step(recipe, state.cooling):
+            held_out = _evaluate(learning)
+        spent = step.seconds + time.monotonic() - began
+        yield replace(
+            step,
+            index=learning.attempts.steps,
+            total=learning.total,
+            seconds=spent,
+            held_out=held_out,
+        )
+
+
+def _evaluate(learning: Learning) -> float:
+    """Judge the vectors, and note what follows: good, best, settled, or exploded."""
+    recipe, state = learning.plan.recipe, learning.state
+    found = learning.judge.evaluate(state.vectors, state.step)
+    if has_exploded(found, state.evaluations):
+        state.go_back(recipe, f"the held-out loss came to {found.held_out:g}")
+        found = learning.judge.evaluate(state.vectors, state.step)
+    state.evaluations.append(found)
+    state.mark_good()
+    if recipe.vectors_at(state.step) < recipe.vectors:
+        # A word that is still to grow is neither kept nor settled.
+        return found.held_out
+    if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
+        state.best = found, rows_of(state.vectors)
+    if state.cooling is None and should_cool_down(state.evaluations, recipe):
+        state.cooling = state.step
+    return found.held_out
+
+
+def _start(model: Model, plan: Plan, embedding: Embedding | None, seed: int) -> Vectors:
     recipe = plan.recipe
-    return Start(
+    start = Start(
         recipe.init,
         recipe.vectors,
         recipe.norm,
-        plan.seed,
+        seed,
         embedding,
         init_from=recipe.init_from,
+        photos=trained_photos(plan) if recipe.photo_words else 0,
+        negative=recipe.negative_vectors,
         norm_pull=recipe.norm_pull,
     )
-
-
-def _latents(plan: Plan, run: Run, model: Model) -> Latents:
-    """The run's latents: from its folder where it was begun before, else encoded now."""
-    if run.latents.exists():
-        return load_latents(run.latents)
-    pictures = [training_picture(photo, plan.recipe.size) for photo in plan.photos.photos]
-    latents = encode_photos(model, pictures)
-    save_latents(run.latents, latents)
-    return latents
-
-
-def _tokenised(model: Model, plan: Plan) -> list[list[Mapping[str, Tokenised]]]:
-    vectors = {plan.token.name: plan.recipe.vectors}
-    known: dict[str, Mapping[str, Tokenised]] = {}
-    for text in dict.fromkeys(text for texts in plan.sentences for text in texts):
-        known[text] = model.tokenise(text, vectors)
-        for key, tokenised in known[text].items():
-            if tokenised.lost:
-                raise Usage(
-                    f"{plan.token.text} would be cut off from {text!r}: {model.source.id} reads "
-                    f"{model.source.windows[key] - 2} tokens",
-                    "shorten the sentence or caption, or use fewer --vectors",
-                )
-    return [[known[text] for text in texts] for texts in plan.sentences]
-
-
-def _losses(losses: list[float]) -> Losses:
-    if not losses:
-        return Losses()
-    tenth = max(1, len(losses) // 10)
-    parts = [losses[i : i + tenth] for i in range(0, len(losses), tenth)]
-    means = [sum(part) / len(part) for part in parts]
-    return Losses(first=means[0], last=sum(losses[-tenth:]) / tenth, best=min(means))
-
-
-def _versions() -> dict[str, str]:
-    import diffusers
-    import transformers
-
-    return {
-        "ti": __version__,
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "transformers": transformers.__version__,
-    }
+    return start_vectors(model, start)
 
 
 def _memory(plan: Plan) -> AbstractContextManager[None]:

@@ -19,6 +19,7 @@ from ticli.errors import BadContent, Conflict
 IDENTITY = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 LATENTS = "latents.safetensors"
+HELD_OUT = "held-out.safetensors"
 LOCK = "lock"
 
 
@@ -37,6 +38,10 @@ class Run:
     @property
     def latents(self) -> Path:
         return self.path / LATENTS
+
+    @property
+    def held_out(self) -> Path:
+        return self.path / HELD_OUT
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,10 @@ def unfinished(folder: Path) -> list[UnfinishedRun]:
                 name=path.name,
                 token=str(identity.get("token", f"<{path.name}>")),
                 step=_step(checkpoint),
-                total=int(identity.get("steps", 0)),
+                total=int(identity.get("steps", 0)) * int(identity.get("restarts", 1)),
                 updated=time.isoformat(timespec="seconds"),
                 path=path,
-                live=_is_live(path),
+                live=is_live(path),
             )
         )
     return found
@@ -141,7 +146,8 @@ def _locked(path: Path, name: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _is_live(path: Path) -> bool:
+def is_live(path: Path) -> bool:
+    """Whether a process holds the run in this folder."""
     try:
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -1,0 +1,158 @@
+"""What a word is worth while it is learned, on one fixed batch that it is not trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ticli.inversion.draws import Draw, keyed_generator
+from ticli.inversion.drift import Context, context_of, drift
+from ticli.inversion.latents import Latents
+from ticli.inversion.loop import draw_rule
+from ticli.inversion.objective import Examples, denoising_losses
+from ticli.inversion.plan import Plan
+from ticli.inversion.starting import spread, word_rows
+from ticli.inversion.stopping import Evaluation
+from ticli.inversion.vectors import Vectors
+from ticli.models.model import Model
+from ticli.recipe import Recipe
+
+# What a sample costs forward alone, of what it costs in a step: there is no way back to go.
+FORWARD_SHARE = 1 / 3
+MOST_TIME = 0.1
+LEAST_INTERVAL = 5
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Latents that are not trained on, and the sentences of each, the word's trigger in place."""
+
+    latents: Latents
+    sentences: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The fixed batch, the same from the first step to the last.
+
+    `examples` hold the word, `plain` the same sentences with the class word in its place; where
+    there is none, the start's rows `stand_in` for it.
+    """
+
+    model: Model
+    examples: Examples
+    plain: Examples
+    stand_in: Vectors
+    draw: Draw
+    batch: int
+    context: Context
+
+    def evaluate(self, vectors: Vectors, step: int) -> Evaluation:
+        """Judge the vectors as they are after a step."""
+        word = {self.examples.concept: vectors.rows}
+        return Evaluation(step, self.held_out(vectors), drift(self.model, self.context, word))
+
+    def held_out(self, vectors: Vectors) -> float:
+        """Mean denoising loss of the word."""
+        return held_out_loss(self.model, self.examples, vectors, self.draw, self.batch)
+
+    def held_out_init(self) -> float:
+        """Mean denoising loss of the class word, or of the start where there is none."""
+        return held_out_loss(self.model, self.plain, self.stand_in, self.draw, self.batch)
+
+
+def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
+    """Fix what a plan's word will be judged by; `vectors` stand at their start."""
+    name, recipe = plan.token.name, plan.recipe
+    phrase = class_phrase(plan)
+    count = {name: recipe.vectors}
+    sentences = [[model.tokenise(text, count) for text in texts] for texts in held_out.sentences]
+    plain = sentences
+    if phrase is not None:
+        plain = [
+            [model.tokenise(_said_plainly(text, plan, phrase), {}) for text in texts]
+            for texts in held_out.sentences
+        ]
+    rows = {name: vectors.start if phrase is None else _class_rows(model, phrase, recipe)}
+    examples = Examples(name, held_out.latents, sentences)
+    return Judge(
+        model=model,
+        examples=examples,
+        plain=Examples(name, held_out.latents, plain),
+        stand_in=with_rows(vectors, vectors.start),
+        draw=evaluation_draw(model, examples, recipe, plan.seed),
+        batch=recipe.batch,
+        context=context_of(model, plan.trigger, count, rows),
+    )
+
+
+def evaluation_draw(model: Model, examples: Examples, recipe: Recipe, seed: int) -> Draw:
+    """Noise, sentences and timesteps of the fixed batch, from a key that no step draws with.
+
+    One sample for each of `evaluation_timesteps` equal parts of the trained range, pictures in
+    turn.
+    """
+    rule = draw_rule(model, examples, recipe)
+    count = recipe.evaluation_timesteps
+    generator = keyed_generator(seed, "evaluation")
+    low, high = rule.timesteps
+    offset = torch.rand(count, generator=generator, dtype=torch.float64)
+    timesteps = low + ((torch.arange(count) + offset) / count * (high - low)).long()
+    return Draw(
+        photos=torch.arange(count) % rule.photos,
+        mirrored=torch.zeros(count, dtype=torch.bool),
+        sentences=torch.randint(rule.sentences, (count,), generator=generator),
+        timesteps=timesteps.clamp_(max=high - 1),
+        spread=torch.randn(count, *rule.shape, generator=generator),
+        noise=torch.randn(count, *rule.shape, generator=generator),
+    )
+
+
+def held_out_loss(
+    model: Model, examples: Examples, vectors: Vectors, drawn: Draw, batch: int
+) -> float:
+    """Mean denoising loss over a whole draw, `batch` samples at a time, without gradients."""
+    count, total = len(drawn.timesteps), 0.0
+    with torch.no_grad():
+        for begin in range(0, count, batch):
+            part = slice(begin, begin + batch)
+            total += float(denoising_losses(model, examples, vectors, drawn, part).double().sum())
+    return total / count
+
+
+def evaluation_interval(recipe: Recipe) -> int:
+    """Steps between evaluations: the recipe's, or so many that they cost a tenth of the steps."""
+    if recipe.evaluate_every:
+        return recipe.evaluate_every
+    cost = recipe.evaluation_timesteps * FORWARD_SHARE
+    return max(LEAST_INTERVAL, math.ceil(cost / (recipe.batch * recipe.accumulate * MOST_TIME)))
+
+
+def class_phrase(plan: Plan) -> str | None:
+    """What a prompt says in place of the word: its noun, else the words it starts from, if any."""
+    if plan.recipe.noun:
+        return plan.recipe.noun
+    words = plan.start is None and plan.recipe.init not in ("random", "mean")
+    return plan.recipe.init if words else None
+
+
+def with_rows(vectors: Vectors, rows: Mapping[str, torch.Tensor]) -> Vectors:
+    """The same vectors with other rows, which nothing trains."""
+    fixed = {key: torch.nn.Parameter(row, requires_grad=False) for key, row in rows.items()}
+    return replace(vectors, rows=fixed)
+
+
+def _said_plainly(text: str, plan: Plan, phrase: str) -> str:
+    return text.replace(plan.trigger, phrase).replace(plan.token.text, phrase)
+
+
+def _class_rows(model: Model, phrase: str, recipe: Recipe) -> dict[str, torch.Tensor]:
+    """The class word's vectors of the vocabulary, in the slots of the word's."""
+    rows = {}
+    for encoder in model.encoders:
+        words = word_rows(encoder, phrase)[: recipe.vectors if recipe.vectors > 1 else None]
+        rows[encoder.key] = spread(words, recipe.vectors, phrase)
+    return rows

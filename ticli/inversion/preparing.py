@@ -1,0 +1,93 @@
+"""What a run learns from and what it is judged by: photos as latents, sentences as tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+
+from ticli.inversion.checkpoint import load_latents, save_latents
+from ticli.inversion.draws import keyed_generator
+from ticli.inversion.evaluation import HeldOut
+from ticli.inversion.examples import Examples, build_examples
+from ticli.inversion.latents import Latents, encode_photos
+from ticli.inversion.plan import Plan
+from ticli.inversion.runs import Run
+from ticli.models.model import Model
+from ticli.photos.cropping import training_picture
+from ticli.photos.other_crops import other_picture
+
+# With fewer photos each is needed: about five are best to learn from (2208.01618, appendix B).
+FEWEST_TO_SPARE_ONE = 4
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The examples to train on and those held out; `photo` is the index of the one spared."""
+
+    examples: Examples
+    held_out: HeldOut
+    photo: int | None
+
+
+def prepare_examples(plan: Plan, run: Run, model: Model) -> Prepared:
+    """Encode a plan's photos and tokenise its sentences, all but what is held out.
+
+    Held out is a photo where the recipe says so and there are four or more, else another crop of
+    as many photos as an evaluation has samples. Raises Usage where a sentence is too long for its
+    placeholder, and BadContent.
+    """
+    spared = spared_photo(plan)
+    latents, others = _latents(plan, run, model, spared)
+    every = range(len(plan.photos.photos))
+    trained = [photo for photo in every if photo != spared]
+    judged = [spared] if spared is not None else list(every)[: _crops(plan)]
+    examples = build_examples(model, plan, trained, pick(latents, trained))
+    held = pick(latents, judged) if others is None else others
+    sentences = [plan.sentences[photo] for photo in judged]
+    return Prepared(examples, HeldOut(held, sentences), spared)
+
+
+def spared_photo(plan: Plan) -> int | None:
+    """The index of the photo that a plan keeps to judge by, drawn from its seed; None for none."""
+    count = len(plan.photos.photos)
+    if plan.recipe.hold_out == "never" or count < FEWEST_TO_SPARE_ONE:
+        return None
+    return int(torch.randint(count, (1,), generator=keyed_generator(plan.seed, "hold out")))
+
+
+def trained_photos(plan: Plan) -> int:
+    """How many photos a plan trains on."""
+    return len(plan.photos.photos) - (spared_photo(plan) is not None)
+
+
+def pick(latents: Latents, photos: Sequence[int]) -> Latents:
+    """The latents of some photos, in that order."""
+    parts = {field.name: getattr(latents, field.name) for field in fields(latents)}
+    tensors = {k: v[list(photos)] for k, v in parts.items() if isinstance(v, torch.Tensor)}
+    return replace(latents, **tensors)
+
+
+def _crops(plan: Plan) -> int:
+    """How many photos are cropped a second time: more than samples would never be seen."""
+    return min(len(plan.photos.photos), plan.recipe.evaluation_timesteps)
+
+
+def _latents(
+    plan: Plan, run: Run, model: Model, spared: int | None
+) -> tuple[Latents, Latents | None]:
+    """The photos' latents and their other crops': from the run's folder, else encoded now."""
+    crops = _crops(plan) if spared is None else 0
+    if run.latents.exists() and (not crops or run.held_out.exists()):
+        return load_latents(run.latents), load_latents(run.held_out) if crops else None
+    photos, size = plan.photos.photos, plan.recipe.size
+    pictures = [training_picture(photo, size) for photo in photos]
+    pictures += [other_picture(photo, size, k) for k, photo in enumerate(photos[:crops])]
+    encoded = encode_photos(model, pictures)
+    latents = pick(encoded, range(len(photos)))
+    others = pick(encoded, range(len(photos), len(pictures))) if crops else None
+    save_latents(run.latents, latents)
+    if others is not None:
+        save_latents(run.held_out, others)
+    return latents, others
