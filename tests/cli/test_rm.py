@@ -29,6 +29,17 @@ def test_a_person_is_asked_once(run, library_with) -> None:
     assert run("list", "-q").out == ""
 
 
+def test_the_question_stays_short(run, library_with) -> None:
+    names = [f"word-{number}" for number in range(1200)]
+    library_with(*names[:12])
+    asked = run("rm", *names[:12], stdin="n\n", tty=True).err
+    assert "Remove word-0, word-1, " in asked
+    assert "word-9, 2 more? [y/N]" in asked and "word-10" not in asked
+    wrong = run("rm", "-y", *names)
+    assert wrong.code == 3
+    assert run("list", "-q").lines == sorted(names[:12])
+
+
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_a_no_leaves_everything(run, library_with, answer: str) -> None:
     library_with("mug")

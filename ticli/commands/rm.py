@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ticli.inversion.runs import UnfinishedRun
     from ticli.library.library import Library
 
+MOST_NAMED = 10
+
 
 @dataclass(frozen=True)
 class Doomed:
@@ -36,6 +38,9 @@ class Doomed:
         """What the user is asked."""
         parts = [concept.name for concept in self.concepts]
         parts += [f"the unfinished run of {run.name}" for run in self.runs]
+        more = len(parts) - MOST_NAMED
+        if more > 1:
+            parts = [*parts[:MOST_NAMED], f"{more:,} more"]
         return f"Remove {', '.join(parts)}?"
 
 
@@ -92,11 +97,13 @@ def _find(
     names: Sequence[str], library: Library | None, runs: Mapping[str, UnfinishedRun]
 ) -> Doomed:
     """Find everything that bears these names. Raises NotFound naming those that nothing bears."""
-    found = {name: library.find(name) if library else None for name in names}
-    missing = [name for name in names if found[name] is None and name not in runs]
+    found = library.find_all(names) if library else {}
+    missing = [name for name in names if name not in found and name not in runs]
     if missing:
         known = [*(library.names() if library else []), *runs]
-        near = list(dict.fromkeys(n for name in missing for n in nearest(name, known)))
+        # Each guess looks at every name there is.
+        guessed = missing[:MOST_NAMED]
+        near = list(dict.fromkeys(n for name in guessed for n in nearest(name, known)))
         listing = "ti list shows all" if library else "ti list --unfinished shows all"
         guess = f"did you mean {' or '.join(repr(name) for name in near)}? ({listing})"
         raise NotFound(
@@ -107,6 +114,6 @@ def _find(
             nearest=near,
         )
     return Doomed(
-        tuple(concept for concept in found.values() if concept is not None),
+        tuple(found.values()),
         tuple(runs[name] for name in names if name in runs),
     )

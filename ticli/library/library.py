@@ -21,6 +21,7 @@ from ticli.paths import Places, places
 
 __all__ = ["Library", "Query"]
 Found = TypeVar("Found")
+MOST_GUESSED = 10
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Library:
         """The concept that `mug`, `Mug` or `<mug>` means, or None."""
         key = lookup_name(name)
         return self._read(lambda link: registry.select_one(link, key, self.places.blobs), None)
+
+    def find_all(self, names: Iterable[str]) -> dict[str, Concept]:
+        """The concepts that there are of these names, by the name given."""
+        blobs = self.places.blobs
+
+        def look(link: sqlite3.Connection) -> dict[str, Concept]:
+            found = {n: registry.select_one(link, lookup_name(n), blobs) for n in names}
+            return {name: concept for name, concept in found.items() if concept is not None}
+
+        return self._read(look, {})
 
     def get(self, name: str) -> Concept:
         """The concept that `mug`, `Mug` or `<mug>` means. Raises NotFound with near names."""
@@ -245,7 +256,9 @@ class Library:
 
     def _unknown(self, missing: Sequence[str], known: Sequence[str] | None = None) -> NotFound:
         names = self.names() if known is None else known
-        near = list(dict.fromkeys(n for m in missing for n in nearest(lookup_name(m), names)))
+        # Each guess looks at every name there is.
+        guessed = missing[:MOST_GUESSED]
+        near = list(dict.fromkeys(n for m in guessed for n in nearest(lookup_name(m), names)))
         said = ", ".join(repr(name) for name in missing)
         guess = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
         return NotFound(
