@@ -5,6 +5,7 @@ from __future__ import annotations
 from ticli.commands import learning_options as learning
 from ticli.commands import method_options as method
 from ticli.commands import options as shared
+from ticli.commands import stopping_options as stopping
 from ticli.commands.learning_run import Ask, knob_flags, learn
 from ticli.errors import Usage
 from ticli.terminal.output import open_output
@@ -46,6 +47,18 @@ def invert(
     sentences: learning.SentencesOption = None,
     captions: learning.CaptionsOption = None,
     strict_captions: learning.StrictCaptionsOption = None,
+    hold_out: stopping.HoldOutOption = None,
+    evaluate_every: stopping.EvaluateEveryOption = None,
+    evaluation_timesteps: stopping.EvaluationTimestepsOption = None,
+    stop: stopping.StopOption = None,
+    stop_window: stopping.StopWindowOption = None,
+    stop_ratio: stopping.StopRatioOption = None,
+    cooldown: stopping.CooldownOption = None,
+    keep: stopping.KeepOption = None,
+    drift_limit: stopping.DriftLimitOption = None,
+    restores: stopping.RestoresOption = None,
+    restarts: stopping.RestartsOption = None,
+    init_candidates: stopping.InitCandidatesOption = None,
     seed: learning.RunSeedOption = 0,
     preview_every: learning.PreviewEveryOption = 0,
     preview: learning.PreviewOption = "a photo of a {}",

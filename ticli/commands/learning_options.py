@@ -40,7 +40,7 @@ KindOption = Annotated[
 ]
 InitOption = Annotated[
     str | None,
-    knob("--init", 'Start from WORDS, "random", "mean" or "<concept>".', "WORDS"),
+    knob("--init", 'Start from WORDS, "<concept>", random, mean or auto.', "WORDS"),
 ]
 NounOption = Annotated[
     str | None, knob("--noun", "Class word beside the token; the init word by default.", "WORD")
@@ -57,8 +57,8 @@ FlipOption = Annotated[
     typer.Option("--flip/--no-flip", help="Mirror photos at random.", show_default=False),
 ]
 ScheduleOption = Annotated[
-    Literal["constant", "cosine"] | None,
-    knob("--schedule", "Learning rate over the run.", "constant|cosine"),
+    Literal["constant", "cosine", "linear", "trapezoid"] | None,
+    knob("--schedule", "Learning rate: constant, cosine, linear, trapezoid.", "LAW"),
 ]
 WarmupOption = Annotated[int | None, knob("--warmup", "Steps until the full learning rate.")]
 ClipOption = Annotated[
