@@ -140,6 +140,13 @@ VERBS = (
         "doctor:doctor",
         ("ti doctor", "ti doctor --rebuild"),
     ),
+    Verb(
+        "prune",
+        UPKEEP,
+        "Remove what nothing needs any more",
+        "prune:prune",
+        ("ti prune", "ti prune --dry-run --all"),
+    ),
     Verb("models", UPKEEP, "List the models that can be used", "models:models", ("ti models",)),
     Verb(
         "config",

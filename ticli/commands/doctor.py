@@ -82,8 +82,8 @@ def _rebuild(output: Output) -> Iterator[Check]:
     lost = len(rebuilt.names) - rebuilt.kept_later
     if lost:
         output.warn(
-            f"of {counted(lost, 'concept')} the files do not say which tags and notes were changed after "
-            "they were stored, their scores and when they were last used; concepts removed "
+            f"of {counted(lost, 'concept')} the files do not say which tags and notes were changed "
+            "after they were stored, their scores and when they were last used; concepts removed "
             "just before a crash may be back"
         )
     if rebuilt.unreadable:

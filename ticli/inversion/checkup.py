@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ticli.checkup import Check, counted, some_of
-from ticli.inversion.runs import CHECKPOINT, IDENTITY, LATENTS, unfinished
+from ticli.inversion.runs import CHECKPOINT, IDENTITY, LATENTS, is_live, unfinished
 
 
 def check_runs(folder: Path) -> Iterator[Check]:
@@ -42,7 +42,7 @@ def run_remains(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_dir() and not path.is_symlink() and path not in known
+        if path.is_dir() and not path.is_symlink() and path not in known and not is_live(path)
     )
 
 
