@@ -80,7 +80,7 @@ def save_gemma(folder: Path) -> None:
 
 def gemma_tokenizer() -> Any:
     """A byte-pair tokenizer that falls back to bytes and marks spaces, as Gemma's does."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import GemmaTokenizerFast
 
     trained = Tokenizer(models.BPE())
@@ -93,7 +93,11 @@ def gemma_tokenizer() -> Any:
     entries = special + [f"<0x{byte:02X}>" for byte in range(256)]
     entries += [word for word in learned["vocab"] if word not in entries]
     merges = [tuple(merge) for merge in learned["merges"]]
-    return GemmaTokenizerFast(vocab={w: n for n, w in enumerate(entries)}, merges=merges)
+    tokenizer = GemmaTokenizerFast(vocab={w: n for n, w in enumerate(entries)}, merges=merges)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A <bos> $B", special_tokens=[("<bos>", 2)]
+    )
+    return tokenizer
 
 
 def save_vae(folder: Path, channels: int, **scaling: Any) -> None:
