@@ -8,21 +8,19 @@ from dataclasses import dataclass, field, replace
 
 from ticli.concept import BaseModel, Concept, Embedding
 from ticli.errors import Conflict, Usage
-from ticli.library.describe import check_vectors
 from ticli.library.formats.importing import (
+    PAIR,
     Contents,
     Imported,
     choose_token,
-    family_of,
     imported_concept,
+    join_words,
     read_words,
 )
 from ticli.library.formats.reading.encoders import Widths
 from ticli.library.formats.reading.opened import Opened
 from ticli.library.library import Library
 from ticli.names import lookup_name
-
-PAIR = "diffusers pair"
 
 
 @dataclass(frozen=True)
@@ -79,19 +77,30 @@ def read_source(source: Source, wanted: Wanted) -> Contents:
 
 
 def join_pairs(files: Sequence[Contents]) -> list[Contents]:
-    """Put together the two files that diffusers writes for one SDXL word.
+    """Put together the files that diffusers writes for the encoders of one word.
 
-    They have the same key; one holds CLIP-L's vectors, the other CLIP-G's. Raises BadContent where
-    the two differ in number.
+    They have the same key and no encoder in common. Raises BadContent where they differ in their
+    numbers of vectors.
     """
     joined: list[Contents] = []
+    places: dict[str, int] = {}
     for contents in files:
-        for number, other in enumerate(joined):
-            if _is_pair(other, contents):
-                joined[number] = _joined(other, contents)
-                break
-        else:
-            joined.append(contents)
+        key = contents.words[0].key if len(contents.words) == 1 else ""
+        if key and key in places:
+            other = joined[places[key]]
+            words = join_words([replace(w, stem="") for w in (*other.words, *contents.words)])
+            if len(words) == 1:
+                joined[places[key]] = replace(
+                    other,
+                    origin=f"{other.origin} + {contents.origin}",
+                    layout=PAIR,
+                    words=(replace(words[0], stem=other.words[0].stem),),
+                    notes=(*other.notes, *contents.notes),
+                )
+                continue
+        elif key:
+            places[key] = len(joined)
+        joined.append(contents)
     return joined
 
 
@@ -144,38 +153,6 @@ def _incoming(
     token = choose_token(word, given, word.stem)
     base = learned_on.base if learned_on is not None else None
     return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
-
-
-def _is_pair(left: Contents, right: Contents) -> bool:
-    words = (*left.words, *right.words)
-    if len(words) != 2 or not words[0].key or words[0].key != words[1].key:
-        return False
-    encoders = [tuple(word.embedding.rows) for word in words]
-    return sorted(encoders) == [("clip_g",), ("clip_l",)]
-
-
-def _joined(left: Contents, right: Contents) -> Contents:
-    first, second = sorted(
-        (left, right), key=lambda item: tuple(item.words[0].embedding.rows), reverse=True
-    )
-    small, large = first.words[0], second.words[0]
-    embedding = Embedding({**small.embedding.rows, **large.embedding.rows})
-    check_vectors(embedding, f"{first.origin} with {second.origin}")
-    known = "" if small.base.id == "" else small.base.family
-    word = replace(
-        small,
-        embedding=embedding,
-        layout=PAIR,
-        base=replace(small.base, family=known or family_of(embedding)),
-        warnings=(*small.warnings, *large.warnings),
-    )
-    return replace(
-        first,
-        origin=f"{first.origin} + {second.origin}",
-        layout=PAIR,
-        words=(word,),
-        notes=(*first.notes, *second.notes),
-    )
 
 
 def _in_words(widths: Mapping[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ticli.concept import BaseModel, Concept, Embedding
@@ -25,12 +25,12 @@ from ticli.library.formats.reading.encoders import (
 from ticli.library.formats.reading.found import Found
 from ticli.library.formats.reading.layouts import find_words
 from ticli.library.formats.reading.opened import Opened, in_memory
-from ticli.library.store import ROW
 from ticli.names import Token, parse_token, slug
 
 # The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
 LARGEST_NORM = 100.0
 HASH = "modelspec.hash_sha256"
+PAIR = "diffusers pair"
 # The family that a set of encoders belongs to, where it belongs to one only.
 FAMILIES: Mapping[frozenset[str], str] = {
     frozenset({"clip_l"}): "sd1",
@@ -92,6 +92,8 @@ def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B0
             replace(_imported(found, reading.layout, content, widths), stem=stem)
             for found in reading.words
         ]
+        if stem:
+            words = join_words(words)
         notes += reading.notes
     if first is None:
         raise BadContent(f"{file.origin} holds no learned word", "fetch it again")
@@ -154,25 +156,59 @@ def family_of(embedding: Embedding, multiple: bool = False) -> str:
     return "" if multiple and len(embedding.rows) == 1 and family != "sana" else family
 
 
+def join_words(words: Sequence[Imported]) -> list[Imported]:
+    """Put together what diffusers writes apart: files of one key, each for another encoder.
+
+    Raises BadContent where they differ in their numbers of vectors.
+    """
+    joined: list[Imported] = []
+    for word in words:
+        for number, other in enumerate(joined):
+            apart = not word.embedding.rows.keys() & other.embedding.rows.keys()
+            if word.key and (word.key, word.stem) == (other.key, other.stem) and apart:
+                joined[number] = _joined(other, word)
+                break
+        else:
+            joined.append(word)
+    return joined
+
+
+def _joined(first: Imported, second: Imported) -> Imported:
+    rows = {**first.embedding.rows, **second.embedding.rows}
+    embedding = Embedding({encoder: rows[encoder] for encoder in sorted(rows)})
+    check_vectors(embedding, f"{first.key} of several files")
+    base = first.base if first.base.id else replace(first.base, family=family_of(embedding))
+    return replace(
+        first,
+        embedding=embedding,
+        layout=PAIR,
+        base=base,
+        warnings=(*first.warnings, *second.warnings),
+    )
+
+
 def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Imported:
+    said, origin = content.said, content.origin
     if layout == "ti":
-        return _own(found, content)
-    metadata, origin = content.metadata, content.origin
-    said = {**widths_said(metadata), **widths.said}
-    embedding = Embedding(assign_encoders(found.tensors, Widths(said, widths.usable), origin))
+        rows = {key: load_rows(tensor, key, origin) for key, tensor in found.tensors.items()}
+    else:
+        known = Widths({**widths_said(said), **widths.said}, widths.usable)
+        rows = assign_encoders(found.tensors, known, origin)
+    embedding = Embedding(rows)
     check_vectors(embedding, origin)
-    base = _base(metadata.get("ti.base", ""))
-    if not base.family:
-        named = layout in embedding.rows or layout.startswith("text_encoders")
+    concept = _concept(found.row, embedding, origin) if found.row else None
+    base = _base(said.get("ti.base", "")) if concept is None else concept.base
+    if concept is None and not base.family:
+        named = layout in rows or layout.startswith("text_encoders")
         base = replace(base, family=family_of(embedding, named))
     return Imported(
         embedding=embedding,
         layout=layout,
-        token=metadata.get("ti.token", "") or found.token,
+        token=concept.token if concept else said.get("ti.token", "") or found.token,
         key=found.key,
-        noun=plain_noun(metadata.get("ti.noun", "")),
+        noun=concept.noun if concept else plain_noun(said.get("ti.noun", "")),
         base=base,
-        concept=None,
+        concept=concept,
         warnings=_warnings(embedding, origin),
         kind=found.kind,
         steps=found.steps,
@@ -180,30 +216,17 @@ def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Im
     )
 
 
-def _own(found: Found, content: Content) -> Imported:
-    """A file written by a library: the row in its metadata comes back whole."""
-    origin = content.origin
-    embedding = Embedding({k: load_rows(t, k, origin) for k, t in found.tensors.items()})
-    check_vectors(embedding, origin)
+def _concept(row: str, embedding: Embedding, origin: str) -> Concept:
+    """The row that a library of `ti` wrote. Raises BadContent where it is not one."""
     try:
         if not all(ENCODER_KEY.fullmatch(key) for key in embedding.rows):
             raise ValueError("not the keys of encoders")
-        concept = concept_from_document(parse_document(content.metadata[ROW]), embedding)
+        return concept_from_document(parse_document(row), embedding)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage) as error:
         raise BadContent(
             f"{origin} is damaged: what it says of its concept cannot be read",
             "fetch or copy the file again",
         ) from error
-    return Imported(
-        embedding=embedding,
-        layout="ti",
-        token=concept.token,
-        key="",
-        noun=concept.noun,
-        base=concept.base,
-        concept=concept,
-        warnings=_warnings(embedding, origin),
-    )
 
 
 def _check_hash(content: Content) -> None:

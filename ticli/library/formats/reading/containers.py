@@ -25,7 +25,8 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 LARGEST_MANIFEST = 4 << 20
-MOST_CONCEPTS = 8192
+MOST_CONCEPTS, MOST_FILES = 8192, 64
+SAFETENSORS = ".safetensors"
 # torch.export writes these two, torch.jit the other two.
 EXPORTED = ("archive_format", "archive_version")
 SCRIPTED = ("constants.pkl", "bytecode.pkl")
@@ -102,9 +103,15 @@ def _entries(manifest: Any) -> Iterator[tuple[str, str]]:
         if not isinstance(concept, dict):
             raise ValueError("a concept has no name and file")
         name, file = concept.get("name"), concept.get("file")
-        if not isinstance(name, str) or not isinstance(file, str):
+        # A word may have a file for each encoder, and others beside them.
+        files = concept.get("files", [file])
+        if not isinstance(name, str) or not isinstance(files, list) or len(files) > MOST_FILES:
             raise ValueError("a concept has no name and file")
-        yield name, file
+        if not all(isinstance(path, str) for path in (file, *files)):
+            raise ValueError("a concept has no name and file")
+        vectors = [path for path in files if path.endswith(SAFETENSORS)]
+        for path in vectors or [file]:
+            yield name, path
 
 
 def _other(file: Opened, kind: str) -> BadContent:

@@ -42,6 +42,17 @@ class Content:
     metadata: Mapping[str, str] = field(default_factory=dict)
     sha256: Callable[[], str] | None = None
 
+    @property
+    def said(self) -> Mapping[str, str]:
+        """What the container says in words: its metadata, else the texts beside its tensors."""
+        if self.metadata or not isinstance(self.root, Mapping):
+            return self.metadata
+        return {
+            key: text
+            for key, text in self.root.items()
+            if isinstance(key, str) and isinstance(text, str)
+        }
+
 
 def load_rows(tensor: Tensor, key: str, origin: str) -> Vectors:
     """Read a tensor as float32 of shape (vectors, width); one dimension becomes one row.

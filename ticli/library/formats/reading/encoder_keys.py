@@ -8,6 +8,7 @@ from ticli.library.formats.reading.content import Content, Tensor
 from ticli.library.formats.reading.encoders import AFTER, is_encoder_key
 from ticli.library.formats.reading.found import Found, Reading
 from ticli.library.formats.reading.named_parameter import left_out_note
+from ticli.library.formats.reading.string_to_param import trained
 
 
 def read_encoder_keys(content: Content) -> Reading | None:
@@ -21,5 +22,7 @@ def read_encoder_keys(content: Content) -> Reading | None:
     if not kept:
         return None
     notes = tuple(left_out_note(content.origin, key) for key in tensors if key not in kept)
-    token = content.metadata.get("name", "") if "ti.token" not in content.metadata else ""
-    return Reading("+".join(sorted(kept)), (Found(kept, token=token.strip('"')),), notes)
+    token, steps, remarks = trained(content.root)
+    return Reading(
+        "+".join(sorted(kept)), (Found(kept, token=token, steps=steps, remarks=remarks),), notes
+    )

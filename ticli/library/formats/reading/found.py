@@ -13,7 +13,7 @@ class Found:
     """One word: its tensors by key, and what the file says of it.
 
     `token` was stored to be the word's name; `key` is the name of its tensor where that is a word.
-    `remarks` is for the concept's notes.
+    `remarks` is for the concept's notes. `row` is the JSON of a whole row of a library of `ti`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -22,6 +22,7 @@ class Found:
     kind: str = "object"
     steps: int = 0
     remarks: str = ""
+    row: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ticli.errors import BadContent
@@ -10,7 +11,7 @@ from ticli.library.formats.reading.content import WORD_HINT, Content, Tensor
 from ticli.library.formats.reading.diffusers import read_diffusers
 from ticli.library.formats.reading.encoder_keys import read_encoder_keys
 from ticli.library.formats.reading.found import Found, Reading
-from ticli.library.formats.reading.lora_bundle import read_bundle
+from ticli.library.formats.reading.lora_bundle import EXPORTED_ROW, read_bundle
 from ticli.library.formats.reading.named_parameter import read_named_parameter
 from ticli.library.formats.reading.other_kinds import refuse_other_kind, unknown_layout
 from ticli.library.formats.reading.string_to_param import read_string_to_param
@@ -31,8 +32,16 @@ def find_words(content: Content) -> Reading:
                     "model, not an embedding",
                     WORD_HINT,
                 )
-            return reading
+            return _with_row(reading, content)
     raise unknown_layout(content.root, content.origin)
+
+
+def _with_row(reading: Reading, content: Content) -> Reading:
+    """The row that `ti` puts into files for other programs goes to the only word there is."""
+    row = content.said.get(EXPORTED_ROW, "")
+    if not row or len(reading.words) != 1 or reading.words[0].row:
+        return reading
+    return replace(reading, words=(replace(reading.words[0], row=row),))
 
 
 def _read_own(content: Content) -> Reading | None:
@@ -40,7 +49,7 @@ def _read_own(content: Content) -> Reading | None:
     if ROW not in content.metadata or not isinstance(content.root, Mapping):
         return None
     tensors: dict[str, Tensor] = dict(content.root)
-    return Reading("ti", (Found(tensors),))
+    return Reading("ti", (Found(tensors, row=content.metadata[ROW]),))
 
 
 def _read_bare(content: Content) -> Reading | None:

@@ -10,6 +10,8 @@ from ticli.library.formats.reading.found import Found, Reading
 from ticli.library.formats.reading.named_parameter import left_out_note
 
 PREFIX = "bundle_emb."
+# Where `ti` puts a concept's row; with `.NAME` behind it where a file holds several.
+EXPORTED_ROW = "ti.concept"
 
 
 def read_bundle(content: Content) -> Reading | None:
@@ -35,6 +37,9 @@ def read_bundle(content: Content) -> Reading | None:
         notes.append(f"{content.origin}: {others:,} tensors of a LoRA are left out")
     return Reading(
         "bundle",
-        tuple(Found(tensors, token=name) for name, tensors in words.items()),
+        tuple(
+            Found(tensors, token=name, row=content.metadata.get(f"{EXPORTED_ROW}.{name}", ""))
+            for name, tensors in words.items()
+        ),
         tuple(notes),
     )

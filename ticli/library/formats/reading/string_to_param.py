@@ -33,18 +33,21 @@ def read_string_to_param(content: Content) -> Reading | None:
             layout, tuple(Found({key: tensor}, key=key) for key, tensor in tensors.items())
         )
     ((key, tensor),) = tensors.items()
-    step = root.get("step")
+    name, steps, remarks = trained(root)
+    nameless = key == NAMELESS
     return Reading(
         layout,
-        (
-            Found(
-                {key: tensor},
-                token=_text(root, "name"),
-                key="" if key == NAMELESS else key,
-                steps=step if type(step) is int and 0 <= step < 1 << 40 else 0,
-                remarks=_checkpoint(root),
-            ),
-        ),
+        (Found({key: tensor}, name, "" if nameless else key, steps=steps, remarks=remarks),),
+    )
+
+
+def trained(root: Mapping[Any, Any]) -> tuple[str, int, str]:
+    """Name, steps and a remark from the fields that AUTOMATIC1111 writes beside tensors."""
+    step = root.get("step")
+    return (
+        _text(root, "name"),
+        step if type(step) is int and 0 <= step < 1 << 40 else 0,
+        _checkpoint(root),
     )
 
 
