@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# A text that begins like the name of a folder or file somewhere on this machine.
-LOCAL_PATH = re.compile(r"(~|\.{0,2}/|\.{1,2}\\|\\\\|[A-Za-z]:[/\\]|file:)")
+# How the name of a folder or file somewhere on this machine begins.
+_BEGINS = r"(?:~\w*/|\.{0,2}/\w|\.{1,2}\\|\\\\|[A-Za-z]:[/\\]|file:)"
+LOCAL_PATH = re.compile(_BEGINS)
+PATH_IN_TEXT = re.compile(rf"(?<!\S){_BEGINS}\S*")
 OUTSIDE = ("path", "bytes", "sha256", "used")
 
 
@@ -93,9 +95,11 @@ def row_of(concept: Concept) -> dict[str, Any]:
 
 
 def _without_paths(value: Any) -> Any:
-    """The same value; a text that is a local path becomes its last part."""
+    """The same value; a local path in it becomes its last part."""
     if isinstance(value, str):
-        return _last_part(value) if LOCAL_PATH.match(value) else value
+        if LOCAL_PATH.match(value):
+            return _last_part(value)
+        return PATH_IN_TEXT.sub(lambda found: _last_part(found[0]), value)
     if isinstance(value, Mapping):
         return {key: _without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -55,9 +55,13 @@ def a1111_document(package: Package, as_tensor: Any) -> dict[str, Any]:
 
 
 def diffusers_bin(packages: Sequence[Package]) -> bytes:
-    """diffusers' older file: the tensor under the token, and nothing else."""
-    ((table),) = packages[0].embedding.rows.values()
-    return pickled_file({packages[0].token: float_tensor(table)})
+    """diffusers' older file: the tensor under the token, and nothing else.
+
+    One vector has one dimension, as in 2022: InvokeAI takes the first of two for the width.
+    """
+    (table,) = packages[0].embedding.rows.values()
+    tensor = float_tensor(table[0] if len(table) == 1 else table)
+    return pickled_file({packages[0].token: tensor})
 
 
 def original_pt(packages: Sequence[Package]) -> bytes:
