@@ -134,6 +134,13 @@ VERBS = (
         ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
     ),
     Verb(
+        "inspect",
+        SHARE,
+        "Say what a file is and which words it holds",
+        "inspect:inspect",
+        ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt | jq '.[].words'"),
+    ),
+    Verb(
         "doctor",
         UPKEEP,
         "Find what is wrong and say what puts it right",

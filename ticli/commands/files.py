@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,26 +14,38 @@ from ticli.terminal.output import is_terminal
 if TYPE_CHECKING:
     from ticli.library.formats.importing import Contents
     from ticli.library.formats.reading.opened import Opened
-    from ticli.library.incoming import Wanted
+    from ticli.library.incoming import Source, Wanted
 
 STDIN = "-"
 
 
 def read_files(files: Sequence[str], wanted: Wanted) -> list[Contents]:
     """Read every file that is named. Raises NotFound, BadContent and Usage."""
-    from ticli.library.incoming import Source, read_source
-    from ticli.library.sources import open_sources
+    from ticli.library.incoming import read_source
 
     if files.count(STDIN) > 1:
         raise Usage("- can stand once", "stdin holds one file")
     contents: list[Contents] = []
     for file in files:
-        if file == STDIN:
-            contents.append(read_source(Source(_stdin(), ""), wanted))
-            continue
-        with open_sources(Path(file)) as sources:
+        with opened_files(file) as sources:
             contents += [read_source(source, wanted) for source in sources]
     return contents
+
+
+@contextlib.contextmanager
+def opened_files(file: str) -> Iterator[Sequence[Source]]:
+    """Open what one name stands for: a file, the files of a folder, stdin.
+
+    Raises NotFound, BadContent and Usage.
+    """
+    from ticli.library.incoming import Source
+    from ticli.library.sources import open_sources
+
+    if file == STDIN:
+        yield [Source(_stdin(), "")]
+        return
+    with open_sources(Path(file)) as sources:
+        yield sources
 
 
 def _stdin() -> Opened:

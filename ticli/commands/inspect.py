@@ -1,0 +1,54 @@
+"""`ti inspect`: what a file is and what is in it, without importing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticli.commands import options as shared
+from ticli.terminal.output import open_output
+
+if TYPE_CHECKING:
+    from ticli.library.inspecting import Inspection
+
+
+def inspect(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="Files, or a concept's folder; - reads one from stdin.",
+            show_default=False,
+        ),
+    ],
+    json: shared.JsonOption = False,
+    quiet: shared.QuietOption = False,
+    verbose: shared.VerboseOption = False,
+    no_color: shared.NoColorOption = False,
+    debug: shared.DebugOption = False,
+) -> None:
+    """Say what files are and which words they hold, without importing them.
+
+    Each word is shown with the name that an import would give it. A file that cannot be imported
+    is described by its problem, and that is no failure. With -v all metadata is shown.
+    """
+    from ticli.terminal.inspected import show_inspections
+
+    output = open_output(json, quiet, verbose, no_color, debug)
+    show_inspections(output, [found for file in files for found in _inspected(file)])
+
+
+def _inspected(file: str) -> list[Inspection]:
+    """The files behind one name. Raises NotFound."""
+    from ticli.commands.files import opened_files
+    from ticli.commands.import_ import usable_widths
+    from ticli.errors import BadContent
+    from ticli.library.incoming import Wanted
+    from ticli.library.inspecting import inspect_sources, refused_name
+
+    try:
+        with opened_files(file) as sources:
+            return inspect_sources(sources, Wanted(usable=usable_widths(lambda reason: None)))
+    except BadContent as error:
+        return [refused_name(file, error)]
