@@ -136,9 +136,9 @@ VERBS = (
     Verb(
         "inspect",
         SHARE,
-        "Say what a file is and which words it holds",
+        "Say what files are and which words they hold",
         "inspect:inspect",
-        ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt | jq '.[].words'"),
+        ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt"),
     ),
     Verb(
         "doctor",

@@ -28,10 +28,10 @@ def inspect(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """Say what files are and which words they hold, without importing them.
+    """Say what files are and which words they hold.
 
-    Each word is shown with the name that an import would give it. A file that cannot be imported
-    is described by its problem, and that is no failure. With -v all metadata is shown.
+    Nothing is imported; each word is shown with the name that an import would give it. A file that
+    cannot be imported is described by its problem, which is no failure. -v shows all metadata.
     """
     from ticli.terminal.inspected import show_inspections
 

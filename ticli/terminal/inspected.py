@@ -38,7 +38,9 @@ def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
         output.lines([word.name for found in inspections for word in found.words if word.name])
         return
     if is_terminal(sys.stdout):
-        for inspection in inspections:
+        for number, inspection in enumerate(inspections):
+            if number:
+                output.line("")
             output.pairs(_page(inspection, output.verbose))
     else:
         output.table(COLUMNS, [row for inspection in inspections for row in _rows(inspection)])
