@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 KEYS = (
     "name token noun kind init vectors widths base recipe seed steps losses norms photos parents "
@@ -72,6 +73,36 @@ def test_pattern_tag_base_sort_and_limit(run, library_with) -> None:
     assert run("list", "-q", "--sort", "name:desc").lines == ["wide", "mugs", "mug", "cat"]
     assert run("list", "-q", "--sort", "size:desc", "--limit", "1").lines == ["wide"]
     assert run("list", "-q", "--limit", "0").lines == []
+
+
+def test_tags_kind_and_since(run, library_with) -> None:
+    library_with("mug", tags=("a", "b"))
+    library_with("cat", tags=("b",), kind="style", created="2026-02-01T00:00:00Z")
+    assert run("list", "-q", "--tag", "b").lines == ["cat", "mug"]
+    assert run("list", "-q", "--tag", "b", "--tag", "a").lines == ["mug"]
+    assert run("list", "-q", "--kind", "style").lines == ["cat"]
+    assert run("list", "-q", "--since", "2026-01-15").lines == ["cat"]
+    assert run("list", "-q", "--since", "1h").lines == []
+    assert run("list", "--since", "soon").code == 2
+    assert "no concept matches" in run("list", "--kind", "person", tty=True).err
+
+
+def test_json_for_people_is_indented_and_still_one_document(run, library_with) -> None:
+    library_with("mug", "cat")
+    assert run("list", "--json", tty=True).json == run("list", "--json").json
+    assert run("list", "--json", tty=True).lines[1] == "  {"
+    assert run("list", "--json", "nothing", tty=True).out == "[]\n"
+
+
+def test_a_damaged_row_leaves_one_document(run, library_with) -> None:
+    library = library_with("mug", "cat")
+    with sqlite3.connect(library.places.database) as connection:
+        connection.execute("UPDATE concepts SET recipe = '{' WHERE name = 'mug'")
+    connection.close()
+    result = run("list", "--json")
+    assert result.code == 1
+    assert result.json["error"]["name"] == "mug"
+    assert run("list", "-q").lines == ["cat", "mug"]
 
 
 def test_a_wrong_sort_or_limit_is_usage(run) -> None:

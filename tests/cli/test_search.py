@@ -32,6 +32,15 @@ def test_limit(run, library_with) -> None:
     assert len(run("search", "mug", "--limit", "1", "-q").lines) == 1
 
 
+def test_filters_hold_beside_the_words(run, library_with) -> None:
+    library_with("mug", notes="a chip", tags=("a",))
+    library_with("cup", notes="a chip", kind="style", created="2026-02-01T00:00:00Z")
+    assert run("search", "chip", "-q", "--tag", "a").lines == ["mug"]
+    assert run("search", "chip", "-q", "--kind", "style").lines == ["cup"]
+    assert run("search", "chip", "-q", "--base", "sdxl").lines == []
+    assert run("search", "chip", "-q", "--since", "2026-01-15").lines == ["cup"]
+
+
 @pytest.mark.parametrize(
     "text", ["'; DROP TABLE concepts;--", 'a" OR name:*', "NEAR(a b)", "*", '"', "{}", "%s", "a-b"]
 )

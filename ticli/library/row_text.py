@@ -16,6 +16,7 @@ from ticli.outcome import Curves, Outcome
 
 NUMBERS = ("vectors", "seed", "steps", "seconds", "bytes")
 TEXTS = (*(key for key in PLAIN if key not in NUMBERS), *(f"base_{part}" for part in BASE))
+LISTS = ("photos", "parents", "tags", "warnings", "scores")
 WHOLE = ("vectors", "steps", "bytes")
 # SQLite looks at them much faster than they are parsed; a row it does not like is looked at here.
 VALID = " AND ".join(f"json_valid(concepts.{column})" for column in DOCUMENTS)
@@ -70,6 +71,8 @@ def document_text(row: Sequence[Any], valid: bool, blobs: Path) -> str:
 def _is_plain(column: str, values: dict[str, Any]) -> bool:
     """Whether the column's text can stand in the object as it is; "{}" is filled in."""
     text: str = values[column]
+    if not text.startswith("[" if column in LISTS else "{"):
+        return False
     if column in RECORDS:
         if text == "{}":
             values[column] = EMPTY[column]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import unicodedata
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from ticli.errors import Usage
 from ticli.names import lookup_name
 
 MOST_WORDS = 1000
+WORD = re.compile(r"[^\W_]+")
 # How much a word counts by where it stands: name, token, tags, notes, init and noun, photo names.
 WEIGHTS = "10, 10, 5, 2, 2, 1"
 JOINED = "concepts JOIN words ON words.rowid = concepts.id"
@@ -47,11 +49,9 @@ def find(connection: sqlite3.Connection, text: str) -> Found:
     Raises Usage for more words than can be looked for.
     """
     terms = list(dict.fromkeys(text.replace("\0", " ").split()))
-    if len(terms) > MOST_WORDS:
-        raise Usage(f"{len(terms):,} words to search for", f"give at most {MOST_WORDS:,}")
-    spoken = [term for term in terms if any(letter.isalnum() for letter in term)]
-    if not terms:
-        return Found("0")
+    if (count := sum(len(WORD.findall(term)) for term in terms)) > MOST_WORDS:
+        raise Usage(f"{count:,} words to search for", f"give at most {MOST_WORDS:,}")
+    spoken = [term for term in terms if WORD.search(term)]
     if spoken:
         match = " AND ".join(f'"{term.replace(chr(34), chr(34) * 2)}"*' for term in spoken)
         held = connection.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (match,))
@@ -63,7 +63,9 @@ def find(connection: sqlite3.Connection, text: str) -> Found:
                 {"match": match, "exact": lookup_name(text.strip())},
             )
     folding = Folding()
-    parts = [folded(term, folding) for term in spoken or terms]
+    parts = [part for term in spoken or terms if (part := folded(term, folding))]
+    if not parts:
+        return Found("0")
 
     def holds(words: str) -> bool:
         text = folded(words, folding)
