@@ -11,9 +11,10 @@ from test_frozen import examples_for
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
 from ticli.inversion.loop import new_state, train
+from ticli.inversion.names import private_name, twin_name
 from ticli.inversion.objective import denoising_losses, snr_weights, training_loss
 from ticli.inversion.starting import Start
-from ticli.inversion.vectors import Vectors, private_name, start_vectors, twin_name
+from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.recipe import Recipe
 
 RULE = DrawRule(batch=6, photos=3, flip=True, sentences=2, timesteps=(0, 1000), shape=(4, 8, 8))

@@ -98,9 +98,9 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     output.note(f"loading {plan.source.describe()} …")
     if ask.deterministic:
         prepare_determinism()
-    from ticli.inversion.concluding import conclude
     from ticli.inversion.learning import begin
     from ticli.inversion.runs import finish
+    from ticli.inversion.twin import words_of
     from ticli.models.hardware import make_deterministic, pick_hardware
 
     if ask.deterministic:
@@ -110,14 +110,16 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     start = library.embedding(plan.start) if plan.start else None
     learning = begin(plan, run, hardware, start)
     _take_steps(ask, learning, run)
-    concept, embedding = conclude(learning)
+    words = words_of(learning)
     if ask.keep_photos:
         changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
         for path in changed:
             output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
-    concept = library.add(concept, embedding, replace=ask.replace)
+    concept, *twins = library.add_all(words, replace=ask.replace)
     finish(run)
     say_learned(output, concept, learning.seconds)
+    for twin in twins:
+        output.note(f'learned its negative twin too: --negative "{twin.token}"')
     return concept
 
 

@@ -11,7 +11,7 @@ import torch
 from ticli.errors import Usage
 from ticli.inversion.context import Context, build_context
 from ticli.inversion.latents import Latents
-from ticli.inversion.vectors import private_name, twin_name
+from ticli.inversion.names import private_name, twin_name
 from ticli.models.model import Model
 from ticli.models.text import Tokenised
 
@@ -120,13 +120,15 @@ def _stage(model: Model, plan: Plan, texts: Sequence[Sequence[str]], vectors: in
 
 def _twin(model: Model, plan: Plan) -> Twin:
     name = twin_name(plan.token.name)
-    prompt = _whole(model, f"<{name}>", {name: plan.recipe.negative_vectors})
+    prompt = _whole(model, f"<{name}>", {name: plan.recipe.negative_vectors}, negative=True)
     return Twin(prompt, plan.recipe.negative_guidance)
 
 
-def _whole(model: Model, text: str, placeholders: Mapping[str, int]) -> Prompt:
+def _whole(
+    model: Model, text: str, placeholders: Mapping[str, int], *, negative: bool = False
+) -> Prompt:
     """Tokenise a sentence, all of whose placeholders must fit. Raises Usage."""
-    prompt = model.tokenise(text, placeholders)
+    prompt = model.tokenise(text, placeholders, negative=negative)
     for key, tokenised in prompt.items():
         if tokenised.lost:
             words = " and ".join(f"<{name}>" for name in tokenised.lost)

@@ -58,7 +58,7 @@ def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Te
     min(SNR, γ) / (SNR + 1), so that either counts as min(SNR, γ) times the photo's own error.
     """
     schedule = model.noise_schedule
-    alphas = schedule.alphas_cumprod[timesteps.cpu()].float()
+    alphas: torch.Tensor = schedule.alphas_cumprod[timesteps.cpu()].float()
     snr = alphas / (1 - alphas)
     velocity = schedule.config.prediction_type == "v_prediction"
     return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ticli.concept import Concept
 from ticli.errors import Conflict, Usage
+from ticli.inversion.fitting import check_options
 from ticli.library.library import Library
 from ticli.models.fingerprint import fingerprint
 from ticli.models.source import ModelSource, locate, vocabulary
@@ -92,6 +93,7 @@ def make_plan(request: Request, library: Library) -> Plan:
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")
     recipe, start, notes = _settle(request.recipe, source, words, (token, library))
+    check_options(recipe, source, token, library, request.replace)
     found = find_photos(request.photos, request.stdin)
     photos = load_photos(found, recipe.size)
     captions = (

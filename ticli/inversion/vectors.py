@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ticli.inversion.draws import keyed_generator
+from ticli.inversion.names import private_name, twin_name
 from ticli.inversion.starting import Start, starting_rows
 from ticli.models.model import Model, TextEncoder
 
@@ -15,6 +16,8 @@ Rows = dict[str, torch.nn.Parameter]
 
 # Norms at which the rows stand from the start; the others keep the norm they start with.
 HELD = ("vocabulary", "sphere")
+# What follows the encoder's key in the names of rows that are not the word's own.
+PRIVATE, NEGATIVE = ".private", ".negative"
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Vectors:
         """Everything that is trained, by a name that begins with its encoder's key."""
         return {
             **self.rows,
-            **{f"{key}.private": row for key, row in self.private.items()},
-            **{f"{key}.negative": row for key, row in self.negative.items()},
+            **{key + PRIVATE: row for key, row in self.private.items()},
+            **{key + NEGATIVE: row for key, row in self.negative.items()},
         }
 
     def words(self, concept: str) -> dict[str, Mapping[str, torch.Tensor]]:
@@ -85,16 +88,6 @@ class Vectors:
 def encoder_of(name: str) -> str:
     """The encoder's key in a name of Vectors.parameters()."""
     return name.split(".")[0]
-
-
-def twin_name(concept: str) -> str:
-    """The name of a concept's negative twin."""
-    return f"{concept}-neg"
-
-
-def private_name(concept: str, photo: int) -> str:
-    """The placeholder of one photo's own word; it is trained and never stored."""
-    return f"{concept}-of-photo-{photo}"
 
 
 def start_vectors(model: Model, start: Start) -> Vectors:
