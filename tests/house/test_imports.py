@@ -11,11 +11,11 @@ RANKS = {
     "models": 2,
     "inversion": 3,
     "generation": 3,
-    "scoring": 3,
-    "terminal": 4,
-    "commands": 5,
-    "app": 6,
-    "__main__": 7,
+    "scoring": 4,
+    "terminal": 5,
+    "commands": 6,
+    "app": 7,
+    "__main__": 8,
 }
 WORDS = 0
 HEAVY = {

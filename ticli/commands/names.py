@@ -15,10 +15,18 @@ def given_names(arguments: Iterable[str]) -> list[str]:
 
     Raises Usage where `-` would read from a terminal.
     """
-    names: list[str] = []
+    return list(dict.fromkeys(lookup_name(name) for name in given_words(arguments)))
+
+
+def given_words(arguments: Iterable[str]) -> list[str]:
+    """Return names and paths as they were typed, each once; `-` stands for the lines of stdin.
+
+    Raises Usage where `-` would read from a terminal.
+    """
+    words: list[str] = []
     for argument in arguments:
-        names += _lines() if argument == "-" else [argument]
-    return list(dict.fromkeys(lookup_name(name) for name in names))
+        words += _lines() if argument == "-" else [argument]
+    return list(dict.fromkeys(words))
 
 
 def _lines() -> list[str]:
