@@ -12,6 +12,7 @@ import torch
 from concepts import make_concept
 
 from ticli.concept import BaseModel, Embedding, Parent, PhotoRecord
+from ticli.outcome import Curves, Outcome
 
 FAMILIES: Mapping[str, Mapping[str, int]] = {
     "sd1": {"clip_l": 768},
@@ -48,6 +49,9 @@ def learned(family: str, vectors: int = 3, name: str = "mug", **changes: Any) ->
         },
         base=BaseModel("sd1" if family == "starter" else family, "maker/model-1", "abc", "f" * 64),
         tags=("kitchen", "blue"),
+        outcome=Outcome("settled", 120, 0.2, 0.3, 0.1, None, 0, 1, (), ()),
+        curves=Curves((40, 80, 120), (0.3, 0.25, 0.2), (0.0, 0.05, 0.1)),
+        warnings=("it changes little",),
         parents=(Parent("teapot", 0.5, "cd" * 32),),
     )
     return replace(concept, **changes), embedding
@@ -60,6 +64,8 @@ def private(family: str) -> Any:
         base=BaseModel("sd1" if family == "starter" else family, "/srv/anna-home/models/x", "", ""),
         photos=(PhotoRecord("IMG_2041_anna.jpg", "ab" * 32),),
         notes="call anna",
+        warnings=("/srv/anna-home/p.jpg is dark",),
+        scores=({"pictures": "/srv/anna-home/pictures", "photos": ["IMG_2041_anna.jpg"]},),
         recipe={
             "steps": 160,
             "masks": "/srv/anna-home/masks",

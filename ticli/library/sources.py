@@ -10,8 +10,8 @@ from ticli.errors import BadContent, NotFound
 from ticli.library.formats.reading.opened import open_file, reported
 from ticli.library.incoming import Source
 
-# What diffusers calls its files; SDXL has a second one for its second encoder.
-WORD_FILES = ("learned_embeds", "learned_embeds_2")
+# What diffusers calls its files; further encoders, as those of SDXL and SD3, have their own.
+WORD_FILES = ("learned_embeds", "learned_embeds_2", "learned_embeds_3")
 SUFFIXES = (".safetensors", ".bin")
 TOKEN_FILE, KIND_FILE = "token_identifier.txt", "type_of_concept.txt"
 LONGEST_NOTE = 4096

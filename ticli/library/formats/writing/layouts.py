@@ -25,7 +25,10 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "capitals": ("token",),
     "noun": ("noun",),
     "base": ("base",),
-    "training": ("kind", "init", "recipe", "seed", "steps", "losses", "device", "versions"),
+    "training": (
+        *("kind", "init", "recipe", "seed", "steps", "losses", "device", "versions"),
+        *("outcome", "curves", "warnings"),
+    ),
     "dates": ("seconds", "created"),
     "photos": ("photos",),
     "parents": ("parents",),

@@ -78,6 +78,9 @@ def pack(
         device=_without_paths(concept.device),
         photos=photos,
         notes=concept.notes if extras.notes else "",
+        warnings=tuple(_without_paths(concept.warnings)),
+        # How it was judged names files of pictures, and a reader has to judge for itself.
+        scores=(),
     )
     return Package(public, embedding, extras, word, program)
 
