@@ -102,6 +102,11 @@ class Recipe:
         1, "runs with seeds in a row, of which the best is kept", low=1, high=1000
     )
     init_candidates: int = _knob(200, "words that --init auto tries", low=1, high=10_000)
+    # Subject masks, as in cloneofsimo/lora: what is behind the subject need not be learned.
+    masks: bool = _knob(False, "weigh the loss by PHOTO.mask.png, or by transparency")
+    mask_background: float = _knob(0.0, "weight of what is masked out", low=0.0, high=1.0)
+    # Above 1 a mask's greys count for less, below 1 for more.
+    mask_temperature: float = _knob(1.0, "power to which a mask is raised", low=0.0, high=4.0)
     captions: bool = _knob(False, "use PHOTO.txt beside each photo as its sentence")
     strict_captions: bool = _knob(False, "refuse a caption that lacks the token")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import typer
+
 from ticli.commands.learning_options import knob
 
 InitFromOption = Annotated[
@@ -46,6 +48,20 @@ NegativeVectorsOption = Annotated[
 ]
 NegativeGuidanceOption = Annotated[
     float | None, knob("--negative-guidance", "Guidance away from the twin.", "SCALE")
+]
+MasksOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--masks",
+        help="Weigh the loss by PHOTO.mask.png or by transparency.",
+        show_default=False,
+    ),
+]
+MaskBackgroundOption = Annotated[
+    float | None, knob("--mask-background", "Weight of what is masked out.", "WEIGHT")
+]
+MaskTemperatureOption = Annotated[
+    float | None, knob("--mask-temperature", "Power to which a mask is raised.", "POWER")
 ]
 TimestepWeightingOption = Annotated[
     Literal["uniform", "cubic", "logit-normal"] | None,

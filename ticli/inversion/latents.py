@@ -26,6 +26,12 @@ class Latents:
     mean: torch.Tensor
     spread: torch.Tensor
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of one latent."""
+        height, width = self.mean.shape[-2:]
+        return height, width
+
     def sample(
         self, photos: torch.Tensor, mirrored: torch.Tensor, normal: torch.Tensor
     ) -> torch.Tensor:

@@ -14,8 +14,9 @@ from ticli.models.fingerprint import fingerprint
 from ticli.models.source import ModelSource, locate, vocabulary
 from ticli.names import TOKEN, Token, parse_token
 from ticli.photos.captions import Captions, read_captions
-from ticli.photos.finding import describe_skipped, find_photos
+from ticli.photos.finding import Found, describe_skipped, find_photos
 from ticli.photos.loading import PhotoSet, load_photos
+from ticli.photos.masks import find_masks, mask_digest, subject_share
 from ticli.photos.sentences import family, fill
 from ticli.recipe import Recipe
 
@@ -72,6 +73,7 @@ class Plan:
             **self.recipe.as_json(),
             "texts": [list(texts) for texts in self.sentences],
             "start": self.start.sha256 if self.start else "",
+            "masked": [mask_digest(photo) for photo in self.photos.photos],
         }
 
 
@@ -95,7 +97,7 @@ def make_plan(request: Request, library: Library) -> Plan:
     recipe, start, notes = _settle(request.recipe, source, words, (token, library))
     check_options(recipe, source, token, library, request.replace)
     found = find_photos(request.photos, request.stdin)
-    photos = load_photos(found, recipe.size)
+    photos, masked = _masked(load_photos(found, recipe.size), found, recipe)
     captions = (
         read_captions(photos.photos, token, recipe.strict_captions)
         if recipe.captions or recipe.strict_captions
@@ -112,7 +114,7 @@ def make_plan(request: Request, library: Library) -> Plan:
         seed=request.seed,
         sentences=_sentences(photos, captions, recipe, token),
         start=start,
-        notes=(*notes, *([skipped] if skipped else []), *_caption_notes(captions)),
+        notes=(*notes, *([skipped] if skipped else []), *masked, *_caption_notes(captions)),
         warnings=(*rejected, *photos.warnings),
     )
 
@@ -176,6 +178,19 @@ def _sentences(
     )
 
 
+def _masked(photos: PhotoSet, found: Found, recipe: Recipe) -> tuple[PhotoSet, list[str]]:
+    """The photos with the masks a recipe asks for, and what to say of them."""
+    if not recipe.masks:
+        count = len(found.masks)
+        unused = f"{count} of the files are masks of others; --masks weighs the loss by them"
+        return photos, [unused] if count else []
+    masked = find_masks(photos.photos, recipe.size)
+    notes = [f"masks: {len(masked.photos) - len(masked.missing)} found"]
+    if masked.missing:
+        notes.append(f"no mask for {', '.join(masked.missing)}: all of it is learned")
+    return replace(photos, photos=masked.photos), notes
+
+
 def _caption_notes(captions: Captions | None) -> list[str]:
     if captions is None:
         return []
@@ -191,6 +206,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     """A plan as one JSON document."""
     from ticli.photos.cropping import crop_box
 
+    size = plan.recipe.size
     return {
         "name": plan.token.name,
         "token": plan.token.text,
@@ -207,6 +223,9 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
                 "height": photo.height,
                 "turned": photo.turned,
                 "crop": list(crop_box(photo)),
+                "mask": {"file": photo.mask_file, "subject": subject_share(photo, size)}
+                if photo.mask
+                else None,
             }
             for photo in plan.photos.photos
         ],

@@ -12,6 +12,7 @@ from ticli.inversion.draws import keyed_generator
 from ticli.inversion.evaluation import HeldOut
 from ticli.inversion.examples import Examples, build_examples
 from ticli.inversion.latents import Latents, encode_photos
+from ticli.inversion.masking import mask_weights
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run
 from ticli.models.model import Model
@@ -43,7 +44,10 @@ def prepare_examples(plan: Plan, run: Run, model: Model) -> Prepared:
     every = range(len(plan.photos.photos))
     trained = [photo for photo in every if photo != spared]
     judged = [spared] if spared is not None else list(every)[: _crops(plan)]
-    examples = build_examples(model, plan, trained, pick(latents, trained))
+    photos = [plan.photos.photos[photo] for photo in trained]
+    learned = pick(latents, trained)
+    masks = mask_weights(photos, plan.recipe, learned.grid) if plan.recipe.masks else None
+    examples = build_examples(model, plan, trained, learned, masks)
     held = pick(latents, judged) if others is None else others
     sentences = [plan.sentences[photo] for photo in judged]
     return Prepared(examples, HeldOut(held, sentences), spared)

@@ -21,8 +21,8 @@ _GAIN = 1.08
 def crop_box(photo: Photo) -> tuple[int, int, int, int]:
     """Return the square (left, top, right, bottom) in pixels of the upright photo in its file.
 
-    Its side is the short side. Along the long one it is centred on what is not transparent, else
-    on what differs most from the border's colours, else in the middle.
+    Its side is the short side. Along the long one it is centred on what a mask leaves or is not
+    transparent, else on what differs most from the border's colours, else in the middle.
     """
     left, top = _corner(photo, photo.width, photo.height)
     side = min(photo.width, photo.height)
@@ -31,12 +31,14 @@ def crop_box(photo: Photo) -> tuple[int, int, int, int]:
 
 def training_picture(photo: Photo, size: int) -> Image.Image:
     """Return the photo's square as an RGB picture of size × size pixels."""
-    left, top = _corner(photo, *photo.image.size)
-    side = min(photo.image.size)
-    square = photo.image.crop((left, top, left + side, top + side))
-    if side == size:
-        return square
-    return square.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _square(photo, photo.image, size, Image.Resampling.LANCZOS)
+
+
+def training_mask(photo: Photo, size: int) -> Image.Image:
+    """Return the same square of the photo's mask, size × size levels of grey; white without one."""
+    if photo.mask is None:
+        return Image.new("L", (size, size), 255)
+    return _square(photo, photo.mask, size, Image.Resampling.BOX)
 
 
 def describe_crop(photo: Photo) -> str:
@@ -47,6 +49,17 @@ def describe_crop(photo: Photo) -> str:
     if photo.width == photo.height:
         return f"{shape}, whole"
     return f"{shape}, crop {right - left}×{bottom - top} at {left},{top}"
+
+
+def _square(
+    photo: Photo, image: Image.Image, size: int, resampling: Image.Resampling
+) -> Image.Image:
+    left, top = _corner(photo, *image.size)
+    side = min(image.size)
+    square = image.crop((left, top, left + side, top + side))
+    if side == size:
+        return square
+    return square.resize((size, size), resampling, reducing_gap=3.0)
 
 
 def _corner(photo: Photo, width: int, height: int) -> tuple[int, int]:
@@ -61,8 +74,9 @@ def _corner(photo: Photo, width: int, height: int) -> tuple[int, int]:
 def _centre(photo: Photo) -> float:
     """Where along the long side the square is centred, 0 to 1."""
     sideways = photo.image.width >= photo.image.height
-    if photo.alpha is not None:
-        box = photo.alpha.getbbox()
+    subject = photo.mask if photo.mask is not None else photo.alpha
+    if subject is not None:
+        box = subject.getbbox()
         if box is not None:
             first, last = (box[0], box[2]) if sideways else (box[1], box[3])
             return (first + last) / 2 / max(photo.image.size)

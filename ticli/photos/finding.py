@@ -17,13 +17,15 @@ from ticli.photos.reading import Refusal, read_head, why_unreadable
 
 STDIN = "-"
 CAPTION_SUFFIX = ".txt"
+MASK_SUFFIX = ".mask.png"
 
 
 @dataclass(frozen=True)
 class Found:
     """Files to open, in order; those of `named` were named one by one and may not be left out.
 
-    The counts are of files in folders: hidden ones, and others that are no pictures.
+    The counts are of files in folders: hidden ones, and others that are no pictures. `masks` are
+    pictures that lie beside a photo as its mask, and are no photos.
     """
 
     files: tuple[Path, ...]
@@ -31,6 +33,7 @@ class Found:
     skipped_hidden: int = 0
     skipped_other: int = 0
     notes: tuple[str, ...] = ()
+    masks: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -60,13 +63,26 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
             _add(search, path, named=True)
     if not search.files:
         raise _nothing(arguments, search)
+    masks = _masks(search.files.values())
     return Found(
-        tuple(search.files.values()),
-        frozenset(search.named),
+        tuple(path for path in search.files.values() if path not in masks),
+        frozenset(search.named) - masks,
         search.hidden,
         search.other,
         tuple(search.notes),
+        tuple(sorted(masks)),
     )
+
+
+def mask_path(photo: Path) -> Path:
+    """Where a photo's mask lies: PHOTO.mask.png for PHOTO.jpg."""
+    return photo.with_name(photo.stem + MASK_SUFFIX)
+
+
+def _masks(files: Iterable[Path]) -> frozenset[Path]:
+    """Those of the files that are another one's mask, also where a pattern named them."""
+    files = list(files)
+    return frozenset(files) & {mask_path(path) for path in files}
 
 
 def describe_skipped(found: Found) -> str:

@@ -43,7 +43,9 @@ class Photo:
     """One usable photo. `width` and `height` are the upright picture's in the file, in pixels.
 
     `image` (RGB) and `alpha` (L, or None where nothing is transparent) are upright too, and
-    reduced where the file is larger than needed. `file` is the name without its folder.
+    reduced where the file is larger than needed. `file` is the name without its folder. `mask`
+    (L, as large as `image`) is light where the subject is, and comes from `mask_file`, or from
+    `alpha` where that is "".
     """
 
     path: Path
@@ -55,6 +57,8 @@ class Photo:
     alpha: Image.Image | None = field(repr=False)
     turned: bool = False
     notes: tuple[str, ...] = ()
+    mask: Image.Image | None = field(default=None, repr=False)
+    mask_file: str = ""
 
 
 @dataclass(frozen=True, eq=False)

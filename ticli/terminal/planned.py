@@ -72,8 +72,12 @@ def _lines(plan: Plan, way: Way) -> list[str]:
 
 def _details(plan: Plan) -> list[str]:
     from ticli.photos.cropping import describe_crop
+    from ticli.photos.masks import describe_mask
 
-    crops = [f"    {describe_crop(photo)}" for photo in plan.photos.photos]
+    crops = []
+    for photo in plan.photos.photos:
+        mask = describe_mask(photo, plan.recipe.size)
+        crops.append(f"    {describe_crop(photo)}{f', {mask}' if mask else ''}")
     texts = list(dict.fromkeys(text for texts in plan.sentences for text in texts))
     return [
         safe_text(line)
