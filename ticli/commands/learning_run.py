@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import Diverged, TiError, Usage
+from ticli.errors import TiError, Usage
 from ticli.paths import places
 from ticli.recipe import Recipe, load_recipe
 from ticli.settings import Settings, load_settings, prepare_determinism
@@ -109,7 +109,7 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     output.note(f"{hardware.describe()}: {hardware.why}")
     start = library.embedding(plan.start) if plan.start else None
     learning = begin(plan, run, hardware, start)
-    _take_steps(ask, learning, run)
+    _take_steps(ask, learning)
     words = words_of(learning)
     if ask.keep_photos:
         changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
@@ -123,23 +123,18 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     return concept
 
 
-def _take_steps(ask: Ask, learning: Learning, run: Run) -> None:
-    """Train to the end; a run that diverged is thrown away, for there is nothing to continue."""
+def _take_steps(ask: Ask, learning: Learning) -> None:
+    """Train to the end, with progress and previews."""
     from ticli.inversion.learning import advance
-    from ticli.inversion.runs import finish
 
     if learning.attempts.steps:
         ask.output.note(f"continuing from step {learning.attempts.steps} of {learning.total}")
     label = learning.plan.token.text
-    try:
-        with noted_signals() as signalled, Progress(ask.progress, label, ask.output) as progress:
-            for step in advance(learning, signalled):
-                progress.update(step)
-                if ask.preview_every and step.index % ask.preview_every == 0:
-                    _preview(ask, learning, step.index)
-    except Diverged:
-        finish(run)
-        raise
+    with noted_signals() as signalled, Progress(ask.progress, label, ask.output) as progress:
+        for step in advance(learning, signalled):
+            progress.update(step)
+            if ask.preview_every and step.index % ask.preview_every == 0:
+                _preview(ask, learning, step.index)
 
 
 def _preview(ask: Ask, learning: Learning, step: int) -> None:

@@ -156,7 +156,8 @@ def _evaluations(table: torch.Tensor) -> list[Evaluation]:
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> None:
-    plain = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    # Copied, since the format refuses tensors that share memory, as rows kept twice may.
+    plain = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
     write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
 
 

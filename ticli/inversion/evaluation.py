@@ -20,8 +20,9 @@ from ticli.inversion.vectors import Vectors
 from ticli.models.model import Model
 from ticli.recipe import Recipe
 
-# What a sample costs forward alone, of what it costs in a step: there is no way back to go.
-FORWARD_SHARE = 1 / 3
+# What a sample costs here, of what it costs in a step: no way back, which is about as long as the
+# way there where weights have no gradients.
+FORWARD_SHARE = 1 / 2
 MOST_TIME = 0.1
 LEAST_INTERVAL = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +19,7 @@ from ticli.inversion.loop import Step, TrainingState, new_state, train
 from ticli.inversion.plan import Plan
 from ticli.inversion.preparing import Prepared, prepare_examples, trained_photos
 from ticli.inversion.rates import last_step
-from ticli.inversion.runs import Run
+from ticli.inversion.runs import Run, finish
 from ticli.inversion.snapshots import rows_of
 from ticli.inversion.starting import Start
 from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
@@ -100,12 +100,13 @@ def begin(plan: Plan, run: Run, hardware: Hardware, start: Embedding | None) -> 
 def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator[Step]:
     """Train to the end, with a checkpoint every few seconds and one when a signal comes.
 
-    Steps are counted over all tries. Raises Stopped after that checkpoint, Diverged where no try
-    ended well, and DeviceFailed where memory runs out.
+    Steps are counted over all tries. Raises Stopped after that checkpoint, DeviceFailed where
+    memory runs out, and Diverged where no try ended well: then there is nothing to continue, and
+    the run is thrown away.
     """
     plan = learning.plan
     saved = time.monotonic()
-    with _memory(plan):
+    with _memory(plan), _thrown_away_if_diverged(learning.run):
         for step in _tries(learning):
             yield step
             number = signalled()
@@ -120,6 +121,15 @@ def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator
                 learning.save()
                 saved = time.monotonic()
     learning.save()
+
+
+@contextmanager
+def _thrown_away_if_diverged(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except Diverged:
+        finish(run)
+        raise
 
 
 def _tries(learning: Learning) -> Iterator[Step]:

@@ -50,14 +50,12 @@ def check_word(
 
 
 def _without_each(judge: Judge, word: Vectors) -> Iterator[tuple[str, Vectors]]:
-    """The word with one vector after another changed into the vocabulary's mean, and its name."""
-    for encoder in judge.model.encoders:
-        mean = encoder.table.float().mean(0)
-        for number in range(len(word.rows[encoder.key])):
-            row = word.rows[encoder.key].detach().clone()
-            row[number] = mean
-            name = f"vector {number + 1} of {encoder.key}"
-            yield name, with_rows(word, {**word.rows, encoder.key: row})
+    """The word with one vector after another turned about, and that vector's name."""
+    for key, rows in word.rows.items():
+        for number in range(len(rows)):
+            row = rows.detach().clone()
+            row[number].neg_()
+            yield f"vector {number + 1} of {key}", with_rows(word, {**word.rows, key: row})
 
 
 def _predict(judge: Judge, vectors: Vectors, examples: Examples) -> torch.Tensor:

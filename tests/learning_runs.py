@@ -1,0 +1,73 @@
+"""Runs on the tiny model in this process, which may stop, and meet numbers that are not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+
+def make_photos(folder: Path, count: int) -> Path:
+    """Write photos of different shapes and colours; return their folder."""
+    colours = ("red", "teal", "gold", "navy", "olive", "purple")
+    folder.mkdir()
+    for number in range(count):
+        picture = Image.new("RGB", (64 + 8 * number, 96 - 8 * number), "white")
+        picture.paste(colours[number], (12, 12 + number, 44 + number, 50))
+        picture.save(folder / f"photo-{number}.png")
+    return folder
+
+
+def plan_for(photos: Path, model: Path, **knobs: Any) -> Any:
+    """The plan of a short run; `seed` and any knob of the recipe may be given."""
+    from ticli.inversion.plan import Request, make_plan
+    from ticli.library.library import Library
+    from ticli.recipe import Recipe
+
+    seed = knobs.pop("seed", 0)
+    recipe = Recipe(steps=6, lr=0.01, batch=3).with_flags(**knobs)
+    request = Request((str(photos),), "<mug>", recipe, str(model), seed, False, True)
+    return make_plan(request, Library.open())
+
+
+def learn(
+    plan: Any,
+    stop_at: int | None = None,
+    bad: Callable[[Any], bool] = lambda learning: False,
+    watch: Callable[[Any, Any], None] | None = None,
+) -> tuple[Any, Any]:
+    """Run a plan to its Concept and Embedding, stopping after a step as a signal would.
+
+    While `bad` holds of the run the denoiser answers NaN in training steps; `watch` is called with
+    the run and each step.
+    """
+    from ticli.inversion.concluding import conclude
+    from ticli.inversion.learning import advance, begin
+    from ticli.inversion.runs import finish, open_run
+    from ticli.models.hardware import pick_hardware
+    from ticli.paths import places
+
+    with open_run(places().runs, plan.token.name, plan.identity()) as run:
+        learning = begin(plan, run, pick_hardware("cpu"), None)
+        spoil(learning, bad)
+        reached = learning.attempts
+        for step in advance(learning, lambda: 2 if reached.steps == stop_at else None):
+            if watch:
+                watch(learning, step)
+        concept, embedding = conclude(learning)
+        finish(run)
+    return concept, embedding
+
+
+def spoil(learning: Any, bad: Callable[[Any], bool]) -> None:
+    """Make the denoiser of a run answer NaN in bad training steps; evaluations stay whole."""
+    import torch
+
+    def answer_nan(_module: Any, _args: Any, output: Any) -> Any:
+        if torch.is_grad_enabled() and bad(learning):
+            output.sample = output.sample * float("nan")
+        return output
+
+    learning.model.denoiser.register_forward_hook(answer_nan)

@@ -1,0 +1,148 @@
+"""What a word is judged by: a fixed batch that nothing is trained on, and the drift of a prompt."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from learning_runs import learn, make_photos, plan_for
+
+from ticli.inversion.draws import draw
+from ticli.inversion.learning import begin
+from ticli.inversion.loop import draw_rule
+from ticli.inversion.preparing import spared_photo
+from ticli.inversion.runs import open_run
+from ticli.models.hardware import pick_hardware
+from ticli.paths import places
+
+
+@pytest.fixture
+def loaded(tmp_path, tiny_folder):
+    """loaded(count, **knobs): a run that has loaded so many photos and taken no step."""
+
+    def load(count: int, **knobs):
+        photos = tmp_path / f"photos-{count}"
+        if not photos.exists():
+            make_photos(photos, count)
+        plan = plan_for(photos, tiny_folder, **knobs)
+        with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
+            return begin(plan, run, pick_hardware("cpu"), None)
+
+    return load
+
+
+def test_the_held_out_loss_is_the_mean_over_eight_stratified_timesteps(loaded):
+    learning = loaded(3)
+    judge, model = learning.judge, learning.model
+    drawn, row = judge.draw, learning.state.vectors.rows["clip_l"]
+    assert sorted(((drawn.timesteps - 500) * 8 // 500).tolist()) == list(range(8))
+    assert drawn.photos.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    expected = []
+    for k in range(8):
+        photo = int(drawn.photos[k])
+        latents = judge.examples.latents
+        z = latents.mean[photo, 0] + latents.spread[photo, 0] * drawn.spread[k]
+        alpha = model.noise_schedule.alphas_cumprod[drawn.timesteps[k]]
+        z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * drawn.noise[k]
+        prompt = judge.examples.prompt(photo, int(drawn.sentences[k]))
+        with torch.no_grad():
+            hidden = model.condition([prompt], {"mug": {"clip_l": row}}).hidden
+            answer = model.denoiser(z_t[None], drawn.timesteps[k], hidden).sample[0]
+        expected.append(float((answer - drawn.noise[k]).square().mean()))
+    assert judge.held_out(learning.state.vectors) == pytest.approx(sum(expected) / 8, rel=1e-5)
+
+
+def test_the_class_word_is_judged_in_the_same_sentences(loaded):
+    learning = loaded(3)
+    texts = {
+        learning.model.encoders[0]
+        .tokenizer.decode(prompt["clip_l"].ids[1 : prompt["clip_l"].end])
+        .strip()
+        for prompts in learning.judge.plain.sentences
+        for prompt in prompts
+    }
+    assert "a photo of a mug" in texts and not any("mug mug" in text for text in texts)
+    assert all(not p["clip_l"].slots for ps in learning.judge.plain.sentences for p in ps)
+    assert learning.judge.held_out_init() != learning.judge.held_out(learning.state.vectors)
+
+
+def test_noise_is_of_no_training_step(loaded):
+    learning = loaded(3)
+    rule = draw_rule(learning.model, learning.examples, learning.plan.recipe)
+    for step in range(20):
+        trained = draw(0, step, rule).noise
+        assert not any(torch.equal(a, b) for a in learning.judge.draw.noise for b in trained)
+
+
+def test_four_photos_spare_one_and_three_do_not(loaded):
+    learning = loaded(4, hold_out="auto")
+    spared = learning.prepared.photo
+    assert spared == spared_photo(learning.plan) and 0 <= spared < 4
+    assert len(learning.examples.latents.mean) == len(learning.examples.sentences) == 3
+    assert len(learning.judge.examples.latents.mean) == 1
+    trained = learning.examples.latents.mean
+    assert not any(torch.equal(learning.judge.examples.latents.mean[0], one) for one in trained)
+    assert len({spared_photo(plan_of_seed(learning, seed)) for seed in range(30)}) == 4
+    assert loaded(4, hold_out="never").prepared.photo is None
+    learning = loaded(3, hold_out="auto")
+    assert learning.prepared.photo is None and len(learning.examples.latents.mean) == 3
+
+
+def plan_of_seed(learning, seed: int):
+    from dataclasses import replace
+
+    return replace(learning.plan, seed=seed)
+
+
+def test_other_crops_stand_in_for_a_photo(loaded):
+    learning = loaded(3)
+    others, own = learning.judge.examples.latents.mean, learning.examples.latents.mean
+    assert others.shape == own.shape
+    assert not any(torch.equal(a, b) for a in others for b in own)
+
+
+def test_a_spared_photo_is_never_learned_from(tmp_path, tiny_folder):
+    from PIL import Image, ImageOps
+
+    photos = make_photos(tmp_path / "photos", 4)
+    plan = plan_for(photos, tiny_folder, hold_out="auto", evaluate_every=2)
+    before, rows = learn(plan)
+    spared = sorted(photos.iterdir())[before.outcome.held_out_photo]
+    ImageOps.invert(Image.open(spared)).save(spared)
+    after, same = learn(plan_for(photos, tiny_folder, hold_out="auto", evaluate_every=2))
+    assert (rows.rows["clip_l"] == same.rows["clip_l"]).all()
+    assert before.curves.held_out != after.curves.held_out
+    assert before.curves.drift == after.curves.drift
+
+
+def test_being_judged_changes_no_vector(tmp_path, tiny_folder):
+    photos = make_photos(tmp_path / "photos", 3)
+    often, rows = learn(plan_for(photos, tiny_folder, evaluate_every=1))
+    seldom, same = learn(plan_for(photos, tiny_folder, evaluate_every=1000))
+    assert (rows.rows["clip_l"] == same.rows["clip_l"]).all()
+    assert often.curves.steps == (0, 1, 2, 3, 4, 5, 6) and seldom.curves.steps == (0, 6)
+    assert often.curves.held_out[-1] == seldom.curves.held_out[-1]
+    assert len(often.curves.drift) == len(often.curves.held_out) == 7
+
+
+def test_drift_is_nothing_at_the_class_word_and_grows_away_from_it(loaded):
+    from ticli.inversion.drift import drift
+
+    learning = loaded(3, norm="free")
+    model, context = learning.model, learning.judge.context
+    start = learning.state.vectors.start["clip_l"]
+    found = [
+        drift(model, context, {"mug": {"clip_l": start * factor}}) for factor in (1, 1.2, 2, -4)
+    ]
+    assert found[0] == pytest.approx(0, abs=1e-6)
+    assert found == sorted(found) and found[-1] > 0.01
+
+
+def test_drift_is_of_the_scenes_words_alone(loaded):
+    learning = loaded(3)
+    context, encoder = learning.judge.context, learning.model.encoders[0]
+    ids = context.prompts[0]["clip_l"].ids
+    prompt = context.prompts[0]["clip_l"]
+    words = encoder.tokenizer.decode(ids[context.begins["clip_l"] : prompt.end])
+    assert words.strip() == "in a quiet garden"
+    shape = context.reference["clip_l"][0].shape
+    assert shape == (prompt.end - context.begins["clip_l"], 32)
