@@ -153,18 +153,25 @@ def read_preprocessing(source: JudgeSource) -> Preprocessing:
 
 
 def _network(source: JudgeSource, options: dict[str, Any]) -> Any:
+    """The network with all its weights: transformers itself fills up missing ones at random."""
     if source.kind == CLIP:
         from transformers.models.clip.modeling_clip import CLIPModel
 
-        return CLIPModel.from_pretrained(source.folder, **options)
-    if source.kind == "vit":
+        kind: Any = CLIPModel
+    elif source.kind == "vit":
         from transformers.models.vit.modeling_vit import ViTModel
 
+        kind = ViTModel
         # DINO's feature is the class token itself; the pooling layer of a ViT is not its own.
-        return ViTModel.from_pretrained(source.folder, add_pooling_layer=False, **options)
-    from transformers import AutoModel
+        options = {**options, "add_pooling_layer": False}
+    else:
+        from transformers import AutoModel
 
-    return AutoModel.from_pretrained(source.folder, **options)
+        kind = AutoModel
+    network, found = kind.from_pretrained(source.folder, output_loading_info=True, **options)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"its weights lack {missing[0]}")
+    return network
 
 
 def _tokenizer(source: JudgeSource) -> Any:

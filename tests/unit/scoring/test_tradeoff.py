@@ -1,0 +1,109 @@
+"""The chart: everything on the paper, nothing over anything else, as PNG and as SVG."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from ticli.errors import Usage
+from ticli.scoring import tradeoff
+from ticli.scoring.comparing import chart_of
+from ticli.scoring.tradeoff import Chart, Dot, Level, Point, Text, layout, write_chart
+
+CHART = Chart(
+    "Title",
+    "obedience",
+    "likeness",
+    tuple(Point(f"recipe <{n}> & more", 0.6 + n / 500, 0.4, (1.0, 0.1)) for n in range(5)),
+    (Level("photos", 0.55),),
+    "a protocol " * 30,
+)
+
+
+def boxes(marks) -> list[tuple[float, float, float]]:
+    named = [m for m in marks if isinstance(m, Text) and m.words.startswith("recipe")]
+    return [(m.x, m.x + len(m.words) * m.size * tradeoff.LETTER, m.y) for m in named]
+
+
+def test_labels_of_near_points_do_not_lie_on_each_other() -> None:
+    found = boxes(layout(CHART))
+    assert len(found) == 5
+    for one in found:
+        for other in found:
+            apart = (
+                abs(one[2] - other[2]) >= tradeoff.FONT or one[1] < other[0] or other[1] < one[0]
+            )
+            assert one is other or apart
+
+
+def test_all_dots_lie_inside_the_frame() -> None:
+    dots = [mark for mark in layout(CHART) if isinstance(mark, Dot)]
+    assert len(dots) == 10
+    assert sum(dot.hollow for dot in dots) == 5
+    for dot in dots:
+        assert tradeoff.LEFT <= dot.x <= tradeoff.WIDTH - tradeoff.RIGHT
+        assert tradeoff.TOP <= dot.y <= tradeoff.HEIGHT - tradeoff.BOTTOM
+
+
+def test_more_obedience_lies_right_and_more_likeness_higher() -> None:
+    chart = Chart("", "", "", (Point("a", 0.2, 0.1), Point("b", 0.9, 0.5)))
+    low, high = [mark for mark in layout(chart) if isinstance(mark, Dot)]
+    assert low.x < high.x
+    assert low.y > high.y
+
+
+def test_the_png_opens_and_has_its_colours() -> None:
+    image = Image.open(io.BytesIO(write_chart(CHART, ".png")))
+    assert image.size == (tradeoff.WIDTH * 2, tradeoff.HEIGHT * 2)
+    colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+    assert tuple(bytes.fromhex(tradeoff.COLOURS[0][1:])) in colours
+
+
+def test_the_svg_is_well_formed_and_says_what_the_points_are() -> None:
+    root = ElementTree.fromstring(write_chart(CHART, ".SVG"))
+    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "recipe <0> & more" in texts
+    assert {"likeness", "obedience", "photos", "class word"} <= set(texts)
+
+
+def test_one_point_alone_is_drawn() -> None:
+    assert write_chart(Chart("", "", "", (Point("a", 1.0, 0.3),)), ".svg")
+
+
+def test_other_suffixes_are_refused() -> None:
+    with pytest.raises(Usage, match=r"cannot be written as .plot\.pdf"):
+        tradeoff.check_chart_file(Path("plot.pdf"))
+
+
+def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
+    def report(name: str, encoder: str, obedience: float | None, photos: float | None) -> dict:
+        protocol = {
+            "id": "x", "encoder": encoder, "model": "m", "counts": {"plain": 2, "scene": 1},
+            "prompts": {"scenes": ["a"]}, "drawn": {"steps": 2, "sampler": "ddim", "guidance": 4.0},
+        }  # fmt: skip
+        return {
+            "name": name,
+            "word": {"image": 0.4, "obedience": obedience},
+            "class": {"image": 0.1},
+            "photos": {"image": photos},
+            "protocol": protocol,
+        }
+
+    reports = [
+        report("mug", "dino", None, 0.6),
+        report("mug", "clip", 0.7, 0.5),
+        report("cup", "clip", 0.8, 0.4),
+        report("bowl", "clip", 0.8, None),
+    ]
+    chart = chart_of(reports)
+    assert [(p.label, p.x, p.start) for p in chart.points] == [
+        ("mug", 0.7, (1.0, 0.1)),
+        ("cup", 0.8, (1.0, 0.1)),
+        ("bowl", 0.8, (1.0, 0.1)),
+    ]
+    assert [level.label for level in chart.levels] == ["photos of mug", "photos of cup"]
+    assert chart.foot.startswith("clip · m · 2 + 1 x 1 pictures")
