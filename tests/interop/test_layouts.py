@@ -13,7 +13,8 @@ import numpy as np
 import other_readers
 import pytest
 import torch
-from learned_words import FAMILIES, learned, same
+from cells import CELLS, REFUSED
+from learned_words import learned, same
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -29,20 +30,6 @@ def file_of(folder: Path, layout: str, family: str, **changes) -> tuple[Path, di
     path = folder / f"{concept.name}{LAYOUTS[layout].suffix}"
     path.write_bytes(export_bytes(concept, embedding, layout))
     return path, dict(embedding.rows)
-
-
-CELLS = [
-    (layout.name, family)
-    for layout in LAYOUTS.values()
-    for family, widths in FAMILIES.items()
-    if layout.holds is None or frozenset(widths) in layout.holds
-]
-IMPOSSIBLE = [
-    (layout.name, family)
-    for layout in LAYOUTS.values()
-    for family, widths in FAMILIES.items()
-    if layout.holds is not None and frozenset(widths) not in layout.holds
-]
 
 
 @pytest.mark.parametrize(("layout", "family"), CELLS)
@@ -80,7 +67,7 @@ def _png_numbers(file: io.BytesIO) -> list:
     ]
 
 
-@pytest.mark.parametrize(("layout", "family"), IMPOSSIBLE)
+@pytest.mark.parametrize(("layout", "family"), REFUSED)
 def test_impossible_cells_say_why(layout, family) -> None:
     concept, embedding = learned(family)
     with pytest.raises(Conflict) as refusal:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cells import CELLS
 from concepts import make_concept
-from learned_words import FAMILIES, learned
+from learned_words import learned
 
 from ticli.concept import PhotoRecord
 from ticli.library.formats.writing.layouts import ASPECTS, EVERYTHING, FOLDER, LAYOUTS
 from ticli.library.library import Library
-
-CELLS = [
-    (layout.name, family)
-    for layout in LAYOUTS.values()
-    for family, widths in FAMILIES.items()
-    if layout.holds is None or frozenset(widths) in layout.holds
-]
 
 
 @pytest.fixture(autouse=True)
