@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
-from ticli.errors import Usage
-from ticli.models.loading import quiet_libraries
+from ticli.errors import DeviceFailed, Usage
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
+from ticli.models.painting import Brush, paint
 from ticli.models.samplers import make_sampler
 from ticli.photos.sentences import fill
 from ticli.scoring.protocol import Protocol
@@ -54,40 +56,41 @@ def draw_prompts(
     """Draw each (prompt, count, seed), yielding a prompt's pictures when they are finished."""
     vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
     drawn = protocol.drawn
+    at_once = max(1, PIXELS_AT_ONCE // (drawn.width * drawn.height))
     sampler = make_sampler(drawn.sampler, model.noise_schedule)
     advice = "use --device cpu, or score on a larger GPU"
     with (
         torch.no_grad(),
-        quiet_libraries(),
         memory_explained("the device ran out of memory", advice),
         model.pipeline(sampler) as pipeline,
     ):
         for prompt, count, seed in jobs:
-            noise = _noise(pipeline, protocol, count, seed)
             tokens = model.tokenise(prompt, vectors)
             if any(text.lost for text in tokens.values()):
                 raise Usage(f"the word falls out of {prompt!r}", "shorten that prompt")
-            hidden = model.condition([model.tokenise("", {}), tokens], rows).hidden
-            pictures: list[Image.Image] = []
-            at_once = max(1, PIXELS_AT_ONCE // (drawn.width * drawn.height))
-            for part in torch.split(noise, at_once):
-                # Samplers of several steps remember what they saw last.
-                pipeline.scheduler = make_sampler(drawn.sampler, model.noise_schedule)
-                pictures += pipeline(
-                    prompt_embeds=hidden[1:].expand(len(part), -1, -1),
-                    negative_prompt_embeds=hidden[:1].expand(len(part), -1, -1),
-                    latents=part.to(model.device, hidden.dtype),
-                    num_inference_steps=drawn.steps,
-                    guidance_scale=drawn.guidance,
-                    width=drawn.width,
-                    height=drawn.height,
-                    generator=torch.Generator().manual_seed(seed),
-                ).images
-            yield pictures
+            pair = model.condition([model.tokenise("", {}, negative=True), tokens], rows)
+            noise = _noise(model, pipeline.vae_scale_factor, protocol, (count, seed))
+            generator = torch.Generator("cpu").manual_seed(seed)
+            brush = Brush(drawn.sampler, drawn.steps, drawn.guidance, generator)
+            yield [
+                _picture(pixels)
+                for part in torch.split(noise, at_once)
+                for pixels in paint(model, pipeline, pair, part, brush)
+            ]
 
 
-def _noise(pipeline: object, protocol: Protocol, count: int, seed: int) -> torch.Tensor:
-    """Noise of `count` pictures in one draw, float32: (count, channels, height/8, width/8)."""
-    grain, channels = pipeline.vae_scale_factor, pipeline.unet.config.in_channels  # type: ignore[attr-defined]
-    shape = (count, channels, protocol.drawn.height // grain, protocol.drawn.width // grain)
+def _noise(model: Model, grain: int, protocol: Protocol, counted: tuple[int, int]) -> torch.Tensor:
+    """Noise of (count, seed) in one draw, float32: (count, channels, height/grain, width/grain)."""
+    count, seed = counted
+    shape = (count, model.channels, protocol.drawn.height // grain, protocol.drawn.width // grain)
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))
+
+
+def _picture(pixels: NDArray[np.float32]) -> Image.Image:
+    """Turn (height, width, 3) in [0, 1] into a picture."""
+    if not np.isfinite(pixels).all():
+        raise DeviceFailed(
+            "a picture came out as numbers that are not finite",
+            "the word may be far too large (ti show NAME gives its norms); else try --dtype fp32",
+        )
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))
