@@ -154,6 +154,20 @@ VERBS = (
         "prune:prune",
         ("ti prune", "ti prune --dry-run --all"),
     ),
+    Verb(
+        "backup",
+        UPKEEP,
+        "Write the whole library to one file",
+        "backup:backup",
+        ("ti backup library.zip", "ti backup - | ssh host ti restore -"),
+    ),
+    Verb(
+        "restore",
+        UPKEEP,
+        "Bring a library back from a backup",
+        "restore:restore",
+        ("ti restore library.zip", "ti restore --merge other.zip"),
+    ),
     Verb("models", UPKEEP, "List the models that can be used", "models:models", ("ti models",)),
     Verb(
         "config",

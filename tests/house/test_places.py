@@ -21,6 +21,7 @@ SQL_FILES = tuple(
         "searching",
         "completing",
         "checking",
+        "copying",
     )
 )
 MODELS = {"from_pretrained", "from_single_file", "from_config", "snapshot_download"}

@@ -15,9 +15,9 @@ PHOTO = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
 SHARD = re.compile(r"[0-9a-f]{2}")
 TEMPORARY = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.tmp")
 # Databases that were being built when somebody was killed.
-UNFINISHED = re.compile(r"library(-v\d+-backup|-replaced-[\dTZ]+)?\.db\.(new|rebuilt)(-journal)?")
+UNFINISHED = re.compile(r"library(-v\d+-backup|-replaced-[\dTZ-]+)?\.db\.(new|rebuilt)(-journal)?")
 # Databases put aside whole, by a restore: what they name is not rubbish.
-PUT_ASIDE = re.compile(r"library-replaced-[\dTZ.-]+\.db")
+PUT_ASIDE = re.compile(r"library-replaced-[\dTZ-]+\.db")
 STAGING = "restore.new"
 
 
@@ -52,7 +52,8 @@ def temporary_files(places: Places) -> list[Path]:
         *_shards(photos_folder(places)),
         *_folders(places.runs),
     ]
-    found = []
+    # A restore holds a lock while it has files here.
+    found = [Path(entry.path) for entry in _entries(places.home / STAGING)]
     for folder in folders:
         for entry in _entries(folder):
             in_home = folder == places.home

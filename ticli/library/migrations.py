@@ -172,7 +172,7 @@ def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlit
     """
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
-    _create_private(path)
+    create_private(path)
     connection = _connect(path, "mode=rw")
     try:
         for pragma in WRITE_PRAGMAS:
@@ -195,7 +195,7 @@ def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Mig
     unfinished = copy.with_name(f"{copy.name}.new")
     try:
         unfinished.unlink(missing_ok=True)
-        _create_private(unfinished)
+        create_private(unfinished)
         connection.execute("VACUUM INTO ?", (str(unfinished),))
         sync_file(unfinished)
         unfinished.replace(copy)
@@ -222,5 +222,6 @@ def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migrati
         raise
 
 
-def _create_private(path: Path) -> None:
+def create_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, which SQLite then fills. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

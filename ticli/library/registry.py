@@ -88,6 +88,12 @@ def select_one(connection: sqlite3.Connection, name: str, blobs: Path) -> Concep
     return concept_from_row(row, blobs) if row else None
 
 
+def select_all(connection: sqlite3.Connection, blobs: Path) -> list[Concept]:
+    """Every concept, in the order of rows. Raises BadContent where a row is damaged."""
+    rows = connection.execute(f"{SELECT} ORDER BY id")
+    return [concept_from_row(row, blobs) for row in rows.fetchall()]
+
+
 def select_names(connection: sqlite3.Connection) -> list[str]:
     """Every name, in alphabetical order."""
     return [name for (name,) in connection.execute("SELECT name FROM concepts ORDER BY name")]

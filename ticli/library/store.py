@@ -55,7 +55,7 @@ def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
     path = blob_path(blobs, sha256)
     make_folder(blobs)
     make_folder(path.parent)
-    if _read(path) != data:
+    if read_regular(path) != data:
         write_file(path, data, replace=True)
     else:
         _sync_found(path)
@@ -68,7 +68,7 @@ def load_blob(concept: Concept) -> Embedding:
     Raises BadContent naming the concept where the file is missing, damaged or another's.
     """
     path = Path(concept.path)
-    data = _read(path)
+    data = read_regular(path)
     if data is None:
         raise BadContent(f"the file of {concept.name!r} is missing: {path}", BROKEN)
     if hashlib.sha256(data).hexdigest() != concept.sha256:
@@ -82,22 +82,28 @@ def read_blob(path: Path) -> tuple[Concept, Embedding]:
     Raises BadContent where the file is none of a library's, or its name is not the hash of its
     bytes.
     """
-    data = _read(path)
+    data = read_regular(path)
     if data is None:
         raise BadContent(f"{path} cannot be read, or is a link", "put the file back from a copy")
-    sha256 = hashlib.sha256(data).hexdigest()
-    if path.stem != sha256:
+    concept, embedding = decode_blob(data, str(path))
+    if path.stem != concept.sha256:
         raise BadContent(f"{path} is damaged: its name is not the hash of its bytes", BROKEN)
-    file = parse_tensor_file(data, str(path))
+    return replace(concept, path=str(path)), embedding
+
+
+def decode_blob(data: bytes, origin: str) -> tuple[Concept, Embedding]:
+    """Rebuild a concept from the bytes of its file; it has no path. Raises BadContent."""
+    file = parse_tensor_file(data, origin)
     embedding = Embedding(dict(file.tensors))
-    check_vectors(embedding, str(path))
+    check_vectors(embedding, origin)
     try:
         concept = concept_from_document(parse_document(file.metadata[ROW]), embedding)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage) as error:
         raise BadContent(
-            f"{path} says nothing of its concept that can be read", "`ti inspect` says what it is"
+            f"{origin} says nothing of its concept that can be read", "`ti inspect` says what it is"
         ) from error
-    return replace(concept, path=str(path), bytes=len(data), sha256=sha256), embedding
+    sha256 = hashlib.sha256(data).hexdigest()
+    return replace(concept, bytes=len(data), sha256=sha256), embedding
 
 
 def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
@@ -113,7 +119,7 @@ def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
         return False
     if hashlib.sha256(data).hexdigest() != sha256:
         return False
-    if _read(target) != data:
+    if read_regular(target) != data:
         make_folder(photos)
         make_folder(target.parent)
         write_file(target, data, replace=True)
@@ -151,7 +157,7 @@ def _sync_found(path: Path) -> None:
         raise explain(error, path) from error
 
 
-def _read(path: Path) -> bytes | None:
+def read_regular(path: Path) -> bytes | None:
     """The bytes of a regular file; None where there is none, or a link in its place."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

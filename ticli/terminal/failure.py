@@ -73,7 +73,12 @@ def show(failure: Failure, json: bool, no_color: bool) -> None:
 
 
 def _explain_system(error: OSError) -> Failure:
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    names = [
+        # What was opened by its number has no name.
+        f"file {name}" if isinstance(name, int) else os.fsdecode(name)
+        for name in (error.filename, error.filename2)
+        if name is not None
+    ]
     what = ", ".join(names) or "input or output"
     reason = error.strerror or str(error)
     code, hint = "failed", ""
