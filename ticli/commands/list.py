@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticli.commands import filter_options as filters
 from ticli.commands import options as shared
 from ticli.errors import Usage
 from ticli.terminal.concepts import show_concepts
@@ -36,12 +37,12 @@ def list_concepts(
             show_default=False,
         ),
     ] = "",
-    tag: shared.TagFilterOption = None,
-    base: shared.BaseFilterOption = None,
-    kind: shared.KindFilterOption = None,
-    since: shared.SinceOption = None,
-    sort: shared.SortOption = "name",
-    limit: shared.LimitOption = None,
+    tag: filters.TagOption = None,
+    base: filters.BaseOption = None,
+    kind: filters.KindOption = None,
+    since: filters.SinceOption = None,
+    sort: filters.SortOption = "name",
+    limit: filters.LimitOption = None,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="List runs that can be continued instead.")
     ] = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ticli.commands import filter_options as filters
 from ticli.commands import options as shared
 from ticli.terminal.concepts import show_concepts
 from ticli.terminal.output import open_output
@@ -15,11 +16,11 @@ def search(
     text: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Words to find.", show_default=False)
     ],
-    tag: shared.TagFilterOption = None,
-    base: shared.BaseFilterOption = None,
-    kind: shared.KindFilterOption = None,
-    since: shared.SinceOption = None,
-    limit: shared.LimitOption = None,
+    tag: filters.TagOption = None,
+    base: filters.BaseOption = None,
+    kind: filters.KindOption = None,
+    since: filters.SinceOption = None,
+    limit: filters.LimitOption = None,
     json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
     verbose: shared.VerboseOption = False,
