@@ -41,6 +41,11 @@ class Recipe:
         "what the init word gives: its own vectors, or the encoder's output",
         choices=INIT_FROM,
     )
+    # QuickEmbedding (ethansmith2000): first where a CLIP finds the photos; 100 steps there, and a
+    # rate of 0.1 for a norm that is free.
+    warm_start: str = _knob("", 'CLIP folder to find a first guess with; "model" is its own')
+    warm_steps: int = _knob(100, "steps of the warm start", low=1, high=100_000)
+    warm_lr: float = _knob(0.01, "learning rate of the warm start", low=1e-8, high=10.0)
     # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
     noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)

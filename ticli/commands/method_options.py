@@ -29,6 +29,14 @@ PriorOption = Annotated[
 PullOption = Annotated[
     float | None, knob("--pull", "Weight of the distance to the start.", "WEIGHT")
 ]
+WarmStartOption = Annotated[
+    str | None,
+    knob("--warm-start", "First guess by a CLIP folder, or the model's own.", "FOLDER|model"),
+]
+WarmStepsOption = Annotated[int | None, knob("--warm-steps", "Steps of the warm start.")]
+WarmRateOption = Annotated[
+    float | None, knob("--warm-lr", "Learning rate of the warm start.", "RATE")
+]
 ContextOption = Annotated[
     float | None, knob("--context", "Weight of what the word does to other words.", "WEIGHT")
 ]

@@ -7,6 +7,7 @@ from ticli.inversion.names import twin_token
 from ticli.library.library import Library
 from ticli.models.families import FAMILIES
 from ticli.models.families.flow import FLOW
+from ticli.models.image_towers import find_tower
 from ticli.models.source import ModelSource
 from ticli.names import Token
 from ticli.recipe import Recipe
@@ -17,7 +18,7 @@ def check_options(
 ) -> None:
     """Refuse what the model cannot do, and a negative twin whose name is taken.
 
-    Raises Usage and Conflict.
+    Raises Usage, Conflict, NotFound and ModelUnavailable.
     """
     if recipe.min_snr and FAMILIES[source.family].law is FLOW:
         raise Usage(
@@ -25,6 +26,8 @@ def check_options(
             "flow model",
             "leave out --min-snr; --timestep-weighting logit-normal is what such models use",
         )
+    if recipe.warm_start:
+        find_tower(source, recipe.warm_start)
     if not recipe.negative_vectors:
         return
     if not source.reads_negative:

@@ -15,18 +15,21 @@ from ticli.inversion.attempts import Attempts
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
 from ticli.inversion.evaluation import Judge, evaluation_interval, make_judge
 from ticli.inversion.examples import Examples
+from ticli.inversion.initialising import choose_init, settled_plan
 from ticli.inversion.loop import Step, TrainingState, new_state, train
-from ticli.inversion.plan import Plan
-from ticli.inversion.preparing import Prepared, prepare_examples, trained_photos
+from ticli.inversion.plan import AUTO, Plan
+from ticli.inversion.preparing import Prepared, encode, prepare_examples, trained_photos
 from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run, finish
 from ticli.inversion.snapshots import rows_of
 from ticli.inversion.starting import Start
 from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
 from ticli.inversion.vectors import Vectors, start_vectors
+from ticli.inversion.warm_start import warm_start
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, load_model
+from ticli.outcome import WordLoss
 
 CHECKPOINT_SECONDS = 5.0
 
@@ -44,6 +47,7 @@ class Learning:
     attempts: Attempts
     seconds_before: float
     began: float
+    init_words: tuple[WordLoss, ...] = ()
 
     @property
     def examples(self) -> Examples:
@@ -79,22 +83,33 @@ class Learning:
         return {self.plan.token.name: rows}
 
 
-def begin(plan: Plan, run: Run, hardware: Hardware, start: Embedding | None) -> Learning:
+def begin(
+    plan: Plan,
+    run: Run,
+    hardware: Hardware,
+    start: Embedding | None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Learning:
     """Load the model and the run's photos, and put its checkpoint back if there is one.
 
     `start` are the vectors of the concept to begin from, where the plan names one. Raises Usage
     where a sentence is too long for its placeholder, and ModelUnavailable, BadContent and
-    DeviceFailed.
+    DeviceFailed. What takes long before the first step is told to `tell`.
     """
     began = time.monotonic()
     with _memory(plan):
         model = load_model(plan.source, hardware)
-        prepared = prepare_examples(plan, run, model)
-        vectors = _start(model, plan, start, plan.seed)
+        encoded = encode(plan, run, model)
+        init_words: tuple[WordLoss, ...] = ()
+        if plan.recipe.init == AUTO:
+            init_words = choose_init(plan, run, model, encoded.learned, tell)
+            plan = settled_plan(plan, init_words[0].word)
+        prepared = prepare_examples(plan, model, encoded)
+        vectors = _start(model, plan, start, plan.seed, anew=not run.checkpoint.exists())
         attempts = Attempts(new_state(vectors, plan.recipe))
         judge = make_judge(model, plan, prepared.held_out, vectors)
     seconds = restore_checkpoint(run.checkpoint, attempts) if run.checkpoint.exists() else 0.0
-    return Learning(plan, run, model, prepared, judge, start, attempts, seconds, began)
+    return Learning(plan, run, model, prepared, judge, start, attempts, seconds, began, init_words)
 
 
 def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator[Step]:
@@ -192,7 +207,10 @@ def _evaluate(learning: Learning) -> float:
     return found.held_out
 
 
-def _start(model: Model, plan: Plan, embedding: Embedding | None, seed: int) -> Vectors:
+def _start(
+    model: Model, plan: Plan, embedding: Embedding | None, seed: int, anew: bool = True
+) -> Vectors:
+    """The vectors of a try; a run that is continued needs no warm start, for it had one."""
     recipe = plan.recipe
     start = Start(
         recipe.init,
@@ -205,7 +223,10 @@ def _start(model: Model, plan: Plan, embedding: Embedding | None, seed: int) -> 
         negative=recipe.negative_vectors,
         norm_pull=recipe.norm_pull,
     )
-    return start_vectors(model, start)
+    vectors = start_vectors(model, start)
+    if recipe.warm_start and anew:
+        warm_start(model, plan, vectors, seed)
+    return vectors
 
 
 def _memory(plan: Plan) -> AbstractContextManager[None]:

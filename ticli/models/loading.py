@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,15 +54,15 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(source: ModelSource, part: str) -> Iterator[None]:
-    short = f"not enough memory for the {part} of {source.id}"
+def _explained(name: str, part: str) -> Iterator[None]:
+    short = f"not enough memory for the {part} of {name}"
     try:
         with memory_explained(short, "close other programs, or use a CPU"), quiet_libraries():
             yield
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelUnavailable(
-            f"the {part} of {source.id} cannot be loaded: {first}", "download the model again"
+            f"the {part} of {name} cannot be loaded: {first}", "download the model again"
         ) from error
 
 
@@ -71,13 +72,36 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
 
     name = ENCODERS[part.kind, part.projected]
     _, variant = weights(source.folder / part.folder, source.id)
-    with _explained(source, part.folder):
+    with _explained(source.id, part.folder):
         module = getattr(transformers, name).from_pretrained(
             source.folder / part.folder,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             variant=variant,
+        )
+    return module.requires_grad_(False).eval()
+
+
+def load_folder(folder: Path, name: str) -> Any:
+    """Load a transformers model by its class from its own folder: on the CPU, frozen, float32.
+
+    Raises ModelUnavailable, DeviceFailed.
+    """
+    import transformers
+
+    with _explained(str(folder), name):
+        module, found = getattr(transformers, name).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    if found["missing_keys"]:
+        raise ModelUnavailable(
+            f"{folder} lacks {sorted(found['missing_keys'])[0]}, which a {name} has",
+            "give a folder that holds all of it",
         )
     return module.requires_grad_(False).eval()
 
@@ -106,7 +130,7 @@ def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[s
         import diffusers
 
     _, variant = weights(source.folder / folder, source.id)
-    with _explained(source, folder):
+    with _explained(source.id, folder):
         module = getattr(diffusers, name).from_pretrained(
             source.folder / folder,
             low_cpu_mem_usage=False,
@@ -123,7 +147,7 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     import transformers
 
     chosen = part or FAMILIES[source.family].encoders[0]
-    with _explained(source, chosen.tokenizer):
+    with _explained(source.id, chosen.tokenizer):
         return getattr(transformers, TOKENIZERS[chosen.kind]).from_pretrained(
             source.folder / chosen.tokenizer, local_files_only=True
         )
@@ -141,5 +165,5 @@ def load_scheduler(source: ModelSource) -> Any:
     if "flow_shift" in settings:
         # Solvers that also do other models have another name for it.
         settings["shift"] = settings["flow_shift"]
-    with _explained(source, "scheduler"):
+    with _explained(source.id, "scheduler"):
         return getattr(diffusers, kind).from_config(settings)
