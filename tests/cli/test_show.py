@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ticli.concept import PhotoRecord
+from ticli.outcome import Curves
+
 
 def test_every_field_stands_on_a_line_of_its_own(run, library_with) -> None:
     library_with("mug", tags=("a", "b"), notes="two\nlines")
@@ -21,6 +24,21 @@ def test_a_terminal_leaves_out_what_is_unknown(run, library_with) -> None:
     keys = [line.split()[0] for line in run("show", "mug", "--no-color", tty=True).lines]
     assert "created" in keys
     assert "notes" not in keys
+
+
+def test_a_terminal_is_not_filled_by_one_value(run, library_with) -> None:
+    photos = tuple(PhotoRecord(f"{number}.jpg", f"{number:064}") for number in range(3))
+    curves = Curves((10, 20), (0.5, 0.25), (0.0, 0.125))
+    library_with("mug", notes="n" * 1_000_000, photos=photos, curves=curves)
+    lines = run("show", "mug", "--no-color", tty=True).lines
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert shown["notes"].endswith("n… (1,000,000 characters: ti show mug --field notes)")
+    assert len(shown["notes"]) < 1000
+    assert shown["photos"] == "0.jpg; 1.jpg; 2.jpg"
+    assert shown["curves"] == "2 evaluations"
+    assert run("show", "mug", "--field", "notes").out == "n" * 1_000_000 + "\n"
+    piped = dict(line.split("\t") for line in run("show", "mug").lines)
+    assert len(piped["notes"]) == 1_000_000 and "held_out 0.5; 0.25" in piped["curves"]
 
 
 def test_mug_may_be_named_in_three_ways(run, library_with) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ticli.library.library import Library
     from ticli.library.listing import Entry, Query
 
+# About ten lines: more of one value would push the others off the screen.
+LONGEST = 800
 COLUMNS = (
     Column("NAME"),
     Column("TOKEN"),
@@ -54,10 +56,11 @@ def show_concept(output: Output, concept: Concept) -> None:
         output.line(concept.name)
     else:
         document = concept.as_json()
-        known = [(key, _words(value)) for key, value in document.items()]
         if is_terminal(sys.stdout):
-            known = [(key, _for_people(key, text)) for key, text in known if text]
-        output.pairs(known)
+            told = [(key, _for_people(key, value)) for key, value in document.items()]
+            output.pairs([(key, _fitting(concept.name, key, text)) for key, text in told if text])
+        else:
+            output.pairs([(key, _words(value)) for key, value in document.items()])
 
 
 def show_added(output: Output, concept: Concept) -> None:
@@ -97,7 +100,22 @@ def _words(value: Any) -> str:
     return json.dumps(value)
 
 
-def _for_people(key: str, text: str) -> str:
+def _for_people(key: str, value: Any) -> str:
+    """What a person wants to know of a value; the whole of it is in the JSON object."""
+    text = _words(value)
+    if not text:
+        return ""
     if key in ("created", "used"):
         return f"{text} ({age(text)})"
+    if key == "photos":
+        return "; ".join(photo["file"] for photo in value)
+    if key == "curves":
+        return f"{len(value['steps'])} evaluations" if value["steps"] else ""
     return byte_text(int(text)) if key == "bytes" else text
+
+
+def _fitting(name: str, key: str, text: str) -> str:
+    """Cut what would fill the screen, and say where the rest is."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
