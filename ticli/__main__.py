@@ -106,7 +106,7 @@ def _complete(arguments: list[str]) -> int:
         for value in values(*arguments[:2]) if arguments else ():
             sys.stdout.write(value + "\n")
         _flush()
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         _abandon_stdout()
     return int(ExitCode.OK)
 

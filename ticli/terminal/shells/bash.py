@@ -12,10 +12,11 @@ HEAD = r"""# Completion of ti for bash; `ti completion bash` prints this file.
 # Offer the lines of $1 that start with the word typed. compgen -W is not used: it would run
 # command substitutions that stand in a tag.
 _ti_offer() {
-    local word
+    local word quoted
     while IFS= read -r word; do
         if [[ -n $word && $word == "$cur"* ]]; then
-            COMPREPLY+=("$(printf '%q' "$word")")
+            printf -v quoted '%q' "$word"
+            COMPREPLY+=("$quoted")
         fi
     done <<<"$1"
 }
