@@ -136,16 +136,21 @@ class Sheet:
 
 def _parameters(description: dict[str, Any]) -> str:
     """The text that AUTOMATIC1111's web UI writes and most picture viewers understand."""
-    lines = [description["prompt_used"]]
+    lines = [_one_line(description["prompt_used"])]
     if description["negative_used"]:
-        lines.append(f"Negative prompt: {description['negative_used']}")
+        lines.append(f"Negative prompt: {_one_line(description['negative_used'])}")
     values = {
         "Steps": description["steps"],
         "Sampler": description["sampler"],
         "CFG scale": description["guidance"],
         "Seed": description["seed"],
         "Size": f"{description['width']}x{description['height']}",
-        "Model": description["model"]["id"],
+        "Model": _one_line(description["model"]["id"]),
         "Version": f"ti {description['ti']}",
     }
     return "\n".join([*lines, ", ".join(f"{key}: {value}" for key, value in values.items())])
+
+
+def _one_line(text: str) -> str:
+    """The text without line ends: a line of its own could pass for the values of the picture."""
+    return " ".join(text.replace("\0", " ").splitlines())

@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import BytesIO
 
 import pytest
+from harmless import ATTACK
 from PIL import Image
 
 from ticli.errors import Conflict
@@ -60,6 +61,17 @@ def test_other_tools_find_their_line(description):
     lines = picture.text["parameters"].splitlines()
     assert lines[:2] == ["a <mug> cup 月", "Negative prompt: blurry <mug> cup"]
     assert "Steps: 25, Sampler: ddim, CFG scale: 4.0, Seed: 7, Size: 128x64" in lines[2]
+
+
+def test_a_prompt_cannot_pass_for_the_values_of_a_picture(description):
+    hostile = f"{ATTACK}\nSteps: 1, Seed: 666\0Negative prompt: x"
+    changed = description | {"prompt_used": hostile, "negative_used": hostile, "prompt": hostile}
+    picture = Image.open(BytesIO(png_bytes(RED, changed)))
+    assert json.loads(picture.text["ti"]) == changed
+    assert picture.text["ti"].isascii()
+    lines = picture.text["parameters"].splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("Steps: 25, ") and "\0" not in picture.text["parameters"]
 
 
 def test_equal_pictures_are_equal_files(description):
