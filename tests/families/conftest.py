@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tiny_families import BUILDERS, build_family
+from tiny_families import BUILDERS, build_family, load
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +32,6 @@ def family_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in BUILDERS:
         (root / name).mkdir()
     return Folders()
-
-
-def load(folder: Path):
-    from ticli.models.hardware import pick_hardware
-    from ticli.models.model import load_model
-    from ticli.models.source import locate
-
-    return load_model(locate(str(folder)), pick_hardware("cpu"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,193 @@
+"""Folders as they are published: in shards, in half precision, with parts left out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_families import load
+
+from ticli.errors import ModelUnavailable, Usage
+from ticli.models.encoders import TextEncoder
+from ticli.models.families import FAMILIES
+from ticli.models.fingerprint import fingerprint
+from ticli.models.hardware import Hardware
+from ticli.models.loading import load_denoiser, load_encoder
+from ticli.models.model import encoder_dtype
+from ticli.models.painting import Brush, blank, paint
+from ticli.models.samplers import FLOW_SAMPLERS, SAMPLERS, make_sampler
+from ticli.models.source import locate
+
+
+@pytest.fixture
+def copy(family_folders, tmp_path):
+    """A copy of a family's folder that a test may change: copy("sd3")."""
+    return lambda name: Path(shutil.copytree(family_folders[name], tmp_path / f"{name}-copy"))
+
+
+def shard(part: Path, stem: str) -> None:
+    """Write the weights of a part again as two files and an index."""
+    from safetensors.torch import load_file, save_file
+
+    whole = part / f"{stem}.safetensors"
+    tensors = load_file(whole)
+    whole.unlink()
+    names = sorted(tensors)
+    files = {}
+    for number, chosen in enumerate((names[::2], names[1::2]), 1):
+        file = f"{stem}-0000{number}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in chosen}, part / file, {"format": "pt"})
+        files |= dict.fromkeys(chosen, file)
+    index = {"metadata": {}, "weight_map": files}
+    (part / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_weights_in_shards_are_the_same_model(copy, models):
+    folder = copy("sd3")
+    before = models["sd3"]
+    for part, stem in (
+        ("text_encoder_3", "model"),
+        ("text_encoder", "model"),
+        ("transformer", "diffusion_pytorch_model"),
+    ):
+        shard(folder / part, stem)
+    assert fingerprint(locate(str(folder))) == fingerprint(before.source)
+    tokens = [before.tokenise("a mug", {})]
+    now = load(folder)
+    assert torch.equal(now.condition(tokens, {}).hidden, before.condition(tokens, {}).hidden)
+    wanted = before.denoiser.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in now.denoiser.state_dict().items())
+
+
+@pytest.mark.parametrize("harm", ["missing", "elsewhere", "nothing"])
+def test_an_index_that_lies_is_refused(copy, harm):
+    folder = copy("sd3")
+    part = folder / "transformer"
+    shard(part, "diffusion_pytorch_model")
+    index = part / "diffusion_pytorch_model.safetensors.index.json"
+    if harm == "missing":
+        next(part.glob("*-00002-*")).unlink()
+    else:
+        files = {"a": "../../x.safetensors"} if harm == "elsewhere" else [1]
+        index.write_text(json.dumps({"weight_map": files}))
+    with pytest.raises(ModelUnavailable) as caught:
+        locate(str(folder))
+    assert "transformer" in caught.value.message or "index" in caught.value.message
+
+
+def test_a_half_precision_variant_is_the_same_model(copy, models):
+    folder = copy("sdxl")
+    for part in ("text_encoder", "text_encoder_2", "unet", "vae"):
+        (file,) = (folder / part).glob("*.safetensors")
+        file.rename(file.with_name(file.name.replace(".safetensors", ".fp16.safetensors")))
+    assert fingerprint(locate(str(folder))) == fingerprint(models["sdxl"].source)
+    assert len(load(folder).encoders) == 2
+
+
+def test_rows_that_somebody_added_change_no_fingerprint(copy, models):
+    from transformers import CLIPTextModel
+
+    folder = copy("sd1")
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
+    encoder.resize_token_embeddings(4098, mean_resizing=False)
+    encoder.save_pretrained(folder / "text_encoder")
+    assert fingerprint(locate(str(folder))) == fingerprint(models["sd1"].source)
+
+
+def test_stable_diffusion_3_without_its_t5(copy):
+    folder = copy("sd3")
+    for part in ("text_encoder_3", "tokenizer_3"):
+        shutil.rmtree(folder / part)
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"text_encoder_3": [None, None], "tokenizer_3": [None, None]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    model = load(folder)
+    assert set(model.source.widths) == {"clip_l", "clip_g"}
+    hidden = model.condition([model.tokenise("a mug", {})], {}).hidden
+    assert hidden.shape == (1, 48 + 256, 40) and (hidden[:, 48:] == 0).all()
+
+
+def test_flux_that_is_told_no_guidance(copy):
+    folder = copy("flux")
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    config["guidance_embeds"] = False
+    (folder / "transformer" / "config.json").write_text(json.dumps(config))
+    found = locate(str(folder))
+    assert found.defaults == ("euler", 4, 0.0) and found.windows["t5"] == 256
+
+
+def test_models_for_inpainting_are_refused(copy):
+    folder = copy("sd1")
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    config["in_channels"] = 9
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailable, match="inpainting"):
+        locate(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("card", "name"),
+    [
+        ("---\nlicense: openrail++\n---\n", "openrail++"),
+        ("---\nlicense: other\nlicense_name: flux-dev\n---\n", "flux-dev"),
+        ("---\nlicense: other\n---\n", "other"),
+        ("no front matter", ""),
+    ],
+)
+def test_the_licence_is_read_from_the_card(copy, card, name):
+    folder = copy("sd1")
+    (folder / "README.md").write_text(card)
+    assert locate(str(folder)).license == name
+
+
+def test_half_precision_by_family(family_folders):
+    half = Hardware(torch.device("cpu"), torch.float16, "")
+    short = Hardware(torch.device("cpu"), torch.bfloat16, "")
+    full = Hardware(torch.device("cpu"), torch.float32, "")
+    kinds = {part.kind: part for family in FAMILIES.values() for part in family.encoders}
+    assert {encoder_dtype(kinds["clip"], h) for h in (half, short, full)} == {torch.float32}
+    assert [encoder_dtype(kinds["t5"], h) for h in (half, short)] == [half.dtype, short.dtype]
+    assert [encoder_dtype(kinds["gemma"], h) for h in (half, short)] == [torch.bfloat16] * 2
+    assert encoder_dtype(kinds["gemma"], full) is torch.float32
+    for name, upcast in (("sd1", False), ("sd2", True)):
+        source = locate(str(family_folders[name]))
+        unet = load_denoiser(source, torch.float16)
+        assert unet.dtype is torch.float16 and unet.config.upcast_attention is upcast
+        assert load_denoiser(source, torch.float32).config.upcast_attention is False
+
+
+@pytest.mark.parametrize("name", ["flux", "sana"])
+def test_rows_keep_their_gradient_in_half_precision_encoders(family_folders, name):
+    """Rows are float32 whatever the encoder is, and so is what comes back to them."""
+    source = locate(str(family_folders[name]))
+    part = FAMILIES[name].encoders[-1]
+    whole = load(family_folders[name])
+    module = load_encoder(source, part, torch.bfloat16)
+    tokenizer = whole.encoders[-1].tokenizer
+    encoder = TextEncoder(part.key, module, tokenizer, source.windows[part.key], part)
+    row = torch.nn.Parameter(torch.full((1, encoder.table.shape[1]), 0.1))
+    tokens = whole.tokenise("a <mug>", {"mug": 1}, negative=True)[part.key]
+    encoder.hidden([tokens], {"mug": {part.key: row}}).float().square().sum().backward()
+    assert row.grad.dtype is torch.float32 and row.grad.abs().sum() > 0
+    assert all(value.grad is None for value in module.parameters())
+
+
+@pytest.mark.parametrize("name", ["sd3", "flux", "sana", "pixart", "sd2"])
+def test_every_sampler_of_a_family_draws(models, name):
+    model = models[name]
+    known = FLOW_SAMPLERS if model.prediction == "flow" else SAMPLERS
+    tokens = [model.tokenise("", {}, negative=True), model.tokenise("a mug", {})]
+    with torch.no_grad(), model.pipeline(None) as pipeline:
+        pair = model.condition(tokens, {})
+        noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(3))
+        for sampler in known:
+            generator = torch.Generator().manual_seed(0)
+            pixels = paint(model, pipeline, pair, noise, Brush(sampler, 3, 2.0, generator))
+            assert np.isfinite(pixels).all() and pixels.std() > 0.01, sampler
+    if name == "sd3":
+        with pytest.raises(Usage, match="for this model"):
+            make_sampler("ddim", model.noise_schedule)
