@@ -159,7 +159,7 @@ CASES: list[Case] = [
     file_case(53, "a file outside", "R", lambda f: manifest(listed({"name": "a",
               "file": "../../etc/passwd"})), "has no file", "x.zip"),
     file_case(53, "a zip in the zip", "R",
-              lambda f: manifest(listed({"name": "a", "file": "b"}), ("b", tensor_zip())),
+              lambda f: manifest(listed({"name": "a", "file": "b"}), ("b", manifest(listed(MUG)))),
               "zip archive in a zip", "x.zip"),
     file_case(53, "another version", "R", lambda f: manifest(listed(MUG, version=2)), "version",
               "x.zip"),

@@ -32,16 +32,17 @@ EXPORTED = ("archive_format", "archive_version")
 SCRIPTED = ("constants.pkl", "bytecode.pkl")
 
 
-def read_containers(file: Opened) -> Iterator[tuple[str, Content]]:
+def read_containers(file: Opened, listed: bool = False) -> Iterator[tuple[str, Content]]:
     """Open a file as what its bytes say it is: one container, or those a manifest lists.
 
-    Yields (name, content); the name is the manifest's, or "". Raises BadContent.
+    Yields (name, content); the name is the manifest's, or "". A file that is `listed` may not
+    list others. Raises BadContent.
     """
     head = file.read(0, min(file.size, HEAD))
     if looks_like_tensor_file(head):
         yield "", read_safetensors(file)
     elif head.startswith(ZIP):
-        yield from _zipped(file)
+        yield from _zipped(file, listed)
     elif head.startswith(LEGACY):
         yield "", read_torch_legacy(file)
     elif head.startswith(SIGNATURE):
@@ -50,9 +51,11 @@ def read_containers(file: Opened) -> Iterator[tuple[str, Content]]:
         raise refuse_unreadable(head, file)
 
 
-def _zipped(file: Opened) -> Iterator[tuple[str, Content]]:
+def _zipped(file: Opened, listed: bool) -> Iterator[tuple[str, Content]]:
     members = read_members(file)
     if MANIFEST in members:
+        if listed:
+            raise BadContent(f"{file.origin} is a zip archive in a zip archive", "unpack it first")
         yield from _listed(file, members)
         return
     names = {name.rsplit("/", 1)[-1] for name in members}
@@ -87,9 +90,7 @@ def _listed(file: Opened, members: Mapping[str, Member]) -> Iterator[tuple[str, 
                 "fetch or copy the file again",
             )
         inner = in_memory(read_member(file, member), f"{file.origin}:{member_name}")
-        if inner.read(0, min(inner.size, 4)).startswith(ZIP):
-            raise BadContent(f"{inner.origin} is a zip archive in a zip archive", "unpack it first")
-        for _, content in read_containers(inner):
+        for _, content in read_containers(inner, listed=True):
             yield name, content
 
 
