@@ -124,7 +124,7 @@ VERBS = (
         SHARE,
         "Write concepts to files for other programs",
         "export:export",
-        ("ti export mug", "ti export mug -o - > mug.safetensors"),
+        ("ti export mug --for comfyui", "ti export mug -o - > mug.safetensors"),
     ),
     Verb(
         "import",

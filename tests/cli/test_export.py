@@ -15,6 +15,7 @@ from concepts import make_concept, make_embedding
 from PIL import Image
 
 from ticli.commands.export_options import Format, Program
+from ticli.library.formats.writing import metadata
 from ticli.library.formats.writing.consumers import CONSUMERS
 from ticli.library.formats.writing.layouts import LAYOUTS
 
@@ -291,7 +292,7 @@ def test_a_thumbnail_on_request(run, library_with, folder) -> None:
         assert picture.getpixel((picture.width // 2, 300)) == pytest.approx((254, 0, 0), abs=2)
     run("export", "mug", "--for", "concept-repo", "--thumbnail", "shot.jpg")
     assert (folder / "mug" / "concept_images" / "0.jpeg").is_file()
-    assert run("export", "mug", "--force", "--thumbnail", "absent.jpg").code != 0
+    assert run("export", "mug", "--force", "--thumbnail", "absent.jpg").code == 3
     (folder / "text.jpg").write_text("hello")
     assert run("export", "mug", "--force", "--thumbnail", "text.jpg").code == 1
 
@@ -345,7 +346,7 @@ def test_hostile_words_in_a_repositorys_card(run, library_with, folder) -> None:
     from ticli.concept import BaseModel
 
     library_with("mug", width=768, base=BaseModel("sd1", "maker/model", "", ""))
-    license = 'mit"\nbase_model: evil\n---\n'
+    license = 'mit" # : {base_model: evil} &a *a !!x ---'
     run("export", "mug", "--for", "concept-repo", "--license", license)
     card = (folder / "mug" / "README.md").read_text()
     front = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
@@ -369,3 +370,36 @@ def test_an_empty_library_has_nothing_for_a_pipe(run, folder) -> None:
     assert run("export", "--all", "-o", "-").code == 2
     assert run("export", "--all", "-o", "all.zip").code == 0
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31m", "\udcff", "a\u202eb"])
+def test_words_that_are_no_line_of_text(run, library_with, folder, text) -> None:
+    library_with("mug", width=768)
+    for flag in ("--author", "--license"):
+        assert run("export", "mug", flag, text).code == 2
+    assert run("export", "mug", "--for", "kohya", "-o", f"{text}.safetensors").code == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_what_would_be_too_large_to_read_back(run, library_with, folder, monkeypatch) -> None:
+    library_with("mug", width=768)
+    # Notes that are written later lie in the row alone.
+    assert run("tag", "mug", "--note", "x" * 2000).code == 0
+    monkeypatch.setattr(metadata, "LARGEST_METADATA", 4000)
+    result = run("export", "mug", "--notes")
+    assert result.code == 4
+    assert "--notes" in result.err
+    library_with("many", width=768, vectors=300)
+    result = run("export", "many", "--for", "png")
+    assert result.code == 4
+    assert "300 vectors" in result.err
+    assert list(folder.iterdir()) == []
+
+
+def test_more_words_than_one_bundle_takes(run, library_with, folder) -> None:
+    names = [f"w{number}" for number in range(65)]
+    library_with(*names)
+    result = run("export", *names, "--format", "bundle", "-o", "all.safetensors")
+    assert result.code == 4
+    assert "64" in result.err
+    assert run("export", *names[:64], "--format", "bundle", "-o", "all.safetensors").code == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ticli.commands.names import given_names
-from ticli.errors import Usage
+from ticli.errors import NotFound, Usage
 
 if TYPE_CHECKING:
     from ticli.library.formats.writing.package import Extras
@@ -107,12 +107,20 @@ def wanted_names(library: Library, names: Sequence[str], all_names: bool) -> lis
 
 
 def extras_of(author: str, license: str, notes: bool, thumbnail: str) -> Extras:
-    """What goes into the file on request; the picture is opened. Raises NotFound, BadContent."""
+    """What goes into the file on request; the picture is opened.
+
+    Raises Usage (not one line of text), NotFound and BadContent (the picture).
+    """
     from ticli.library.formats.writing.package import Extras
 
+    for flag, text in (("--author", author), ("--license", license)):
+        if not text.isprintable():
+            raise Usage(f"{flag} {text!r} is not one line of text", "leave control characters out")
     picture = None
     if thumbnail:
         from ticli.photos.opening import open_photo
 
+        if not Path(thumbnail).exists():
+            raise NotFound(f"no such picture: {thumbnail}", "check the spelling")
         picture = open_photo(Path(thumbnail)).image
     return Extras(author, license, notes, picture)

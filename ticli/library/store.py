@@ -12,14 +12,20 @@ from pathlib import Path
 
 from ticli.concept import Concept, Embedding
 from ticli.durable import explain, make_folder, remove_file, sync_file, sync_folder, write_file
-from ticli.errors import BadContent, Usage
+from ticli.errors import BadContent, Conflict, Usage
 from ticli.library.describe import check_vectors
 from ticli.library.documents import concept_from_document, parse_document
-from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_file
+from ticli.library.formats.tensor_file import (
+    LARGEST_METADATA,
+    build_tensor_file,
+    parse_tensor_file,
+)
 
 ROW = "ti.row"
 # What the row knows of the file itself, or of what happened after it was written.
 OUTSIDE = ("path", "bytes", "sha256", "used", "scores")
+# Characters of the row; beside it stand the few words that every file has.
+LARGEST_ROW = LARGEST_METADATA - 4096
 PHOTO_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 BROKEN = "other concepts are not affected; put the file back from a copy, or `ti rm` the concept"
 
@@ -30,8 +36,19 @@ def blob_path(blobs: Path, sha256: str) -> Path:
 
 
 def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
-    """The bytes of a concept's file: one float32 tensor an encoder, the row as metadata."""
+    """The bytes of a concept's file: one float32 tensor an encoder, the row as metadata.
+
+    Raises Conflict where the row is larger than what is read back.
+    """
     row = {key: value for key, value in concept.as_json().items() if key not in OUTSIDE}
+    text = json.dumps(row, sort_keys=True)
+    if len(text) > LARGEST_ROW:
+        raise Conflict(
+            f"what is known of {concept.name!r} is {len(text):,} bytes, and a file holds at most "
+            f"{LARGEST_ROW:,}",
+            "shorten its notes, or learn it with fewer sentences",
+            name=concept.name,
+        )
     return build_tensor_file(
         embedding.rows,
         {
@@ -39,7 +56,7 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
             "ti.name": concept.name,
             "ti.token": concept.token,
             "ti.noun": concept.noun,
-            ROW: json.dumps(row, sort_keys=True),
+            ROW: text,
         },
     )
 

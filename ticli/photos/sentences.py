@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ticli.errors import BadContent, NotFound, Usage
 
-LARGEST = 1 << 20
+# Bytes. A word keeps its sentences, and its file has room for a megabyte of what is said of it.
+LARGEST = 128 << 10
 PLACE = "{}"
 
 # As in Gal et al. 2022 (2208.01618) a sentence says that there is a picture, never what is in it:
@@ -141,7 +142,9 @@ def _text(path: Path) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadContent(f"{path} cannot be read: {reason}") from error
     if len(data) > LARGEST:
-        raise BadContent(f"{path} is larger than 1 MiB", "a file of sentences is small")
+        raise BadContent(
+            f"{path} is larger than {LARGEST >> 10} KiB", "a file of sentences is small"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load
 
-from ticli.errors import BadContent
+from ticli.errors import BadContent, Conflict
 from ticli.library.library import Library
 from ticli.library.store import encode_blob
 
@@ -91,3 +91,13 @@ def test_a_broken_concept_can_be_replaced_by_itself_or_removed(
     assert [gone.name for gone in library.remove(["mug"])] == ["mug"]
     assert library.names() == []
     assert not Path(added.path).exists()
+
+
+def test_a_row_too_large_to_be_read_back_is_not_stored(library, make) -> None:
+    """Files of more metadata than the reader takes would be lost the moment they are written."""
+    concept, embedding = make("<mug>", notes="x" * (1 << 20))
+    with pytest.raises(Conflict, match="what is known of 'mug'"):
+        library.add(concept, embedding)
+    assert library.names() == []
+    added = library.add(*make("<mug>", notes="x" * (900 << 10)))
+    assert library.embedding(added).vectors == 1

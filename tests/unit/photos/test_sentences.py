@@ -70,7 +70,7 @@ def test_files_without_sentences(folder):
     with pytest.raises(BadContent, match="UTF-8"):
         read_sentences(path)
     path.write_bytes(b"{}\n" * 400_000)
-    with pytest.raises(BadContent, match="1 MiB"):
+    with pytest.raises(BadContent, match="128 KiB"):
         read_sentences(path)
 
 

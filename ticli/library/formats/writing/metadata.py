@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ticli import __version__
 from ticli.concept import Concept
 from ticli.errors import Conflict
-from ticli.library.formats.tensor_file import LARGEST_METADATA, build_tensor_file
+from ticli.library.formats.tensor_file import LARGEST_METADATA, MOST_TENSORS, build_tensor_file
 from ticli.library.formats.writing.package import Package, row_of
 
 if TYPE_CHECKING:
@@ -33,28 +33,42 @@ ARCHITECTURES: Mapping[str, str] = {
 }
 STARTER_WIDTH = 256
 THUMBNAIL = 256
+# Bytes for the hash, which is not known before the rest.
+SPARE = 256
 
 
 def safetensors_file(packages: Sequence[Package], tensors: Mapping[str, Vectors]) -> bytes:
     """A safetensors file of these tensors, described for every reader.
 
-    Raises Conflict where the description is larger than readers take.
+    Raises Conflict where the description is larger than readers take, or there are more tensors.
     """
     if len(packages) == 1:
         metadata = described(packages[0])
     else:
-        metadata = {"format": "pt"}
-        for package in packages:
-            name = package.concept.name
-            metadata[f"ti.concept.{name}"] = _row_text(package.concept)
-    metadata["modelspec.hash_sha256"] = f"0x{tensor_hash(tensors)}"
-    if sum(len(key) + len(value.encode()) for key, value in metadata.items()) > LARGEST_METADATA:
-        said = ", ".join(repr(package.concept.name) for package in packages)
+        rows = {p.concept.name: _row_text(p.concept) for p in packages}
+        metadata = {"format": "pt", **{f"ti.concept.{name}": row for name, row in rows.items()}}
+    return tensor_file(packages, tensors, metadata)
+
+
+def tensor_file(
+    packages: Sequence[Package], tensors: Mapping[str, Vectors], metadata: Mapping[str, str]
+) -> bytes:
+    """A safetensors file with the hash of its tensors. Raises Conflict where it is too large."""
+    size = sum(len(key) + len(value.encode()) for key, value in metadata.items())
+    said = ", ".join(package.concept.name for package in packages[:4])
+    if size > LARGEST_METADATA - SPARE:
         raise Conflict(
-            f"what is known of {said} is larger than {LARGEST_METADATA >> 20} MiB",
-            "export without --notes, or one by one",
+            f"what is known of {said} is {size:,} bytes, and readers take at most "
+            f"{LARGEST_METADATA:,}",
+            "export without --notes and --thumbnail, or word by word",
         )
-    return build_tensor_file(tensors, metadata)
+    if len(tensors) > MOST_TENSORS:
+        raise Conflict(
+            f"one file holds at most {MOST_TENSORS} tensors, not the {len(tensors)} of {said} …",
+            "export them to a folder or a .zip",
+        )
+    hashed = {**metadata, "modelspec.hash_sha256": f"0x{tensor_hash(tensors)}"}
+    return build_tensor_file(tensors, hashed)
 
 
 def tensor_hash(tensors: Mapping[str, Vectors]) -> str:

@@ -12,6 +12,8 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ticli.errors import Conflict
+from ticli.library.formats.reading.png import LARGEST_JSON
 from ticli.library.formats.writing.card import SIDE, drawn_card
 from ticli.library.formats.writing.package import Package
 from ticli.library.formats.writing.pickles import a1111_document
@@ -33,13 +35,22 @@ LOW = 0x0F
 
 
 def picture_file(packages: Sequence[Package]) -> bytes:
-    """A PNG of the user's picture, or of a plain card, that holds the word."""
+    """A PNG of the user's picture, or of a plain card, that holds the word.
+
+    Raises Conflict where the word has more vectors than readers take from a picture.
+    """
     from PIL.PngImagePlugin import PngInfo
 
     package = packages[0]
     given = package.extras.picture
     picture = drawn_card(package) if given is None else _fitted(given)
     document = json.dumps(a1111_document(package, _as_lists)).encode()
+    if len(document) > LARGEST_JSON:
+        raise Conflict(
+            f"{package.concept.name!r} has {package.concept.vectors} vectors, more than a picture "
+            f"carries: {len(document):,} bytes of at most {LARGEST_JSON:,}",
+            "choose another --format",
+        )
     chunk = PngInfo()
     chunk.add_text(CHUNK, base64.b64encode(document).decode())
     file = io.BytesIO()
