@@ -83,11 +83,14 @@ def gemma_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import GemmaTokenizerFast
 
+    from ticli.models.families.sana import instruction
+
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", "▁")
     trained.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
-    trainer = trainers.BpeTrainer(vocab_size=160, show_progress=False)
-    trained.train_from_iterator(TEXTS * 4, trainer)
+    trainer = trainers.BpeTrainer(vocab_size=600, show_progress=False)
+    # The instruction before every prompt would else be a thousand tokens long.
+    trained.train_from_iterator([*TEXTS * 8, *instruction().splitlines()], trainer)
     learned = json.loads(trained.to_str())["model"]
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     entries = special + [f"<0x{byte:02X}>" for byte in range(256)]

@@ -71,7 +71,7 @@ def encode(model: Model, prompt: ResolvedPrompt, rows: Rows) -> Encoded:
     for text in tokenised:
         for encoder, tokens in text.items():
             if tokens.lost:
-                raise _lost(prompt, tokens, model.source.windows[encoder])
+                raise _lost(prompt, tokens, model.source.room(encoder))
     with torch.no_grad(), _memory():
         conditioning = model.condition(tokenised, rows)
     cut = dict.fromkeys(tokens.cut for text in tokenised for tokens in text.values() if tokens.cut)
@@ -116,11 +116,11 @@ def _image(pixels: Pixels, model: Model) -> Image.Image:
     return Image.fromarray((pixels * 255).round().astype(np.uint8))
 
 
-def _lost(prompt: ResolvedPrompt, tokens: Tokenised, window: int) -> Usage:
+def _lost(prompt: ResolvedPrompt, tokens: Tokenised, room: int) -> Usage:
     names = {concept.name: concept.token for concept in prompt.concepts}
     tokens_lost = ", ".join(names[name] for name in tokens.lost)
     return Usage(
-        f"{tokens_lost} falls outside the {window - 2} tokens that the model reads",
+        f"{tokens_lost} falls outside the {room} tokens that the model reads",
         "move it nearer to the start, or shorten the prompt",
         prompt=prompt.typed,
     )

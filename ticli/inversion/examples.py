@@ -134,7 +134,7 @@ def _whole(
             words = " and ".join(f"<{name}>" for name in tokenised.lost)
             raise Usage(
                 f"{words} would be cut off from {text!r}: {model.source.id} reads "
-                f"{model.source.windows[key] - 2} tokens",
+                f"{model.source.room(key)} tokens",
                 "shorten the sentence or caption, or use fewer --vectors",
             )
     return prompt

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticli.errors import ModelUnavailable
 from ticli.models.families import FAMILIES
-from ticli.models.families.family import Details, EncoderPart, Family
+from ticli.models.families.family import MARKS, Details, EncoderPart, Family
 from ticli.models.families.sd2 import WIDTH as SD2_WIDTH
 from ticli.models.files import read_json, weights
 
@@ -40,6 +40,11 @@ class ModelSource:
     @property
     def is_starter(self) -> bool:
         return self.id == "starter"
+
+    def room(self, encoder: str) -> int:
+        """How many tokens of a prompt an encoder reads, its start and end not counted."""
+        kinds = {part.key: part.kind for part in FAMILIES[self.family].encoders}
+        return self.windows[encoder] - MARKS[kinds[encoder]]
 
     def describe(self) -> str:
         """The id, with the version of a starter or the commit of a hub model."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Configuration = Mapping[str, Any]
 EncoderKind = Literal["clip", "t5", "gemma"]
+# Tokens around a prompt: T5 has no start token, and Gemma gets no end.
+MARKS = {"clip": 2, "t5": 1, "gemma": 1}
 
 
 @dataclass(frozen=True)
