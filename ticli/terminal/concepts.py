@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # About ten lines: more of one value would push the others off the screen.
 LONGEST = 800
 COLUMNS = (
-    Column("NAME"),
+    Column("NAME", whole=True),
     Column("TOKEN"),
     Column("BASE"),
     Column("VECTORS", right=True),

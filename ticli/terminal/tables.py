@@ -14,10 +14,14 @@ NARROWEST = 8
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and how its values stand; numbers stand right."""
+    """A heading and how its values stand; numbers stand right.
+
+    `whole` values are cut only where all others have been: names, which people copy.
+    """
 
     heading: str
     right: bool = False
+    whole: bool = False
 
 
 def display_width(text: str) -> int:
@@ -43,7 +47,7 @@ def padded(
     texts += [[safe_text(cell[:most]) for cell in row] for row in rows]
     widths = [max(display_width(row[i]) for row in texts) for i in range(len(columns))]
     if room is not None:
-        widths = _fit(widths, room)
+        widths = _fit(columns, widths, room)
     return [
         GAP.join(
             _cell(text, width, column.right)
@@ -63,18 +67,30 @@ def tab_separated(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> I
         yield "\t".join(map(safe_text, row))
 
 
-def _fit(widths: list[int], room: int) -> list[int]:
-    """Narrow the widest columns, all to the same width, until the line fits or all are narrow."""
+def _fit(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
+    """Narrow the columns until the line fits, those that stay whole last."""
     room -= len(GAP) * (len(widths) - 1)
+    widths = _narrow(widths, room, [not column.whole for column in columns])
+    return _narrow(widths, room, [True] * len(widths))
+
+
+def _narrow(widths: list[int], room: int, may: Sequence[bool]) -> list[int]:
+    """Narrow the widest that may be, all to the same width, until the sum fits or none is wide."""
     if sum(widths) <= room:
         return widths
-    for width in range(room, NARROWEST - 1, -1):
-        if sum(min(cells, width) for cells in widths) <= room:
-            # What is left over goes to the first of those that were cut.
-            left = room - sum(min(cells, width) for cells in widths)
-            cut = [i for i, cells in enumerate(widths) if cells > width][:left]
-            return [min(cells, width) + (i in cut) for i, cells in enumerate(widths)]
-    return [min(cells, NARROWEST) for cells in widths]
+
+    def cut(limit: int) -> list[int]:
+        return [min(w, limit) if m else w for w, m in zip(widths, may, strict=True)]
+
+    limit = NARROWEST
+    while limit < max(widths) and sum(cut(limit + 1)) <= room:
+        limit += 1
+    narrowed = cut(limit)
+    # What is left over goes to the first of those that were cut.
+    for i, width in enumerate(widths):
+        if narrowed[i] < width and sum(narrowed) < room:
+            narrowed[i] += 1
+    return narrowed
 
 
 def _cell(text: str, width: int, right: bool) -> str:

@@ -29,6 +29,14 @@ def test_a_line_never_exceeds_the_room_while_columns_can_shrink() -> None:
     assert "160" in lines[1]
 
 
+def test_names_are_cut_last() -> None:
+    columns = (Column("NAME", whole=True), Column("TOKEN"), Column("TAGS"))
+    row = ("n" * 30, "t" * 32, "a" * 1_000_000)
+    line = padded(columns, [row], room=60)[1]
+    assert (len(line), line.split()) == (60, ["n" * 30, "t" * 12 + "…", "a" * 12 + "…"])
+    assert padded(columns, [row], room=45)[1] == f"{'n' * 24}…  {'t' * 7}…  {'a' * 7}…"
+
+
 def test_very_narrow_terminals_still_show_every_column() -> None:
     assert padded(COLUMNS, [("m" * 70, "160", "t" * 70)], room=5)[1].startswith("mmmmmmm…")
 
