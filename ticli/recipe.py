@@ -10,7 +10,7 @@ from typing import Any
 
 from ticli.errors import NotFound, Usage
 
-PRESETS = ("quick", "default", "thorough")
+PRESETS = ("quick", "default", "thorough", "paper", "directional", "cross", "fairer")
 KINDS = ("object", "style", "person")
 NORMS = ("vocabulary", "free", "sphere", "pull")
 INIT_FROM = ("table", "output")
@@ -49,9 +49,9 @@ class Recipe:
     # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
     noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)
-    # The paper's progressive extension (section 4): 2000 steps a vector in its code.
+    # The paper's progressive extension: 2000 steps a vector in its code.
     extend_every: int = _knob(0, "steps until each further vector joins; 0 is all at once", low=0)
-    # The paper's per-image tokens (section 4): 0.25 in its code.
+    # The paper's per-image tokens: 0.25 in its code.
     photo_words: float = _knob(
         0.0, "share of sentences with a photo's own word too", low=0.0, high=1.0
     )
@@ -75,7 +75,8 @@ class Recipe:
     norm_pull: float = _knob(0.1, 'share of the way to it a step, for "pull"', low=0.0, high=1.0)
     # The paper's von Mises-Fisher prior, its κ: 1e-4.
     prior: float = _knob(0.0, 'pull towards the start\'s direction, for "sphere"', low=0.0)
-    # The paper's regularisation (section 4): closer to the class word, further from the photos.
+    # The paper's regularisation: closer to the class word, further from the photos. 1e-5 in Cross
+    # Initialization.
     pull: float = _knob(0.0, "weight of the squared distance to the start", low=0.0)
     # CoRe's text half (2408.15914): 1.5e-4 there.
     context: float = _knob(0.0, "weight of what the word does to other words", low=0.0)

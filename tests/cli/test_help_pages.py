@@ -90,7 +90,7 @@ def test_complete_answers_and_is_silent_about_trouble(run, library_with, isolate
     library_with("mug", "cat", tags=("b", "a\u202ec"))
     assert run("__complete", "concepts").out == "cat\nmug\n"
     assert run("__complete", "tags").out == "b\n"
-    assert run("__complete", "recipes").lines == ["quick", "default", "thorough"]
+    assert run("__complete", "recipes").lines[:3] == ["quick", "default", "thorough"]
     assert "starter" in run("__complete", "models").lines
     for arguments in ((), ("nonsense",), ("concepts", "more")):
         assert run("__complete", *arguments).code == 0

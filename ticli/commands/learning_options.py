@@ -33,7 +33,7 @@ NewTokenOption = Annotated[
     ),
 ]
 RecipeOption = Annotated[
-    str | None, knob("--recipe", "quick, default, thorough, or a YAML file.", "NAME|FILE")
+    str | None, knob("--recipe", "quick, default, thorough …, or a YAML file.", "NAME|FILE")
 ]
 KindOption = Annotated[
     Literal["object", "style", "person"] | None, knob("--kind", "What the photos show.", "KIND")

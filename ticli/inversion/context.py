@@ -72,7 +72,7 @@ def context_distance(
 ) -> torch.Tensor:
     """Mean cosine distance of context tokens to what they are beside the class word, a scalar.
 
-    The text half of CoRe's regulariser (2408.15914, equation 4), over the prompts `numbers`.
+    The text half of CoRe's regulariser (2408.15914), over the prompts `numbers`.
     """
     prompts = [context.prompts[number] for number in numbers]
     places = [context.places[number] for number in numbers]

@@ -92,7 +92,7 @@ def _uniform(share: torch.Tensor) -> torch.Tensor:
 
 
 def _cubic(share: torch.Tensor) -> torch.Tensor:
-    """Most weight on the noisy end: t = 1 − u³ (T2I-Adapter, 2302.08453, section 3.4)."""
+    """Most weight on the noisy end: t = 1 − u³ (T2I-Adapter, 2302.08453)."""
     return 1 - (1 - share) ** 3
 
 

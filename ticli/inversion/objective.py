@@ -52,7 +52,7 @@ def masked_means(errors: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 
 def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Min-SNR-γ weights of timesteps, (batch,) float32 (2303.09556, section 3.4).
+    """Min-SNR-γ weights of timesteps, (batch,) float32 (2303.09556).
 
     SNR = ᾱ / (1 − ᾱ); the noise's error is weighed by min(SNR, γ) / SNR, the velocity's by
     min(SNR, γ) / (SNR + 1), so that either counts as min(SNR, γ) times the photo's own error.

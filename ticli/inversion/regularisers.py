@@ -29,7 +29,7 @@ def regularise(
 
 
 def _pull(vectors: Vectors, weight: float) -> None:
-    """Gradient of weight · |v − v₀|², the mean over the vectors (2208.01618, section 4)."""
+    """Gradient of weight · |v − v₀|², the mean over the vectors (2208.01618)."""
     for key, row in vectors.rows.items():
         gradient = 2 * weight / len(row) * (row.detach() - vectors.start[key])
         row.grad = gradient if row.grad is None else row.grad + gradient

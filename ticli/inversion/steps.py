@@ -21,7 +21,7 @@ def _by_adam(vectors: Vectors, optimizer: torch.optim.Optimizer, _recipe: Recipe
 
 
 def _along_the_sphere(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
-    """Turn each vector by `lr` radians against its gradient (2512.13672, algorithm 1).
+    """Turn each vector by `lr` radians against its gradient (2512.13672).
 
     With e = m·v, m the held norm: the gradient of v is m·∂L/∂e − κ·μ, of which the part along
     the sphere, brought to length one, is the way to go. μ is the direction a vector started in;
