@@ -89,8 +89,9 @@ def on_device(device: str) -> bytes:
 
 
 def many(count: int) -> bytes:
-    entry = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
-    return safetensors(f"{{{','.join(f'"x{n}":{entry}' for n in range(count))}}}".encode())
+    described = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    entries = ",".join(f'"x{n}":{described}' for n in range(count))
+    return safetensors(f"{{{entries}}}".encode())
 
 
 def length_of(length: int, rest: bytes = b"{}") -> bytes:
