@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
+from ticli.library.store import OUTSIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,7 +18,6 @@ HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _BEGINS = r"(?:~\w*/|\.{0,2}/\w|\.{1,2}\\|\\\\|[A-Za-z]:[/\\]|file:)"
 LOCAL_PATH = re.compile(_BEGINS)
 PATH_IN_TEXT = re.compile(rf"(?<!\S){_BEGINS}\S*")
-OUTSIDE = ("path", "bytes", "sha256", "used")
 
 
 @dataclass(frozen=True, eq=False)
