@@ -277,9 +277,9 @@ class Library:
                     store.drop_blob(self.places.blobs, sha256)
             if not self._photos.is_dir():
                 return
-            for sha256 in {photo.sha256 for concept in gone for photo in concept.photos}:
-                if not registry.has_photo(connection, sha256):
-                    store.drop_photo(self._photos, sha256)
+            photos = {photo.sha256 for concept in gone for photo in concept.photos}
+            for sha256 in photos - registry.used_photos(connection, photos):
+                store.drop_photo(self._photos, sha256)
 
 
 def _checked_tag(tag: str) -> str:

@@ -26,6 +26,7 @@ ROW = "ti.row"
 OUTSIDE = ("path", "bytes", "sha256", "used", "scores")
 # Characters of the row; beside it stand the few words that every file has.
 LARGEST_ROW = LARGEST_METADATA - 4096
+HASH = re.compile(r"[0-9a-f]{64}")
 PHOTO_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 BROKEN = "other concepts are not affected; put the file back from a copy, or `ti rm` the concept"
 
@@ -147,16 +148,23 @@ def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
 
 def find_photos(photos: Path, hashes: Sequence[str]) -> list[Path]:
     """The copies that were kept of photos, in the order of their hashes; others are left out."""
-    kept = {path.name.partition(".")[0]: path for path in sorted(photos.glob("??/*"))}
-    return [kept[sha256] for sha256 in hashes if sha256 in kept]
+    return [path for sha256 in hashes for path in _copies(photos, sha256)[:1]]
 
 
 def drop_photo(photos: Path, sha256: str) -> None:
     """Remove the copy of a photo, if one was kept. Raises TiError."""
-    # Hashes come from rows, and rows from files of strangers: a name is compared, never globbed.
-    for path in photos.glob("??/*"):
-        if path.name.partition(".")[0] == sha256:
-            remove_file(path)
+    for path in _copies(photos, sha256):
+        remove_file(path)
+
+
+def _copies(photos: Path, sha256: str) -> list[Path]:
+    """The files of that hash, whatever their suffix, without listing the others of a library."""
+    # Hashes come from rows, and rows from files of strangers: only a hash becomes part of a path.
+    if not HASH.fullmatch(sha256):
+        return []
+    return sorted(
+        path for path in (photos / sha256[:2]).glob("*") if path.name.partition(".")[0] == sha256
+    )
 
 
 def drop_blob(blobs: Path, sha256: str) -> None:
