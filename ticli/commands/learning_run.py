@@ -108,7 +108,7 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
     hardware = pick_hardware(way.device, way.dtype)
     output.note(f"{hardware.describe()}: {hardware.why}")
     start = library.embedding(plan.start) if plan.start else None
-    learning = begin(plan, run, hardware, start)
+    learning = begin(plan, run, hardware, start, output.note)
     _take_steps(ask, learning)
     words = words_of(learning)
     if ask.keep_photos:

@@ -75,7 +75,7 @@ def _outcome(learning: Learning, winner: Finished, held_out_init: float) -> Outc
         skipped=winner.skipped,
         restores=winner.restores,
         attempts=tuple(learning.attempts.done),
-        init_words=(),
+        init_words=learning.init_words,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ticli.inversion.draws import Draw, keyed_generator
+from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
 from ticli.inversion.latents import Latents
 from ticli.inversion.loop import draw_rule
@@ -91,14 +91,13 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
 
 
 def evaluation_draw(model: Model, examples: Examples, recipe: Recipe, seed: int) -> Draw:
-    """Noise, sentences and timesteps of the fixed batch, from a key that no step draws with.
-
-    One sample for each of `evaluation_timesteps` equal parts of the trained range, pictures in
-    turn.
-    """
+    """Noise, sentences and timesteps of the fixed batch, from a key that no step draws with."""
     rule = draw_rule(model, examples, recipe)
-    count = recipe.evaluation_timesteps
-    generator = keyed_generator(seed, "evaluation")
+    return fixed_draw(rule, recipe.evaluation_timesteps, keyed_generator(seed, "evaluation"))
+
+
+def fixed_draw(rule: DrawRule, count: int, generator: torch.Generator) -> Draw:
+    """One sample for each of `count` equal parts of the rule's timesteps, pictures in turn."""
     low, high = rule.timesteps
     offset = torch.rand(count, generator=generator, dtype=torch.float64)
     timesteps = low + ((torch.arange(count) + offset) / count * (high - low)).long()

@@ -9,6 +9,7 @@ from typing import Any
 from ticli.concept import Concept
 from ticli.errors import Conflict, Usage
 from ticli.inversion.fitting import check_options
+from ticli.inversion.lineage import check_lineage, lineage_notes
 from ticli.library.library import Library
 from ticli.models.fingerprint import fingerprint
 from ticli.models.source import ModelSource, locate, vocabulary
@@ -21,7 +22,8 @@ from ticli.photos.sentences import family, fill
 from ticli.recipe import Recipe
 
 FALLBACK_INIT = "object"
-CHOSEN_INITS = ("random", "mean")
+AUTO = "auto"
+CHOSEN_INITS = ("random", "mean", AUTO)
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class Request:
 class Plan:
     """A run that can begin. `recipe` holds every effective value: init, noun and size are final.
 
-    `sentences` are, for each photo, the training sentences with the trigger in place. `notes`
-    are to be said before the run, `warnings` likewise and louder.
+    But for the init "auto": then the photos choose the word once the model is loaded, and where
+    `noun_follows` the noun with it. `sentences` are, for each photo, the training sentences with
+    the trigger in place. `notes` are to be said before the run, `warnings` likewise and louder.
     """
 
     token: Token
@@ -56,6 +59,7 @@ class Plan:
     start: Concept | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    noun_follows: bool = False
 
     @property
     def trigger(self) -> str:
@@ -72,6 +76,7 @@ class Plan:
             "seed": self.seed,
             **self.recipe.as_json(),
             "texts": [list(texts) for texts in self.sentences],
+            "noun_follows": self.noun_follows,
             "start": self.start.sha256 if self.start else "",
             "masked": [mask_digest(photo) for photo in self.photos.photos],
         }
@@ -104,18 +109,26 @@ def make_plan(request: Request, library: Library) -> Plan:
         else None
     )
     skipped = describe_skipped(found)
+    found_fingerprint = fingerprint(source)
     rejected = [f"left out {file.name}: {reason}" for file, reason in photos.rejected]
     return Plan(
         token=token,
         photos=photos,
         source=source,
-        fingerprint=fingerprint(source),
+        fingerprint=found_fingerprint,
         recipe=recipe,
         seed=request.seed,
         sentences=_sentences(photos, captions, recipe, token),
         start=start,
-        notes=(*notes, *([skipped] if skipped else []), *masked, *_caption_notes(captions)),
+        notes=(
+            *notes,
+            *lineage_notes(start, source, found_fingerprint),
+            *([skipped] if skipped else []),
+            *masked,
+            *_caption_notes(captions),
+        ),
         warnings=(*rejected, *photos.warnings),
+        noun_follows=_noun_follows(request.recipe),
     )
 
 
@@ -136,7 +149,7 @@ def _settle(
             )
     if match := TOKEN.fullmatch(init):
         start = library.get(match[1])
-        _check_fit(start, source)
+        check_lineage(start, source)
         init = start.token
     noun = recipe.noun
     if noun == "auto":
@@ -150,17 +163,8 @@ def _settle(
     return replace(recipe, init=init, noun=noun, size=size), start, notes
 
 
-def _check_fit(start: Concept, source: ModelSource) -> None:
-    if dict(start.widths) != dict(source.widths):
-        raise Conflict(
-            f"{start.token} has vectors of {_widths(start.widths)}, and {source.id} takes "
-            f"{_widths(source.widths)}",
-            "start from a concept of the same kind of model, or give its model with -m",
-        )
-
-
-def _widths(widths: Mapping[str, int]) -> str:
-    return " and ".join(f"{width} ({encoder})" for encoder, width in widths.items())
+def _noun_follows(recipe: Recipe) -> bool:
+    return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
 
 
 def _sentences(

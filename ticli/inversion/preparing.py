@@ -24,6 +24,17 @@ FEWEST_TO_SPARE_ONE = 4
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """Latents to learn from and to judge by, with the indices of their photos."""
+
+    learned: Latents
+    trained: Sequence[int]
+    held: Latents
+    judged: Sequence[int]
+    spared: int | None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """The examples to train on and those held out; `photo` is the index of the one spared."""
 
@@ -32,25 +43,32 @@ class Prepared:
     photo: int | None
 
 
-def prepare_examples(plan: Plan, run: Run, model: Model) -> Prepared:
-    """Encode a plan's photos and tokenise its sentences, all but what is held out.
+def encode(plan: Plan, run: Run, model: Model) -> Encoded:
+    """Encode a plan's photos, or read what the run's folder holds of them. Raises BadContent.
 
     Held out is a photo where the recipe says so and there are four or more, else another crop of
-    as many photos as an evaluation has samples. Raises Usage where a sentence is too long for its
-    placeholder, and BadContent.
+    as many photos as an evaluation has samples.
     """
     spared = spared_photo(plan)
     latents, others = _latents(plan, run, model, spared)
     every = range(len(plan.photos.photos))
     trained = [photo for photo in every if photo != spared]
     judged = [spared] if spared is not None else list(every)[: _crops(plan)]
-    photos = [plan.photos.photos[photo] for photo in trained]
-    learned = pick(latents, trained)
-    masks = mask_weights(photos, plan.recipe, learned.grid) if plan.recipe.masks else None
-    examples = build_examples(model, plan, trained, learned, masks)
     held = pick(latents, judged) if others is None else others
-    sentences = [plan.sentences[photo] for photo in judged]
-    return Prepared(examples, HeldOut(held, sentences), spared)
+    return Encoded(pick(latents, trained), trained, held, judged, spared)
+
+
+def prepare_examples(plan: Plan, model: Model, encoded: Encoded) -> Prepared:
+    """Join a plan's photos with its sentences, apart what is held out.
+
+    Raises Usage where a sentence is too long for its placeholder.
+    """
+    photos = [plan.photos.photos[photo] for photo in encoded.trained]
+    learned = encoded.learned
+    masks = mask_weights(photos, plan.recipe, learned.grid) if plan.recipe.masks else None
+    examples = build_examples(model, plan, encoded.trained, learned, masks)
+    sentences = [plan.sentences[photo] for photo in encoded.judged]
+    return Prepared(examples, HeldOut(encoded.held, sentences), encoded.spared)
 
 
 def spared_photo(plan: Plan) -> int | None:

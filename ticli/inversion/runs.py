@@ -20,6 +20,7 @@ IDENTITY = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
 LATENTS = "latents.safetensors"
 HELD_OUT = "held-out.safetensors"
+INIT_WORDS = "init.json"
 LOCK = "lock"
 
 
@@ -42,6 +43,10 @@ class Run:
     @property
     def held_out(self) -> Path:
         return self.path / HELD_OUT
+
+    @property
+    def init_words(self) -> Path:
+        return self.path / INIT_WORDS
 
 
 @dataclass(frozen=True)
