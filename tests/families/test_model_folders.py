@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from ticli.models.loading import load_denoiser, load_encoder
 from ticli.models.model import encoder_dtype
 from ticli.models.painting import Brush, blank, paint
 from ticli.models.samplers import FLOW_SAMPLERS, SAMPLERS, make_sampler
-from ticli.models.source import locate
+from ticli.models.sentencepiece import read_vocabulary
+from ticli.models.source import locate, vocabulary
 
 
 @pytest.fixture
@@ -118,6 +120,58 @@ def test_flux_that_is_told_no_guidance(copy):
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
     found = locate(str(folder))
     assert found.defaults == ("euler", 4, 0.0) and found.windows["t5"] == 256
+
+
+def varint(number: int) -> bytes:
+    parts = []
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*parts, number])
+
+
+def sentencepiece_file(pieces, kind: int = 1) -> bytes:
+    """A vocabulary as the SentencePiece library writes it."""
+
+    def field(number: int, content: bytes) -> bytes:
+        return varint(number << 3 | 2) + varint(len(content)) + content
+
+    written = b"".join(
+        field(1, field(1, piece.encode()) + b"\x15" + struct.pack("<f", score) + b"\x18\x01")
+        for piece, score in pieces
+    )
+    return written + field(2, b"\x18" + varint(kind)) + field(3, field(1, b"nmt_nfkc"))
+
+
+TEXTS_TO_READ = ("a photo of a mug, on the moon", "  two   mugs!", "<mug> mug", "", "1-2; <3")
+
+
+def test_a_model_with_only_a_sentencepiece_vocabulary(copy, models):
+    """As PixArt is published: read to the same ids as its tokenizer.json."""
+    folder = copy("pixart")
+    known = models["pixart"].encoders[0].tokenizer
+    shutil.rmtree(folder / "tokenizer")
+    (folder / "tokenizer").mkdir()
+    content = json.loads(known.backend_tokenizer.to_str())["model"]["vocab"]
+    (folder / "tokenizer" / "spiece.model").write_bytes(sentencepiece_file(content))
+    source = locate(str(folder))
+    assert vocabulary(source) == vocabulary(models["pixart"].source)
+    model = load(folder)
+    for text in TEXTS_TO_READ:
+        assert model.tokenise(text, {}) == models["pixart"].tokenise(text, {})
+        assert model.encoders[0].tokenizer(text).input_ids == known(text).input_ids
+    placed = model.tokenise("a <mug> here", {"mug": 2})
+    assert placed == models["pixart"].tokenise("a <mug> here", {"mug": 2})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 40, sentencepiece_file([("a", 0.0)])[:-3], sentencepiece_file([("a", 0.0)], 2)],
+)
+def test_what_is_no_vocabulary_is_refused(tmp_path, content):
+    (tmp_path / "spiece.model").write_bytes(content)
+    with pytest.raises(ModelUnavailable, match=r"spiece\.model"):
+        read_vocabulary(tmp_path / "spiece.model")
 
 
 def test_models_for_inpainting_are_refused(copy):

@@ -13,6 +13,7 @@ from ticli.models.families import FAMILIES
 from ticli.models.families.family import MARKS, Details, EncoderPart, Family
 from ticli.models.families.sd2 import WIDTH as SD2_WIDTH
 from ticli.models.files import read_json, weights
+from ticli.models.sentencepiece import FILE, read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
     words: Any
     if (folder / "vocab.json").is_file():
         words = read_json(folder / "vocab.json", source.id)
+    elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
+        words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
     else:
         words = read_json(folder / "tokenizer.json", source.id).get("model", {}).get("vocab", {})
     if isinstance(words, list):

@@ -17,6 +17,8 @@ from ticli.models.families.family import EncoderPart
 from ticli.models.files import read_json, weights
 from ticli.models.identifying import ModelSource
 from ticli.models.memory import memory_explained
+from ticli.models.sentencepiece import FILE as SENTENCEPIECE
+from ticli.models.sentencepiece import build_tokenizer, read_vocabulary
 
 ENCODERS = {
     ("clip", False): "CLIPTextModel",
@@ -147,9 +149,12 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     import transformers
 
     chosen = part or FAMILIES[source.family].encoders[0]
+    folder = source.folder / chosen.tokenizer
     with _explained(source.id, chosen.tokenizer):
+        if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
+            return build_tokenizer(read_vocabulary(folder / SENTENCEPIECE))
         return getattr(transformers, TOKENIZERS[chosen.kind]).from_pretrained(
-            source.folder / chosen.tokenizer, local_files_only=True
+            folder, local_files_only=True
         )
 
 
