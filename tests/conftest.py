@@ -19,6 +19,14 @@ CLEARED = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "CLICOLOR", "P
 CLEARED_PREFIXES = ("TI_", "XDG_", "HF_", "_TYPER", "TYPER_")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full-sweep",
+        action="store_true",
+        help="Try every moment of every fault; by default some of each.",
+    )
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a home and a library of its own; return the library's folder."""

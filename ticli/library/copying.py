@@ -38,7 +38,8 @@ def replace_content(places: Places, source: Path, aside: Path | None) -> None:
     """
     connection = open_to_write(places.database, places.blobs)
     with contextlib.closing(connection):
-        connection.execute("ATTACH ? AS source", (f"{source.as_uri()}?mode=rw",))
+        # Read-only, it takes no part in the transaction, which so needs no journal for two files.
+        connection.execute("ATTACH ? AS source", (f"{source.as_uri()}?mode=ro",))
         with change(connection):
             if aside is not None:
                 copy_database(places.database, aside)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
+from ticli.errors import TiError
 from ticli.library.describe import bare_concept
 from ticli.library.library import Library
-from ticli.library.merging import merge, merged_concept
+from ticli.library.store import save_blob
 from ticli.names import parse_token
+from ticli.paths import places
 
 BASE = BaseModel("sd1", "starter", "0.1", "f0")
+OLD = Path(__file__).parents[2] / "data" / "v1"
+EXPORTED, SAVED, KEPT, PICTURE = "out.safetensors", "all.zip", "kept.zip", "picture.png"
+INCOMING = "incoming.safetensors"
+PHOTO = b"a photo, or near enough"
 
 
 def word(name: str, scale: float = 1.0) -> tuple[Concept, Embedding]:
@@ -30,10 +38,62 @@ def word(name: str, scale: float = 1.0) -> tuple[Concept, Embedding]:
     return concept, embedding
 
 
+def ti(*arguments: str, again: int = 0) -> None:
+    """Call a command; `again` is the exit code where it was done before. Any other ends here."""
+    from ticli.__main__ import main
+
+    code = main(list(arguments))
+    if code not in (0, again):
+        raise SystemExit(code)
+
+
 def prepare() -> None:
     library = Library.open(write=True)
     for number, name in enumerate(("mug", "cup", "vase"), start=1):
         library.add(*word(name, number))
+
+
+def prepare_file() -> None:
+    """A library, and in the current folder a file of a word that is not in it."""
+    from ticli.library.store import encode_blob
+
+    prepare()
+    Path(INCOMING).write_bytes(encode_blob(*word("new", 9)))
+
+
+def prepare_old() -> None:
+    shutil.copytree(OLD, places().home)
+    places().home.chmod(0o700)
+
+
+def prepare_damaged() -> None:
+    prepare()
+    places().database.write_bytes(places().database.read_bytes()[:6000])
+
+
+def prepare_rubbish() -> None:
+    prepare()
+    for number in range(2):
+        save_blob(places().blobs, *word(f"orphan-{number}", number + 20))
+    rest = places().home / f".config.yaml.{'0' * 16}.tmp"
+    rest.write_bytes(b"half")
+    os.utime(rest, (0, 0))
+
+
+def prepare_backup() -> None:
+    """A backup of a library that has since been changed."""
+    prepare()
+    ti("backup", KEPT, "-q")
+    library = Library.open()
+    library.remove(["vase"])
+    library.add(*word("later", 7))
+
+
+def prepare_checkpoint() -> None:
+    """A run with a checkpoint of its first step."""
+    import checkpoints
+
+    checkpoints.save(1)
 
 
 def first() -> None:
@@ -49,29 +109,92 @@ def overwrite() -> None:
     Library.open(write=True).add(*word("mug", 9), replace=True)
 
 
+def bring() -> None:
+    ti("import", INCOMING, "-q")
+
+
 def combine() -> None:
-    library = Library.open()
-    parts = [(library.get(name), None) for name in ("mug", "cup")]
-    merged = merge([(library.embedding(concept), weight) for concept, weight in parts], "slerp")
-    concept = merged_concept(parse_token("both"), parts, merged, "slerp")
-    library.add(concept, merged)
+    ti("merge", "mug", "cup", "--method", "slerp", "--token", "both", "-q", again=4)
+
+
+def send() -> None:
+    ti("export", "mug", "-o", EXPORTED, "-q", again=4)
 
 
 def rename() -> None:
-    library = Library.open()
-    if library.find("mug"):
-        library.rename("mug", parse_token("<Tasse>"))
+    ti("rename", "mug", "<Tasse>", "-q", again=3)
 
 
 def remove() -> None:
-    library = Library.open()
-    if left := [name for name in ("mug", "vase") if library.find(name)]:
-        library.remove(left)
+    ti("rm", "-y", *[name for name in ("mug", "vase") if Library.open().find(name)] or ["mug"],
+       "-q", again=3)  # fmt: skip
 
 
-CHANGES: dict[str, Callable[[], None]] = {
-    change.__name__: change for change in (first, add, overwrite, combine, rename, remove)
+def note() -> None:
+    ti("tag", "mug", "--add", "kitchen", "--note", "blue", "-q")
+
+
+def keep() -> None:
+    """A photo into the library."""
+    import hashlib
+
+    photo = Path("a.jpg")
+    photo.write_bytes(PHOTO)
+    Library.open().keep_photos([(hashlib.sha256(PHOTO).hexdigest(), photo)])
+
+
+def upgrade() -> None:
+    Library.open().names()
+
+
+def rebuild() -> None:
+    ti("doctor", "--rebuild", "--fast", "-q")
+
+
+def prune() -> None:
+    ti("prune", "--all", "-y", "-q")
+
+
+def back_up() -> None:
+    ti("backup", SAVED, "-q", again=4)
+
+
+def restore() -> None:
+    ti("restore", KEPT, "-y", "-q")
+
+
+def draw() -> None:
+    """What `ti generate` writes at its end."""
+    from ticli.durable import write_file
+
+    write_file(Path(PICTURE), b"\x89PNG" + bytes(9000), replace=True, mode=0o666)
+
+
+def checkpoint() -> None:
+    import checkpoints
+
+    checkpoints.save(2)
+
+
+Action = Callable[[], None]
+CHANGES: dict[str, Action] = {
+    change.__name__: change
+    for change in (
+        *(first, add, overwrite, bring, combine, send, rename, remove, note, keep, upgrade),
+        *(rebuild, prune, back_up, restore, draw, checkpoint),
+    )
 }
+# What has to be there before a change; three words by default.
+PREPARED: dict[str, Action] = {
+    "first": lambda: None,
+    "bring": prepare_file,
+    "upgrade": prepare_old,
+    "rebuild": prepare_damaged,
+    "prune": prepare_rubbish,
+    "restore": prepare_backup,
+    "checkpoint": prepare_checkpoint,
+}
+
 
 PR_SET_PTRACER, ANY_PROCESS = 0x59616D61, -1
 
@@ -80,18 +203,44 @@ def serve() -> None:
     """For each line NAME: fork, print the child's number, run NAME at the next byte, print how it
     ended. What costs time, the imports, is done once, before the first fork.
     """
+    import huggingface_hub  # noqa: F401
     import sqlite_utils  # noqa: F401
 
+    from ticli.app import build
+
+    build()
     while name := read_line():
+        if name == "checkpoint":
+            import checkpoints
+
+            # The first step of an optimiser loads half of torch.
+            checkpoints.state_at(1)
         child = os.fork()
         if not child:
             # Where only parents may trace, this lets in the tracer the test starts.
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
-            print(os.getpid(), flush=True)
+            tell(os.getpid())
             os.read(0, 1)
-            CHANGES[name]()
-            os._exit(0)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            os._exit(outcome(CHANGES[name]))
+        tell(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def outcome(change: Action) -> int:
+    """Run a change and return its exit code, its output thrown away and its errors kept."""
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)
+    try:
+        change()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except TiError as error:
+        os.write(2, f"error: {error}\n".encode())
+        return int(error.exit_code)
+    return 0
+
+
+def tell(number: int) -> None:
+    os.write(1, f"{number}\n".encode())
 
 
 def read_line() -> str:

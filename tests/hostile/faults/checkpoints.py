@@ -1,0 +1,46 @@
+"""A run that saves and reads its checkpoints: real ones, of a word of four numbers."""
+
+from __future__ import annotations
+
+import torch
+
+from ticli.inversion.attempts import Attempts
+from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
+from ticli.inversion.loop import TrainingState, new_state
+from ticli.inversion.runs import open_run
+from ticli.inversion.vectors import Vectors
+from ticli.paths import places
+from ticli.recipe import Recipe
+
+IDENTITY = {"token": "<mug>", "steps": 9}
+torch.set_num_threads(1)
+
+
+def state_at(step: int) -> TrainingState:
+    """The state after so many steps, the same in every process."""
+    row = torch.nn.Parameter(torch.tensor([[0.1, -0.2, 0.3, 0.4]]))
+    state = new_state(Vectors({"clip_l": row}, {}), Recipe())
+    for number in range(step):
+        row.grad = torch.full_like(row, 0.5 + number)
+        state.optimizer.step()
+        state.step += 1
+        state.losses.append(1.0 / state.step)
+    return state
+
+
+def save(step: int) -> None:
+    """Begin or continue the run of <mug> and save a checkpoint of this step."""
+    with open_run(places().runs, "mug", IDENTITY) as run:
+        save_checkpoint(run.checkpoint, Attempts(state_at(step)), float(step))
+
+
+def saved() -> tuple[int, list[float]] | None:
+    """The step and the numbers of the checkpoint that the next run would continue from."""
+    with open_run(places().runs, "mug", IDENTITY) as run:
+        if not run.checkpoint.exists():
+            return None
+        attempts = Attempts(state_at(0))
+        seconds = restore_checkpoint(run.checkpoint, attempts)
+        row = attempts.state.vectors.rows["clip_l"].detach()
+        assert (run.step, seconds) == (attempts.state.step, float(attempts.state.step))
+        return attempts.state.step, row.flatten().tolist()
