@@ -88,13 +88,7 @@ def make_plan(request: Request, library: Library) -> Plan:
     Raises Usage, Conflict, NotFound, BadContent and ModelUnavailable.
     """
     token = parse_token(request.token)
-    taken = library.find(token.name)
-    if taken is not None and not request.replace:
-        raise Conflict(
-            f"{token.name!r} is in the library already",
-            f"give --replace, or another --token; `ti show {token.name}` tells what it is",
-            name=token.name,
-        )
+    _check_free(token, request, library)
     source = locate(request.model, offline=request.offline)
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
@@ -130,6 +124,15 @@ def make_plan(request: Request, library: Library) -> Plan:
         warnings=(*rejected, *photos.warnings),
         noun_follows=_noun_follows(request.recipe),
     )
+
+
+def _check_free(token: Token, request: Request, library: Library) -> None:
+    if library.find(token.name) is not None and not request.replace:
+        raise Conflict(
+            f"{token.name!r} is in the library already",
+            f"give --replace, or another --token; `ti show {token.name}` tells what it is",
+            name=token.name,
+        )
 
 
 def _settle(
