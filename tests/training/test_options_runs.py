@@ -104,3 +104,10 @@ def test_a_twins_name_that_is_taken_is_a_conflict(photos, tiny_folder, library_w
     with pytest.raises(Conflict, match="mug-neg"):
         make_plan(request_for(photos, tiny_folder, negative_vectors=1), library)
     make_plan(request_for(photos, tiny_folder), library)
+
+
+def test_the_plan_tells_the_options_that_are_not_as_they_come(photos, tiny_folder, run):
+    arguments = ("invert", str(photos), "--token", "<mug>", "-m", str(tiny_folder), "-n")
+    assert "options" not in run(*arguments).out
+    result = run(*arguments, "--norm", "sphere", "--prior", "1e-4", "--no-flip")
+    assert "  options    flip false, norm sphere, prior 0.0001\n" in result.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ticli.recipe import Recipe
 from ticli.terminal.output import Output, say, write_line
 from ticli.terminal.safe_text import safe_text
 
@@ -65,9 +66,21 @@ def _lines(plan: Plan, way: Way) -> list[str]:
             f"  precision  {way.precision_and_why}",
             f"  recipe     {way.recipe_name}: {recipe.steps} steps of {each}, "
             f"lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}",
+            *_options(recipe),
             f"  result     {way.result}",
         )
     ]
+
+
+def _options(recipe: Recipe) -> list[str]:
+    """The knobs that no other line tells and that are not as they come."""
+    told = {"kind", "init", "noun", "vectors", "steps", "lr", "batch", "accumulate", "size"}
+    changed = [
+        f"{name} {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in recipe.as_json().items()
+        if name not in told | {"sentences"} and value != getattr(Recipe(), name)
+    ]
+    return [f"  options    {', '.join(changed)}"] if changed else []
 
 
 def _details(plan: Plan) -> list[str]:
