@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,12 +83,24 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
 
 def remove_file(path: Path) -> None:
     """Remove a file for good; one that is gone already is no error. Raises TiError."""
-    try:
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            sync_folder(path.parent)
-    except OSError as error:
-        raise explain(error, path) from error
+    remove_files([path])
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files for good, syncing each folder once; raises as remove_file does."""
+    folders: dict[Path, None] = {}
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise explain(error, path) from error
+        folders[path.parent] = None
+    for folder in folders:
+        try:
+            if folder.is_dir():
+                sync_folder(folder)
+        except OSError as error:
+            raise explain(error, folder) from error
 
 
 def sync_file(path: Path) -> None:

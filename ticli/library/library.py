@@ -272,14 +272,15 @@ class Library:
         """Remove the files that no row has any more, while no other process can add one."""
         gone = list(concepts)
         with self._changing() as connection:
-            for sha256 in {concept.sha256 for concept in gone}:
-                if not registry.is_referenced(connection, sha256):
-                    store.drop_blob(self.places.blobs, sha256)
+            hashes = {concept.sha256 for concept in gone}
+            store.drop_blobs(
+                self.places.blobs,
+                [key for key in hashes if not registry.is_referenced(connection, key)],
+            )
             if not self._photos.is_dir():
                 return
             photos = {photo.sha256 for concept in gone for photo in concept.photos}
-            for sha256 in photos - registry.used_photos(connection, photos):
-                store.drop_photo(self._photos, sha256)
+            store.drop_photos(self._photos, photos - registry.used_photos(connection, photos))
 
 
 def _checked_tag(tag: str) -> str:

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ticli.concept import Concept, Embedding
-from ticli.durable import explain, make_folder, remove_file, sync_file, sync_folder, write_file
+from ticli.durable import explain, make_folder, remove_files, sync_file, sync_folder, write_file
 from ticli.errors import BadContent, Conflict, Usage
 from ticli.library.describe import check_vectors
 from ticli.library.documents import concept_from_document, parse_document
@@ -151,10 +151,9 @@ def find_photos(photos: Path, hashes: Sequence[str]) -> list[Path]:
     return [path for sha256 in hashes for path in _copies(photos, sha256)[:1]]
 
 
-def drop_photo(photos: Path, sha256: str) -> None:
-    """Remove the copy of a photo, if one was kept. Raises TiError."""
-    for path in _copies(photos, sha256):
-        remove_file(path)
+def drop_photos(photos: Path, hashes: Iterable[str]) -> None:
+    """Remove the copies of photos, where any were kept. Raises TiError."""
+    remove_files(path for sha256 in hashes for path in _copies(photos, sha256))
 
 
 def _copies(photos: Path, sha256: str) -> list[Path]:
@@ -167,9 +166,9 @@ def _copies(photos: Path, sha256: str) -> list[Path]:
     )
 
 
-def drop_blob(blobs: Path, sha256: str) -> None:
-    """Remove a file that no row has any more. Raises TiError."""
-    remove_file(blob_path(blobs, sha256))
+def drop_blobs(blobs: Path, hashes: Iterable[str]) -> None:
+    """Remove files that no row has any more. Raises TiError."""
+    remove_files(blob_path(blobs, sha256) for sha256 in hashes)
 
 
 def _sync_found(path: Path) -> None:
