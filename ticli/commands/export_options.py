@@ -16,33 +16,13 @@ if TYPE_CHECKING:
     from ticli.library.library import Library
 
 Program = Literal[
-    "diffusers",
-    "a1111",
-    "comfyui",
-    "invokeai",
-    "sdnext",
-    "kohya",
-    "onetrainer",
-    "concept-repo",
-    "png",
-    "ti",
-]
+    "diffusers", "a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "concept-repo",
+    "png", "ti",
+]  # fmt: skip
 Format = Literal[
-    "ti",
-    "diffusers",
-    "diffusers-pair",
-    "diffusers-bin",
-    "emb_params",
-    "emp_params",
-    "sdxl",
-    "t5",
-    "encoder-keys",
-    "a1111-pt",
-    "original-pt",
-    "png",
-    "concept-repo",
-    "bundle",
-]
+    "ti", "diffusers", "diffusers-pair", "diffusers-bin", "emb_params", "emp_params", "sdxl", "t5",
+    "encoder-keys", "a1111-pt", "original-pt", "png", "concept-repo", "bundle",
+]  # fmt: skip
 
 NamesOrAllArgument = Annotated[
     list[str] | None,
