@@ -65,6 +65,34 @@ def test_weights_in_shards_are_the_same_model(copy, models):
     assert all(torch.equal(value, wanted[key]) for key, value in now.denoiser.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("name", "part", "tensor"),
+    [
+        ("sdxl", "text_encoder_2", "text_projection.weight"),
+        ("sdxl", "unet", "conv_in.weight"),
+        ("flux", "transformer", "proj_out.bias"),
+        ("flux", "text_encoder_2", "final_layer_norm.weight"),
+        ("sana", "vae", "decoder.conv_out.bias"),
+        ("sana", "text_encoder", "norm.weight"),
+    ],
+)
+def test_weights_that_lack_a_tensor_are_refused(copy, name, part, tensor):
+    """The libraries would fill it up at random and say nothing."""
+    from safetensors.torch import load_file, save_file
+
+    folder = copy(name)
+    (file,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(file)
+    (gone, *_) = [key for key in sorted(tensors) if key.endswith(tensor)]
+    del tensors[gone]
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(ModelUnavailable, match="lacks") as caught:
+        model = load(folder)
+        with model.vae():
+            pass
+    assert tensor in caught.value.message and part in caught.value.message
+
+
 @pytest.mark.parametrize("harm", ["missing", "elsewhere", "nothing"])
 def test_an_index_that_lies_is_refused(copy, harm):
     folder = copy("sd3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,15 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
     name = ENCODERS[part.kind, part.projected]
     _, variant = weights(source.folder / part.folder, source.id)
     with _explained(source.id, part.folder):
-        module = getattr(transformers, name).from_pretrained(
+        module, found = getattr(transformers, name).from_pretrained(
             source.folder / part.folder,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             variant=variant,
+            output_loading_info=True,
         )
+    _check_complete(found, source.folder / part.folder, name)
     return module.requires_grad_(False).eval()
 
 
@@ -100,12 +102,17 @@ def load_folder(folder: Path, name: str) -> Any:
             local_files_only=True,
             output_loading_info=True,
         )
-    if found["missing_keys"]:
-        raise ModelUnavailable(
-            f"{folder} lacks {sorted(found['missing_keys'])[0]}, which a {name} has",
-            "give a folder that holds all of it",
-        )
+    _check_complete(found, folder, name)
     return module.requires_grad_(False).eval()
+
+
+def _check_complete(found: Mapping[str, Any], folder: Path, name: str) -> None:
+    """Refuse weights that the libraries would silently fill up at random."""
+    lacking = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
+    if lacking:
+        raise ModelUnavailable(
+            f"{folder} lacks {lacking[0]}, which a {name} has", "give a folder that holds all of it"
+        )
 
 
 def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
@@ -133,14 +140,16 @@ def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[s
 
     _, variant = weights(source.folder / folder, source.id)
     with _explained(source.id, folder):
-        module = getattr(diffusers, name).from_pretrained(
+        module, found = getattr(diffusers, name).from_pretrained(
             source.folder / folder,
             low_cpu_mem_usage=False,
             use_safetensors=True,
             local_files_only=True,
             variant=variant,
+            output_loading_info=True,
             **options,
         )
+    _check_complete(found, source.folder / folder, name)
     return module.requires_grad_(False).eval()
 
 
