@@ -45,6 +45,9 @@ def modules_after(*arguments: str, banned: list[str] = BANNED) -> dict:
         ("list",),
         ("list", "-q", "--tag", "a"),
         ("list", "--json"),
+        ("list", "m*", "--since", "7d", "--kind", "object", "--sort", "used:desc"),
+        ("search", "no such word"),
+        ("rm", "--dry-run", "mug"),
         ("show", "mug"),
         ("tag", "mug"),
         ("config", "list"),
@@ -63,6 +66,28 @@ def test_completion_loads_not_even_the_parser(library_with, kind: str) -> None:
     library_with("mug", tags=("a",))
     after = modules_after("__complete", kind, banned=FOR_COMPLETION)
     assert after == {"code": 0, "found": []}
+
+
+@pytest.mark.parametrize("kind", ["concepts", "tags"])
+def test_a_tab_key_loads_only_what_reads_names(library_with, kind: str) -> None:
+    library_with("mug", tags=("a",))
+    banned = ["dataclasses", "inspect", "json", "ticli.concept", "ticli.library.library"]
+    # An installation for development may load some of these before ti begins.
+    program = "import sys; print(*sys.modules)"
+    before = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    banned = [name for name in banned if name not in before.stdout.split()]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from ticli.__main__ import main; main(['__complete', {kind!r}]);"
+            f"print(*(name for name in {banned!r} if name in sys.modules))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [{"concepts": "mug", "tags": "a"}[kind], ""]
 
 
 def test_completion_of_models_loads_no_model(isolated) -> None:
