@@ -1,162 +1,185 @@
-"""The scoring protocol: what is drawn for a word, and what is measured on it.
+"""What benchmarks share: prompts to tune on, which sets tune, and how a set is scored.
 
-Pictures come from the starter with 20 DDIM steps at guidance 4. All cosines are between features
-of the starter's own scorer, which no training sees.
+Pictures and figures are those of `ti score`: one protocol, everywhere.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as functional
 from PIL import Image
 
-from ticli.models.loading import quiet_libraries
-from ticli.models.model import Model
-from ticli.models.samplers import make_sampler
+from ticli.concept import Concept, Embedding
+from ticli.generation.drawing import Wanted, settle
+from ticli.generation.sampling import place_rows
+from ticli.models.fingerprint import fingerprint
+from ticli.models.hardware import pick_hardware
+from ticli.models.judging import Judge, load_judge, locate_judge
+from ticli.models.model import Model, load_model
+from ticli.models.source import locate
+from ticli.photos.cropping import training_picture
+from ticli.photos.finding import find_photos
+from ticli.photos.loading import load_photos
+from ticli.scoring.drawing import Pictures, draw_prompts, draw_word, prompts_and_counts
+from ticli.scoring.encoders import picture_features
+from ticli.scoring.judging import read_texts, see
+from ticli.scoring.measures import (
+    TextFigures,
+    image_figures,
+    obedience,
+    photos_among_themselves,
+    text_figures,
+)
+from ticli.scoring.protocol import (
+    Counts,
+    Drawn,
+    Protocol,
+    name_encoder,
+    prompts_for,
+    prompts_of,
+)
 
-PLAIN = "a photo of a {}"
-SCENES = (
-    "a photo of a {} on the moon",
-    "a photo of a {} on the beach",
-    "an oil painting of a {}",
-    "a pencil sketch of a {}",
-    "a photo of a {} in the forest",
-    "a {} next to a cat",
-    "a photo of two {}s",
-)
-# For choosing recipes: no scene of the list above is among them.
-TUNING_SCENES = (
-    "a photo of a {} in the snow",
-    "a photo of a {} underwater",
-    "a watercolor of a {}",
-    "pixel art of a {}",
-    "a photo of a {} in a library",
-    "a {} next to a book",
-    "a photo of three {}s",
-)
-STEPS, GUIDANCE = 20, 4.0
-PLAIN_SEED, SCENE_SEED = 5, 6
+# For choosing recipes: no scene of the list that judges is among them, and half of the sets.
+TUNING_SCENES = {
+    "object": (
+        "a photo of a {} in the snow",
+        "a photo of a {} underwater",
+        "a watercolor of a {}",
+        "pixel art of a {}",
+        "a photo of a {} in a library",
+        "a {} next to a book",
+        "a photo of three {}s",
+    ),
+    "style": (
+        "a pot in the style of {}",
+        "a car in the style of {}",
+        "a bird in the style of {}",
+        "a lamp in the style of {}",
+    ),
+}
+TUNING_SETS = ("teapot", "robot", "owl")
+STEPS, GUIDANCE, SAMPLER = 20, 4.0, "ddim"
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Pictures of one word: plain ones, and for each scene a list."""
+class PhotoSet:
+    """One set of photos: its folder, what it shows, and the class word."""
 
-    plain: list[Image.Image]
-    scenes: list[list[Image.Image]]
+    name: str
+    folder: Path
+    kind: str
+    word: str
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Figures of one word; `None` where a reference is needed and missing."""
+class Bench:
+    """The model and encoder of a benchmark, and what all its words are drawn under."""
 
-    image: float
-    image_in_scenes: float
-    copied: float
-    text: float
-    obedience: float | None
-    scene_accuracy: float
+    model: Model
+    judge: Judge
+    counts: Counts
+    tuning: bool
+    steps: int = STEPS
 
-    def as_json(self) -> dict[str, Any]:
-        return {k: None if v is None else round(v, 3) for k, v in asdict(self).items()}
+    def protocol(self, kind: str) -> Protocol:
+        """The protocol for words of a kind."""
+        source = self.model.source
+        prompts = prompts_for(kind)
+        if self.tuning:
+            prompts = prompts_of(kind, TUNING_SCENES["style" if kind == "style" else "object"])
+        how = settle(Wanted(self.steps, GUIDANCE, "", SAMPLER), source)
+        drawn = Drawn(how.sampler, how.steps, how.guidance, how.width, how.height)
+        bare = Protocol(source.describe(), fingerprint(source), "", "", prompts, self.counts, drawn)
+        return name_encoder(bare, self.judge.source)
 
-
-def draw_word(
-    model: Model, word: str, rows: Mapping[str, Any], counts: tuple[int, int], scenes: Sequence[str]
-) -> Drawn:
-    """Draw `counts` pictures: of the plain prompt, and of each scene, `word` in place of {}."""
-    vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
-    empty = model.tokenise("", {})
-    drawn: list[list[Image.Image]] = []
-    sampler = make_sampler("ddim", model.noise_schedule)
-    with torch.no_grad(), quiet_libraries(), model.pipeline(sampler) as pipeline:
-        for number, prompt in enumerate((PLAIN, *scenes)):
-            count = counts[1] if number else counts[0]
-            tokens = model.tokenise(prompt.replace("{}", word), vectors)
-            seed = SCENE_SEED + number - 1 if number else PLAIN_SEED
-            drawn.append(
-                pipeline(
-                    prompt_embeds=model.condition([tokens] * count, rows).hidden,
-                    negative_prompt_embeds=model.condition([empty] * count, {}).hidden,
-                    num_inference_steps=STEPS,
-                    guidance_scale=GUIDANCE,
-                    generator=torch.Generator().manual_seed(seed),
-                ).images
-            )
-    return Drawn(drawn[0], drawn[1:])
+    def photos(self, folder: Path) -> list[Image.Image]:
+        """A folder's photos, cropped as for training."""
+        size = self.model.source.size
+        loaded = load_photos(find_photos([str(folder)]), size).photos
+        return [training_picture(photo, size) for photo in loaded]
 
 
-class Scorer:
-    """The starter's own contrastive scorer: unit features of pictures and sentences."""
-
-    def __init__(self, folder: Any) -> None:
-        from transformers import CLIPModel, CLIPTokenizer
-
-        with quiet_libraries():
-            self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
-            self.tokenizer = CLIPTokenizer.from_pretrained(folder)
-
-    @torch.no_grad()
-    def pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """Unit features, (pictures, width)."""
-        mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
-        std = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
-        pixels = [
-            torch.from_numpy(np.asarray(p.resize((128, 128), Image.Resampling.BICUBIC)).copy())
-            for p in pictures
-        ]
-        stacked = torch.stack([(p.permute(2, 0, 1) / 255 - mean) / std for p in pixels])
-        return _unit(self.model.get_image_features(pixel_values=stacked))
-
-    @torch.no_grad()
-    def sentences(self, sentences: Sequence[str]) -> torch.Tensor:
-        """Unit features, (sentences, width)."""
-        ids = self.tokenizer(
-            list(sentences), padding="max_length", max_length=48, return_tensors="pt"
-        )
-        return _unit(self.model.get_text_features(**ids))
+def open_bench(counts: Counts, *, tuning: bool, steps: int = STEPS) -> Bench:
+    """Load the starter and its scorer on the CPU."""
+    hardware = pick_hardware("cpu")
+    model = load_model(locate("starter"), hardware)
+    return Bench(model, load_judge(locate_judge("starter"), hardware.device), counts, tuning, steps)
 
 
-def _unit(output: Any) -> torch.Tensor:
-    return functional.normalize(getattr(output, "pooler_output", output), dim=-1)
+def read_sets(folder: Path) -> dict[str, PhotoSet]:
+    """The sets of a folder that holds concepts.json: each set's kind and class word."""
+    facts = json.loads((folder / "concepts.json").read_text("utf-8"))
+    return {
+        name: PhotoSet(name, folder / name, fact["kind"], fact["word"])
+        for name, fact in facts.items()
+    }
 
 
-def score(
-    scorer: Scorer,
-    drawn: Drawn,
-    photos: Sequence[Image.Image],
-    noun: str,
-    scenes: Sequence[str],
-    reference_text: float | None,
-) -> Scores:
-    """Measure one word's pictures; `reference_text` is the class word's own text similarity."""
-    real = scorer.pictures(photos)
-    plain = scorer.pictures(drawn.plain)
-    features = scorer.pictures([picture for scene in drawn.scenes for picture in scene])
-    own = torch.tensor([i for i, scene in enumerate(drawn.scenes) for _ in scene])
-    texts = scorer.sentences([scene.replace("{}", noun) for scene in scenes])
-    cosines = features @ texts.T
-    text = float(cosines.gather(1, own[:, None]).mean())
-    without = float((plain @ texts.T).mean())
-    among = real @ real.T - 2 * torch.eye(len(real))
-    nearest = float(among.max(1).values.mean())
-    return Scores(
-        image=float((plain @ real.T).mean()),
-        image_in_scenes=float((features @ real.T).mean()),
-        copied=float(((plain @ real.T).max(1).values > nearest).float().mean()),
-        text=text,
-        obedience=None if reference_text is None else (text - without) / (reference_text - without),
-        scene_accuracy=float((cosines.argmax(1) == own).float().mean()),
-    )
+def references(bench: Bench, photo_set: PhotoSet) -> tuple[dict[str, Any], Pictures]:
+    """The figures of a set's class word and of its photos, and the class word's pictures."""
+    protocol = bench.protocol(photo_set.kind)
+    photos = picture_features(bench.judge, bench.photos(photo_set.folder))
+    drawn = draw_word(bench.model, photo_set.word, {}, protocol)
+    seen = see(bench.judge, drawn)
+    text = text_figures(seen, read_texts(bench.judge, protocol, photo_set.word))
+    image, copied = photos_among_themselves(photos)
+    figures = asdict(image_figures(seen, photos)) | asdict(text) | asdict(obedience(text, text))
+    return {
+        "class": _rounded(figures),
+        "photos": _rounded({"count": len(photos), "image": image, "copied": copied}),
+        "protocol": protocol.as_json(),
+    }, drawn
 
 
-def photos_among_themselves(scorer: Scorer, photos: Sequence[Image.Image]) -> float:
-    """Mean cosine of photos against each other, no photo against itself."""
-    real = scorer.pictures(photos)
-    count = len(real)
-    return float(((real @ real.T).sum() - count) / (count * (count - 1)))
+def figures_of(
+    bench: Bench,
+    photo_set: PhotoSet,
+    learned: tuple[Concept, Embedding],
+    reference: Mapping[str, Any],
+) -> tuple[dict[str, Any], Pictures]:
+    """The figures of one learned word beside its class word's, and its pictures."""
+    concept, embedding = learned
+    protocol = bench.protocol(photo_set.kind)
+    rows = place_rows({concept.name: embedding})
+    drawn = draw_word(bench.model, concept.trigger, rows, protocol)
+    photos = picture_features(bench.judge, bench.photos(photo_set.folder))
+    seen = see(bench.judge, drawn)
+    text = text_figures(seen, read_texts(bench.judge, protocol, photo_set.word))
+    goal = TextFigures(**{key: reference[key] for key in TextFigures.__dataclass_fields__})
+    figures = asdict(image_figures(seen, photos)) | asdict(text) | asdict(obedience(text, goal))
+    return _rounded(figures), drawn
+
+
+def likeness_to_one(
+    bench: Bench, photo_set: PhotoSet, learned: tuple[Concept, Embedding], number: int
+) -> float:
+    """Mean cosine of a word's plain pictures with the one photo it was learned without."""
+    concept, embedding = learned
+    protocol = bench.protocol(photo_set.kind)
+    rows = place_rows({concept.name: embedding})
+    plain = prompts_and_counts(concept.trigger, protocol)[:1]
+    (pictures,) = draw_prompts(bench.model, plain, rows, protocol)
+    photo = picture_features(bench.judge, bench.photos(photo_set.folder)[number : number + 1])
+    return round(float((picture_features(bench.judge, pictures) @ photo.T).mean()), 4)
+
+
+def parse_counts(text: str) -> Counts:
+    """Read "16,2": pictures of the plain prompt, and of each scene."""
+    plain, scene = text.split(",")
+    return Counts(int(plain), int(scene))
+
+
+def chosen(names: str, known: Sequence[str]) -> list[str]:
+    """Read "a,b" against what there is."""
+    wanted = names.split(",")
+    if unknown := [name for name in wanted if name not in known]:
+        raise SystemExit(f"no {', '.join(unknown)}; there are {', '.join(known)}")
+    return wanted
+
+
+def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}

@@ -18,79 +18,55 @@ import time
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
 from protocol import (
-    SCENES,
-    TUNING_SCENES,
-    Drawn,
-    Scorer,
-    draw_word,
-    photos_among_themselves,
-    score,
+    Bench,
+    PhotoSet,
+    chosen,
+    figures_of,
+    open_bench,
+    parse_counts,
+    read_sets,
+    references,
 )
 
-CELL = 130
+from ticli.scoring.sheet import lay_out
 
 
-def learn(folder: Path, name: str, facts: dict[str, str], flags: list[str]) -> dict[str, Any]:
-    """Run `ti invert` as a user would; its document with the wall time added."""
-    command = [sys.executable, "-m", "ticli", "invert", str(folder), "--token", name, "--init"]
-    command += [facts["word"], "--kind", facts["kind"], "--json", "-q", *flags]
+def learn(photo_set: PhotoSet, flags: list[str]) -> float:
+    """Run `ti invert` as a user would; its wall time in seconds."""
+    command = [sys.executable, "-m", "ticli", "invert", str(photo_set.folder)]
+    command += ["--token", photo_set.name, "--init", photo_set.word, "--kind", photo_set.kind]
     began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout) | {"wall": time.monotonic() - began}
+    subprocess.run([*command, "-q", *flags], stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
 
 
-def sheet(photos: list[Image.Image], drawn: Drawn, scenes: tuple[str, ...]) -> Image.Image:
-    """Photos on top, then pictures of the word: plain ones, then one row a picture of scenes."""
-    rows = [photos, drawn.plain[:8]]
-    rows += [[scene[i] for scene in drawn.scenes] for i in range(min(2, len(drawn.scenes[0])))]
-    paper = Image.new("RGB", (CELL * max(map(len, rows)), CELL * len(rows) + 14), "white")
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            paper.paste(picture.resize((CELL - 2, CELL - 2)), (x * CELL, y * CELL))
-    pen = ImageDraw.Draw(paper)
-    for x, scene in enumerate(scenes):
-        text = scene.replace("a photo of ", "").replace("{}", "*")
-        pen.text((x * CELL + 2, CELL * len(rows)), text, fill="black")
-    return paper
-
-
-def judge(model: Any, scorer: Scorer, task: dict[str, Any]) -> dict[str, Any]:
-    """Score one learned word and its class word on the same seeds."""
-    import torch
-
+def judge(bench: Bench, photo_set: PhotoSet, out: Path | None) -> dict[str, Any]:
+    """Score one learned word of the library and its class word on the same seeds."""
     from ticli.library.library import Library
-    from ticli.photos.cropping import training_picture
-    from ticli.photos.finding import find_photos
-    from ticli.photos.loading import load_photos
 
-    found = load_photos(find_photos([str(task["folder"])]), model.source.size)
-    photos = [training_picture(photo, model.source.size) for photo in found.photos]
     library = Library.open()
-    concept = library.get(task["name"])
-    rows = {
-        concept.name: {
-            key: torch.from_numpy(value.copy())
-            for key, value in library.embedding(concept).rows.items()
-        }
-    }
-    noun, scenes, counts = task["noun"], task["scenes"], task["counts"]
-    plain = draw_word(model, noun, {}, counts, scenes)
-    reference = score(scorer, plain, photos, noun, scenes, None)
-    drawn = draw_word(model, concept.trigger, rows, counts, scenes)
-    if task["out"]:
-        sheet(photos, drawn, scenes).save(task["out"] / f"{task['name']}.png")
-    return {
-        "word": score(scorer, drawn, photos, noun, scenes, reference.text).as_json(),
-        "class_word": reference.as_json() | {"obedience": 1.0},
-        "photos": round(photos_among_themselves(scorer, photos), 3),
-    }
+    concept = library.get(photo_set.name)
+    reference, _ = references(bench, photo_set)
+    learned = (concept, library.embedding(concept))
+    figures, drawn = figures_of(bench, photo_set, learned, reference["class"])
+    if out:
+        scenes = bench.protocol(photo_set.kind).prompts.scenes
+        rows = [("photos", bench.photos(photo_set.folder)), (concept.trigger, drawn.plain)]
+        lay_out([*rows, *zip(scenes, drawn.scenes, strict=True)]).save(
+            out / f"{photo_set.name}.png"
+        )
+    return {"word": figures, "class_word": reference["class"], "photos": reference["photos"]}
 
 
-def mean(results: list[dict[str, Any]], side: str) -> dict[str, float]:
-    keys = results[0][side].keys()
-    return {key: round(sum(r[side][key] for r in results) / len(results), 3) for key in keys}
+def mean(results: list[dict[str, Any]], side: str) -> dict[str, float | None]:
+    """Means over sets; None where a set lacks the figure."""
+    found = {}
+    for key in results[0][side]:
+        values = [result[side][key] for result in results]
+        known = [value for value in values if value is not None]
+        found[key] = round(sum(known) / len(known), 3) if len(known) == len(values) else None
+    return found
 
 
 def main() -> None:
@@ -102,37 +78,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("flags", nargs="*")
     options = parser.parse_args()
-    facts = json.loads((options.concepts / "concepts.json").read_text())
-    names = options.sets.split(",") if options.sets else [
-        name for name, fact in facts.items() if fact["kind"] == "object"
-    ]  # fmt: skip
+    sets = read_sets(options.concepts)
+    objects = [name for name, photo_set in sets.items() if photo_set.kind == "object"]
+    names = chosen(options.sets, list(sets)) if options.sets else objects
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
     os.environ["TI_HOME"] = tempfile.mkdtemp(prefix="ti-scores-")
-    learned = {n: learn(options.concepts / n, n, facts[n], options.flags) for n in names}
-
-    from ticli.models.hardware import pick_hardware
-    from ticli.models.model import load_model
-    from ticli.models.source import locate
-
-    model = load_model(locate("starter"), pick_hardware("cpu"))
-    scorer = Scorer(model.source.folder / "scorer")
+    seconds = {name: round(learn(sets[name], options.flags), 1) for name in names}
+    bench = open_bench(parse_counts(options.counts), tuning=options.scenes == "tune")
     results = []
     for name in names:
-        task = {
-            "name": name,
-            "folder": options.concepts / name,
-            "noun": facts[name]["word"],
-            "scenes": SCENES if options.scenes == "judge" else TUNING_SCENES,
-            "counts": tuple(int(count) for count in options.counts.split(",")),
-            "out": options.out,
-        }
-        result = judge(model, scorer, task) | {"seconds": round(learned[name]["wall"], 1)}
+        result = judge(bench, sets[name], options.out) | {"seconds": seconds[name]}
         results.append(result)
         print(json.dumps({"set": name} | result), flush=True)
-    summary = {side: mean(results, side) for side in ("word", "class_word")}
-    summary["photos"] = round(sum(r["photos"] for r in results) / len(results), 3)
-    summary["protocol"] = f"{options.counts} pictures, {options.scenes} scenes"
+    summary: dict[str, Any] = {
+        side: mean(results, side) for side in ("word", "class_word", "photos")
+    }
+    summary["protocol"] = bench.protocol("object").describe()
     print(json.dumps({"set": "MEAN"} | summary), flush=True)
     if options.out:
         document = dict(zip(names, results, strict=True)) | {"MEAN": summary}

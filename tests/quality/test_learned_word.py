@@ -18,20 +18,20 @@ STEPS = 60
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory):
     """Scores of a quickly learned <mug> and of its class word, on the same seeds."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import protocol
-    finally:
-        sys.path.pop(0)
     import torch
 
     from ticli.concept import Embedding
+    from ticli.generation.sampling import place_rows
     from ticli.models.hardware import pick_hardware
+    from ticli.models.judging import load_judge, locate_judge
     from ticli.models.model import load_model
     from ticli.models.source import starter
     from ticli.photos.cropping import training_picture
     from ticli.photos.finding import find_photos
     from ticli.photos.loading import load_photos
+    from ticli.scoring.drawing import draw_word
+    from ticli.scoring.judging import Material, measure
+    from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Prompts, Protocol
 
     home = tmp_path_factory.mktemp("quality")
     done = subprocess.run(
@@ -44,27 +44,25 @@ def scores(tmp_path_factory):
     from safetensors.numpy import load_file
 
     embedding = Embedding(load_file(document["path"]))
-    rows = {"mug": {k: torch.from_numpy(v.copy()) for k, v in embedding.rows.items()}}
-    photos = [
+    photos = tuple(
         training_picture(photo, 128)
         for photo in load_photos(find_photos([str(EXAMPLES)]), 128).photos
-    ]
+    )
     model = load_model(starter(), pick_hardware("cpu"))
-    scorer = protocol.Scorer(model.source.folder / "scorer")
-    scenes = protocol.SCENES[:3]
-    found = {}
-    for name, word, vectors in (("class", "mug", {}), ("word", "<mug> mug", rows)):
-        drawn = protocol.draw_word(model, word, vectors, (6, 2), scenes)
-        reference = found["class"].text if found else None
-        found[name] = protocol.score(scorer, drawn, photos, "mug", scenes, reference)
-    return found
+    judge = load_judge(locate_judge("starter"), torch.device("cpu"))
+    prompts = Prompts(OBJECTS.plain, OBJECTS.scenes[:3], OBJECTS.bare[:3])
+    drawn = Drawn("ddim", 20, 4.0, 128, 128)
+    protocol = Protocol("starter", "", "starter", "", prompts, Counts(6, 2), drawn)
+    reference = draw_word(model, "mug", {}, protocol)
+    word = draw_word(model, "<mug> mug", place_rows({"mug": embedding}), protocol)
+    return measure(judge, protocol, Material(photos, word, reference, "mug"))
 
 
 def test_the_word_looks_more_like_the_photos_than_its_class_word(scores):
-    assert scores["word"].image > scores["class"].image + 0.03
-    assert scores["word"].image_in_scenes > scores["class"].image_in_scenes
+    assert scores["word"]["image"] > scores["class"]["image"] + 0.03
+    assert scores["word"]["image_in_scenes"] > scores["class"]["image_in_scenes"]
 
 
 def test_the_word_obeys_its_prompt(scores):
-    assert scores["word"].scene_accuracy >= 0.8
-    assert scores["word"].obedience >= 0.4
+    assert scores["word"]["scene_accuracy"] >= 0.8
+    assert scores["word"]["obedience"] >= 0.4

@@ -1,0 +1,304 @@
+"""Learn every photo set by every recipe, score the words, and compare recipes in pairs.
+
+    python benchmarks/quality.py CONCEPTS --out DIR [--mode screening|finals] [--recipes a,b]
+        [--sets a,b] [--seeds 0,1] [--leave-one-out] [--time-budget MINUTES] [--report-only]
+
+CONCEPTS holds a folder of photos a set, and concepts.json. DIR keeps the ledger, one row for each
+finished piece of work, and the learned words beside it: the same command again goes on where it
+was stopped, and scores under another protocol need no training. It ends with DIR/table.md and
+DIR/tradeoff.png. Screening: three sets, one seed, 16 and 2 pictures, tuning prompts. Finals:
+every set, three seeds, 32 and 8 pictures, the prompts that judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ledger import Ledger
+from protocol import (
+    TUNING_SETS,
+    Bench,
+    PhotoSet,
+    chosen,
+    figures_of,
+    likeness_to_one,
+    open_bench,
+    parse_counts,
+    read_sets,
+    references,
+)
+from quality_report import write_report
+
+from ticli.concept import Concept, Embedding
+from ticli.durable import make_folder, write_file
+from ticli.library.documents import concept_from_document
+from ticli.photos.finding import find_photos
+from ticli.photos.loading import load_photos
+
+HERE = Path(__file__).resolve().parent
+MODES = {"screening": ("0", "16,2"), "finals": ("0,1,2", "32,8")}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One word to learn: a set by a recipe with a seed, perhaps without one of its photos."""
+
+    photo_set: PhotoSet
+    recipe: str
+    seed: int
+    without: int | None = None
+
+    @property
+    def key(self) -> str:
+        left_out = "" if self.without is None else f"/without-{self.without}"
+        return f"{self.photo_set.name}/{self.recipe}/{self.seed}{left_out}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where everything is kept, and what is compared; `deadline` is a monotonic time."""
+
+    out: Path
+    ledger: Ledger
+    recipes: Mapping[str, Mapping[str, Any]]
+    deadline: float
+
+    def left(self) -> float:
+        """Seconds of the time budget that are left."""
+        return self.deadline - time.monotonic()
+
+
+def tasks_of(
+    sets: Sequence[PhotoSet], recipes: Sequence[str], seeds: Sequence[int], left_out: bool
+) -> Iterator[Task]:
+    """Seeds, then sets, then recipes: what is done when time is up can be compared in pairs."""
+    for seed in seeds:
+        for photo_set in sets:
+            for recipe in recipes:
+                yield Task(photo_set, recipe, seed)
+    if left_out:
+        for seed in seeds:
+            for photo_set in sets:
+                for number in range(len(photos_of(photo_set))):
+                    for recipe in recipes:
+                        yield Task(photo_set, recipe, seed, number)
+
+
+def photos_of(photo_set: PhotoSet) -> list[Path]:
+    """A set's usable photos, in the order of their scores."""
+    return [photo.path for photo in load_photos(find_photos([str(photo_set.folder)])).photos]
+
+
+def command_of(work: Work, task: Task, photos: Path) -> list[str]:
+    """The command that learns a word, as a user would type it."""
+    recipe = work.recipes[task.recipe]
+    facts = task.photo_set
+    common = [str(photos), "--token", facts.name, "--init", facts.word, "--kind", facts.kind]
+    common += ["--seed", str(task.seed)]
+    if recipe.get("engine") == "script":
+        command = [sys.executable, str(HERE / "script_reference.py"), *common, *recipe["flags"]]
+        if "seconds_of" in recipe:
+            command += ["--seconds", str(mean_seconds(work, recipe["seconds_of"]))]
+        return command
+    chosen_recipe = recipe.get("preset")
+    if chosen_recipe is None:
+        path = work.out / "recipes" / f"{task.recipe}.yaml"
+        make_folder(path.parent, 0o777)
+        text = "".join(f"{knob}: {json.dumps(str(v))}\n" for knob, v in recipe["knobs"].items())
+        write_file(path, text.encode(), replace=True, mode=0o666)
+        chosen_recipe = str(path)
+    command = [sys.executable, "-m", "ticli", "invert", *common, "--recipe", chosen_recipe]
+    return [*command, *map(str, recipe.get("flags", ())), "--device", "cpu", "--json", "-q"]
+
+
+def mean_seconds(work: Work, recipe: str) -> float:
+    """The mean wall time of a recipe's finished runs with all photos."""
+    found = [
+        row["wall"]
+        for row in work.ledger.rows("trained")
+        if row["recipe"] == recipe and row["without"] is None
+    ]
+    if not found:
+        raise SystemExit(f"no finished run of {recipe!r} to take the time from: name it first")
+    return sum(found) / len(found)
+
+
+def learn(work: Work, task: Task) -> dict[str, Any]:
+    """Learn one word in a library of its own and keep its file beside the ledger."""
+    file = work.out / "words" / f"{task.key}.safetensors"
+    done = work.ledger.get("trained", task.key)
+    told = work.recipes[task.recipe]
+    if done is not None and file.is_file() and done["told"] == told:
+        return done
+    with tempfile.TemporaryDirectory(prefix="ti-quality-") as folder:
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        for number, photo in enumerate(photos_of(task.photo_set)):
+            if number != task.without:
+                for beside in photo.parent.glob(f"{photo.stem}.*"):
+                    shutil.copy(beside, photos)
+        began = time.monotonic()
+        run = subprocess.run(
+            command_of(work, task, photos),
+            env=os.environ | {"TI_HOME": str(Path(folder) / "home")},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        wall = time.monotonic() - began
+        document = json.loads(run.stdout)
+        make_folder(file.parent, 0o777)
+        write_file(file, Path(document["path"]).read_bytes(), replace=True, mode=0o666)
+    return work.ledger.add(
+        "trained",
+        task.key,
+        {
+            "set": task.photo_set.name,
+            "recipe": task.recipe,
+            "seed": task.seed,
+            "without": task.without,
+            "told": told,
+            "wall": round(wall, 2),
+            "steps": document["steps"],
+            "outcome": document["outcome"],
+            "warnings": document["warnings"],
+            "document": document,
+        },
+    )
+
+
+def score(bench: Bench, work: Work, task: Task) -> None:
+    """Score a learned word, its class word's figures from the ledger where they are there."""
+    protocol = bench.protocol(task.photo_set.kind).as_json()
+    key = f"{task.key}@{protocol['id']}"
+    trained = learn(work, task)
+    scored = work.ledger.get("scored", key)
+    file = work.out / "words" / f"{task.key}.safetensors"
+    if scored is not None and scored["sha256"] == trained["document"]["sha256"]:
+        return
+    learned = read_word(file, trained["document"])
+    values: dict[str, Any] = {
+        "set": task.photo_set.name,
+        "recipe": task.recipe,
+        "seed": task.seed,
+        "without": task.without,
+        "protocol": protocol["id"],
+        "sha256": trained["document"]["sha256"],
+    }
+    if task.without is not None:
+        values["left_out"] = likeness_to_one(bench, task.photo_set, learned, task.without)
+    else:
+        reference = class_word(bench, work, task.photo_set)
+        values["word"], _ = figures_of(bench, task.photo_set, learned, reference["class"])
+    work.ledger.add("scored", key, values)
+
+
+def class_word(bench: Bench, work: Work, photo_set: PhotoSet) -> dict[str, Any]:
+    """A set's references under the protocol, measured once."""
+    key = f"{photo_set.name}@{bench.protocol(photo_set.kind).as_json()['id']}"
+    known = work.ledger.get("class", key)
+    if known is None:
+        figures, _ = references(bench, photo_set)
+        known = work.ledger.add("class", key, {"set": photo_set.name, **figures})
+    return known
+
+
+def read_word(file: Path, document: Mapping[str, Any]) -> tuple[Concept, Embedding]:
+    """A kept word, whose row stands in the ledger."""
+    from ticli.library.formats.tensor_file import parse_tensor_file
+
+    tensors = parse_tensor_file(file.read_bytes(), str(file)).tensors
+    embedding = Embedding(dict(tensors))
+    return concept_from_document(document, embedding), embedding
+
+
+def options_of() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("concepts", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--mode", choices=tuple(MODES), default="screening")
+    parser.add_argument("--recipes", default="", help="names of the recipes file; all by default")
+    parser.add_argument("--recipes-file", type=Path, default=HERE / "recipes.yaml")
+    parser.add_argument("--sets", default="")
+    parser.add_argument("--seeds", default="")
+    parser.add_argument("--counts", default="")
+    parser.add_argument("--scenes", choices=("judge", "tune"), default="")
+    parser.add_argument("--drawing-steps", type=int, default=20)
+    parser.add_argument("--baseline", default="default")
+    parser.add_argument("--leave-one-out", action="store_true")
+    parser.add_argument("--time-budget", type=float, default=0.0, metavar="MINUTES")
+    parser.add_argument("--report-only", action="store_true")
+    return parser.parse_args()
+
+
+def has_masks(photo_set: PhotoSet) -> bool:
+    """Whether a photo of the set has a mask beside it, or is transparent itself."""
+    photos = load_photos(find_photos([str(photo_set.folder)])).photos
+    beside = any(photo_set.folder.glob("*.mask.png"))
+    return beside or any(photo.alpha is not None for photo in photos)
+
+
+def runnable(work: Work, task: Task) -> bool:
+    """Whether a recipe has what it needs of a set."""
+    return work.recipes[task.recipe].get("needs") != "masks" or has_masks(task.photo_set)
+
+
+def run_all(bench: Bench, work: Work, tasks: Sequence[Task]) -> int:
+    """Learn and score in order; the number of tasks that the time budget left undone."""
+    longest = 0.0
+    for number, task in enumerate(tasks):
+        if work.left() < longest:
+            return len(tasks) - number
+        began = time.monotonic()
+        score(bench, work, task)
+        longest = max(longest, time.monotonic() - began)
+        print(f"{number + 1} of {len(tasks)}: {task.key}", file=sys.stderr, flush=True)
+    return 0
+
+
+def main() -> None:
+    options = options_of()
+    seeds, counts = MODES[options.mode]
+    sets = read_sets(options.concepts)
+    screening = options.mode == "screening"
+    names = [name for name in TUNING_SETS if name in sets] if screening else list(sets)
+    if options.sets:
+        names = chosen(options.sets, list(sets))
+    recipes = yaml.safe_load(options.recipes_file.read_text("utf-8"))
+    wanted = chosen(options.recipes, list(recipes)) if options.recipes else list(recipes)
+    make_folder(options.out, 0o777)
+    minutes = options.time_budget or float("inf")
+    work = Work(
+        options.out,
+        Ledger(options.out / "ledger.jsonl"),
+        recipes,
+        time.monotonic() + minutes * 60,
+    )
+    tuning = (options.scenes or ("tune" if screening else "judge")) == "tune"
+    bench = open_bench(
+        parse_counts(options.counts or counts), tuning=tuning, steps=options.drawing_steps
+    )
+    numbers = [int(seed) for seed in (options.seeds or seeds).split(",")]
+    found = tasks_of([sets[name] for name in names], wanted, numbers, options.leave_one_out)
+    tasks = [task for task in found if runnable(work, task)]
+    undone = 0 if options.report_only else run_all(bench, work, tasks)
+    ids = [bench.protocol(kind).as_json()["id"] for kind in ("object", "style")]
+    write_report(options.out, work.ledger, ids, (wanted, names, options.baseline))
+    if undone:
+        print(f"time is up: {undone} of {len(tasks)} left; run it again to go on", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
