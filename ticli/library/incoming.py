@@ -125,7 +125,8 @@ def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
                 "take one with --token, or all with --all",
                 tokens=names,
             )
-        words = chosen
+        # The file's own way of writing it stays.
+        words, given = chosen, None
     return [_incoming(word, given, wanted.learned_on, contents.origin) for word in words]
 
 
