@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ticli.concept import Concept
 from ticli.terminal.output import Output, is_terminal
 from ticli.terminal.quantities import age, byte_text
+from ticli.terminal.scored import score_line
 from ticli.terminal.tables import Column
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show_concept(output: Output, concept: Concept) -> None:
             told = [(key, _for_people(key, value)) for key, value in document.items()]
             output.pairs([(key, _fitting(concept.name, key, text)) for key, text in told if text])
         else:
-            output.pairs([(key, _words(value)) for key, value in document.items()])
+            output.pairs([(key, _text_of(key, value)) for key, value in document.items()])
 
 
 def show_added(output: Output, concept: Concept) -> None:
@@ -84,6 +85,13 @@ def _row(entry: Entry, for_people: bool) -> tuple[str, ...]:
     )
 
 
+def _text_of(key: str, value: Any) -> str:
+    """One line for a field of the JSON object; of scores what stands in the JSON is too much."""
+    if key == "scores":
+        return "; ".join(score_line(report) for report in value)
+    return _words(value)
+
+
 def _words(value: Any) -> str:
     """One line for a value of the JSON object; "" where nothing is known."""
     if value is None:
@@ -102,7 +110,7 @@ def _words(value: Any) -> str:
 
 def _for_people(key: str, value: Any) -> str:
     """What a person wants to know of a value; the whole of it is in the JSON object."""
-    text = _words(value)
+    text = _text_of(key, value)
     if not text:
         return ""
     if key in ("created", "used"):

@@ -1,0 +1,383 @@
+"""`ti score`: figures beside their references, the protocol with them, kept with the concept."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from concepts import make_embedding
+from judges import build_clip, build_dino
+from PIL import Image
+from tiny import WIDTH, build_tiny_model
+
+from ticli.concept import PhotoRecord
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "mug"
+KEYS = {
+    "name", "token", "trigger", "class_word", "places", "photo_hashes", "vectors_sha256",
+    "created", "seconds", "word", "class", "photos", "way", "protocol",
+}  # fmt: skip
+FIGURES = {
+    "image", "image_in_scenes", "copied", "text", "text_plain", "text_bare", "text_bare_plain",
+    "scene_accuracy", "obedience", "obedience_bare",
+}  # fmt: skip
+FEW = ("--samples", "2", "--steps", "2", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return str(build_tiny_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> str:
+    return str(build_clip(tmp_path_factory.mktemp("clip")))
+
+
+@pytest.fixture(scope="module")
+def dino(tmp_path_factory) -> str:
+    return str(build_dino(tmp_path_factory.mktemp("dino")))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def scenes(tmp_path) -> str:
+    file = tmp_path / "scenes.txt"
+    file.write_text("a photo of a {} on the moon\n\n# none\nan oil painting of a {}\n")
+    return str(file)
+
+
+@pytest.fixture
+def score(run, model, clip, scenes):
+    """Score with the tiny model and CLIP, two scenes, two steps."""
+
+    def call(*arguments: str, **options):
+        fixed = ("-m", model, "--encoder", clip, "--prompts", scenes, *FEW)
+        return run("score", *arguments, *fixed, **options)
+
+    return call
+
+
+def test_json_holds_figures_references_and_protocol(score, library_with, clip) -> None:
+    library = library_with("mug", width=WIDTH, noun="mug")
+    result = score("mug", "--photos", str(EXAMPLES), "--json")
+    assert result.code == 0, result.err
+    (report,) = result.json
+    assert set(report) == KEYS
+    assert set(report["word"]) == set(report["class"]) == FIGURES
+    assert (report["trigger"], report["class_word"]) == ("<mug> mug", "mug")
+    assert report["photos"]["count"] == 5
+    assert all(-1 <= report[side]["image"] <= 1 for side in ("word", "class", "photos"))
+    assert report["class"]["obedience"] in (1.0, None)
+    protocol = report["protocol"]
+    assert protocol["encoder"] == clip
+    assert protocol["counts"] == {"plain": 2, "scene": 1}
+    assert protocol["seeds"] == [5, 6]
+    assert protocol["drawn"]["steps"] == 2
+    assert protocol["prompts"]["scenes"][1] == "an oil painting of a {}"
+    assert "class word in place of {}" in protocol["placeholder"]
+    (place,) = report["places"]["clip_l"]
+    assert len(place["nearest"]) == 5
+    assert place["norm"] == pytest.approx(library.get("mug").norms["clip_l"][0], abs=1e-4)
+    assert list(library.get("mug").scores) == [report]
+
+
+def test_the_same_call_gives_the_same_figures(score, library_with) -> None:
+    library = library_with("mug", width=WIDTH, noun="mug")
+    calls = [score("mug", "--photos", str(EXAMPLES), "--json").json[0] for _ in range(2)]
+    same = [{k: v for k, v in c.items() if k not in ("created", "seconds")} for c in calls]
+    assert same[0] == same[1]
+    assert len(library.get("mug").scores) == 1
+
+
+def test_the_table_has_the_word_its_class_word_and_its_photos(score, library_with) -> None:
+    library_with("mug", width=WIDTH, noun="mug")
+    result = score("mug", "--photos", str(EXAMPLES))
+    assert result.code == 0, result.err
+    heading, *rows = [line.split("\t") for line in result.lines]
+    assert heading[:4] == ["NAME", "OF", "IMAGE", "IN SCENES"]
+    assert [row[1] for row in rows] == ["<mug>", "mug", "5 photos"]
+    assert all(len(row) == len(heading) for row in rows)
+    assert rows[0][heading.index("NORM")].endswith("x")
+    # The protocol is said with the figures.
+    assert "2 of 'a photo of a {}'" in result.err
+    assert "2 steps of" in result.err
+
+
+def test_show_says_what_was_scored(run, score, library_with) -> None:
+    library_with("mug", width=WIDTH, noun="mug")
+    assert "\nscores\t\n" in run("show", "mug").out
+    score("mug", "--photos", str(EXAMPLES))
+    (line,) = [line for line in run("show", "mug").lines if line.startswith("scores\t")]
+    assert line.startswith("scores\timage ")
+    assert "class word" in line
+    assert len(line) < 300
+    assert run("show", "mug", "--field", "scores").lines[0].startswith("{")
+
+
+def test_no_save_keeps_nothing(score, library_with) -> None:
+    library = library_with("mug", width=WIDTH, noun="mug")
+    assert score("mug", "--photos", str(EXAMPLES), "--no-save", "-q").lines == ["mug"]
+    assert library.get("mug").scores == ()
+
+
+def test_kept_photos_are_found_by_their_hashes(score, library_with) -> None:
+    import hashlib
+
+    files = sorted(EXAMPLES.glob("*.jpg"))[:2]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    records = [PhotoRecord(f.name, h) for f, h in zip(files, hashes, strict=True)]
+    library = library_with("mug", width=WIDTH, noun="mug", photos=tuple(records))
+    result = score("mug", "--dry-run")
+    assert result.code == 2
+    assert "--photos PATH" in result.err
+    library.keep_photos([(hashes[0], files[0])])
+    result = score("mug", "--dry-run")
+    assert result.code == 3
+    assert files[1].name in result.err
+    library.keep_photos([(hashes[1], files[1])])
+    (subject,) = score("mug", "--dry-run", "--json").json["subjects"]
+    assert len(subject["photos"]) == 2
+
+
+def test_dino_compares_pictures_alone(run, model, dino, scenes, library_with) -> None:
+    library_with("mug", width=WIDTH, noun="mug")
+    arguments = ("mug", "--photos", str(EXAMPLES), "-m", model, "--encoder", dino, *FEW)
+    (report,) = run("score", *arguments, "--prompts", scenes, "--json").json
+    assert report["word"]["obedience"] is report["word"]["scene_accuracy"] is None
+    assert report["word"]["image"] is not None
+    result = run("score", *arguments, "--plot", "plot.png", "--dry-run")
+    assert result.code == 2
+    assert "needs an encoder that reads" in result.err
+
+
+def test_several_words_and_a_file_are_plotted(
+    run, score, library_with, dino, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    library_with("mug", width=WIDTH, noun="mug")
+    library_with("cup", width=WIDTH, noun="", init="cup")
+    run("export", "cup", "-o", "cup-500.safetensors")
+    words = ("mug", "cup", "./cup-500.safetensors", "--class-word", "mug")
+    files = ("--plot", "plot.svg", "--sheet", "sheet.png")
+    result = score(*words, "--photos", str(EXAMPLES), "--encoder", dino, *files, "--json")
+    assert result.code == 0, result.err
+    assert [r["name"] for r in result.json] == ["mug"] * 2 + ["cup"] * 2 + ["cup-500"] * 2
+    by_name = {r["name"]: r for r in result.json}
+    assert by_name["cup"]["word"] == by_name["cup-500"]["word"]
+    assert by_name["cup"]["word"] != by_name["mug"]["word"]
+    plot = Path("plot.svg").read_text()
+    assert all(f">{name}</text>" in plot for name in ("mug", "cup", "cup-500"))
+    for name in ("mug", "cup", "cup-500"):
+        assert Image.open(f"sheet-{name}.png").width > 128
+    again = score("mug", "--photos", str(EXAMPLES), "--plot", "plot.svg")
+    assert again.code == 4
+    assert "plot.svg exists already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "no concept named"),
+        (("mgu",), 3, "no concept named 'mgu'"),
+        (("./gone.safetensors",), 3, "gone.safetensors"),
+        (("mug", "--plot", "plot.pdf"), 2, "cannot be written as 'plot.pdf'"),
+        (("mug", "--sheet", "sheet.jpg"), 2, "cannot be written as 'sheet.jpg'"),
+        (("mug", "--samples", "0"), 2, "--samples must be 1 to 1000"),
+        (("mug", "--photos", "nowhere"), 3, "nowhere"),
+        (("mug", "--prompts", "nowhere.txt"), 3, "nowhere.txt"),
+        (("mug", "--encoder", "nowhere"), 5, "no encoder folder 'nowhere'"),
+        (("mug", "--steps", "0"), 2, "--steps must be 1"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_drawn(
+    run, library_with, arguments, code, said
+) -> None:
+    library_with("mug", noun="mug")
+    photos = () if "--photos" in arguments else ("--photos", str(EXAMPLES))
+    result = run("score", *arguments, *(photos if arguments else ()))
+    assert (result.code, result.out) == (code, "")
+    assert said in result.err
+
+
+def test_a_word_without_a_class_word_needs_one(run, library_with) -> None:
+    library_with("mug", noun="", init="random")
+    result = run("score", "mug", "--photos", str(EXAMPLES), "--dry-run")
+    assert result.code == 2
+    assert "--class-word mug" in result.err
+
+
+def test_a_dry_run_names_the_starters_own_protocol(run, library_with) -> None:
+    library_with("mug", noun="mug")
+    result = run("score", "mug", "--photos", str(EXAMPLES), "--dry-run", "--json")
+    (subject,) = result.json["subjects"]
+    (protocol,) = subject["protocols"]
+    assert protocol["encoder"].startswith("the starter's scorer 0.")
+    assert protocol["counts"] == {"plain": 16, "scene": 2}
+    assert len(protocol["prompts"]["scenes"]) == 7
+    drawn = {"sampler": "ddim", "steps": 20, "guidance": 4.0, "width": 128, "height": 128}
+    assert protocol["drawn"] == drawn
+    finals = run("score", "mug", "--photos", str(EXAMPLES), "-n", "--json",
+                 "--samples", "32", "--scene-samples", "8")  # fmt: skip
+    assert finals.json["subjects"][0]["protocols"][0]["counts"] == {"plain": 32, "scene": 8}
+
+
+def test_names_come_from_stdin(run, library_with) -> None:
+    library_with("mug", "cup", noun="mug")
+    result = run("score", "-", "--photos", str(EXAMPLES), "-n", "-q", stdin="mug\ncup\n")
+    assert result.lines == ["mug", "cup"]
+
+
+def test_a_library_that_cannot_be_changed_still_scores(score, library_with, isolated) -> None:
+    import sqlite3
+
+    library_with("mug", width=WIDTH, noun="mug")
+    connection = sqlite3.connect(isolated / "library.db")
+    connection.execute(
+        "CREATE TRIGGER sealed BEFORE UPDATE ON concepts BEGIN SELECT RAISE(ABORT, 'sealed'); END"
+    )
+    connection.commit()
+    connection.close()
+    result = score("mug", "--photos", str(EXAMPLES), "-q")
+    assert (result.code, result.lines) == (0, ["mug"])
+    assert "warning: the scores of 'mug' are not kept" in result.err
+
+
+PROMPTS = """Classes
+
+subject_name,class
+blue_mug,mug
+dog2,dog
+cat,cat
+
+Prompts
+
+Object Prompts
+
+prompt_list = [
+'a {0} {1} in the jungle'.format(unique_token, class_token),
+'a red {0} {1}'.format(unique_token, class_token)
+]
+
+Live Subject Prompts
+
+prompt_list = [
+'a {0} {1} in a chef outfit'.format(unique_token, class_token),
+'a shiny {0} {1}'.format(unique_token, class_token)
+]
+"""
+
+
+@pytest.fixture
+def benchmark(tmp_path) -> Path:
+    """Two subjects of three photos each; the third one's folder is not there."""
+    folder = tmp_path / "dreambooth"
+    for name in ("blue_mug", "dog2"):
+        (folder / "dataset" / name).mkdir(parents=True)
+        for number, photo in enumerate(sorted(EXAMPLES.glob("*.jpg"))[:3]):
+            (folder / "dataset" / name / f"{number:02d}.jpg").write_bytes(photo.read_bytes())
+    (folder / "dataset" / "prompts_and_classes.txt").write_text(PROMPTS)
+    return folder
+
+
+def test_dreambench_scores_subjects_by_their_names(
+    run, benchmark, model, clip, dino, library_with
+) -> None:
+    library_with("blue_mug", "dog2", width=WIDTH)
+    encoders = ("--encoder", clip, "--encoder", dino)
+    options = ("-m", model, *encoders, "--steps", "2", "--device", "cpu")
+    result = run("score", "--dreambench", str(benchmark), *options, "--json")
+    assert result.code == 0, result.err
+    subjects = result.json["subjects"]
+    assert [(s["name"], s["class_word"], s["photos"]) for s in subjects] == [
+        ("blue_mug", "mug", 3), ("dog2", "dog", 3),
+    ]  # fmt: skip
+    # Four pictures of each of two prompts.
+    assert [s["pictures"] for s in subjects] == [8, 8]
+    mean = result.json["mean"]
+    for encoder in (clip, dino):
+        both = [s["figures"][encoder]["image"] for s in subjects]
+        assert mean[encoder]["image"] == pytest.approx(sum(both) / 2, abs=1e-4)
+    assert mean[dino]["text"] is None
+    assert -1 <= mean[clip]["text"] <= 1
+    scenes = {tuple(p["prompts"]["scenes"]) for p in result.json["protocols"]}
+    assert scenes == {
+        ("a {} in the jungle", "a red {}"), ("a {} in a chef outfit", "a shiny {}"),
+    }  # fmt: skip
+    table = run("score", "dog2", "--dreambench", str(benchmark), *options)
+    assert [line.split("\t")[0] for line in table.lines] == ["NAME", *["dog2"] * 2, *["MEAN"] * 2]
+
+
+def test_dreambench_names_the_subjects_to_be_learned(run, benchmark, clip, library_with) -> None:
+    library_with("dog2")
+    call = ("score", "--dreambench", str(benchmark), "--encoder", clip)
+    result = run(*call)
+    assert result.code == 3
+    assert "no concept for blue_mug" in result.err
+    assert "ti invert" in result.err
+    assert run(*call, "bowl").code == 3
+    assert run(*call, "--photos", str(EXAMPLES)).code == 2
+    assert run("score", "--dreambench", str(EXAMPLES)).code == 3
+    (benchmark / "dataset" / "prompts_and_classes.txt").write_text("nothing")
+    assert run(*call).code == 1
+
+
+def test_dreambench_means_are_all_pairs(run, benchmark, model, clip, library_with) -> None:
+    """Against cosines of features computed here, from pictures drawn here."""
+    import torch
+
+    from ticli.generation.sampling import place_rows
+    from ticli.models.hardware import pick_hardware
+    from ticli.models.judging import load_judge, locate_judge
+    from ticli.models.model import load_model
+    from ticli.models.source import locate
+    from ticli.photos.cropping import training_picture
+    from ticli.photos.opening import open_photo
+    from ticli.scoring.drawing import draw_prompts
+    from ticli.scoring.encoders import picture_features, sentence_features
+    from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Protocol
+
+    library_with("blue_mug", width=WIDTH)
+    options = ("-m", model, "--encoder", clip, "--steps", "2", "--device", "cpu", "--json")
+    result = run("score", "blue_mug", "--dreambench", str(benchmark), *options).json
+    figures = result["subjects"][0]["figures"][clip]
+    how = Drawn(**result["protocols"][0]["drawn"])
+    loaded = load_model(locate(model), pick_hardware("cpu"))
+    rows = place_rows({"blue_mug": make_embedding("blue_mug", 1, WIDTH)})
+    prompts = ["a <blue_mug> mug in the jungle", "a red <blue_mug> mug"]
+    jobs = [(text, 4, 6 + n) for n, text in enumerate(prompts)]
+    protocol = Protocol("", "", "", "", OBJECTS, Counts(), how)
+    drawn = list(draw_prompts(loaded, jobs, rows, protocol))
+    judge = load_judge(locate_judge(clip), torch.device("cpu"))
+    seen = [picture_features(judge, pictures) for pictures in drawn]
+    photos = sorted((benchmark / "dataset" / "blue_mug").glob("*.jpg"))
+    real = picture_features(judge, [training_picture(open_photo(p, 64), 64) for p in photos])
+    texts = sentence_features(judge, ["a mug in the jungle", "a red mug"])
+    pairs = [float(one @ other) for scene in seen for one in scene for other in real]
+    assert figures["image"] == pytest.approx(sum(pairs) / len(pairs), abs=2e-4)
+    own = [float(one @ texts[n]) for n, scene in enumerate(seen) for one in scene]
+    assert figures["text"] == pytest.approx(sum(own) / len(own), abs=2e-4)
+    among = [float(real[i] @ real[j]) for i in range(3) for j in range(3) if i != j]
+    assert figures["real"] == pytest.approx(sum(among) / 6, abs=2e-4)
+
+
+def test_the_sheet_shows_photos_and_every_scene(score, library_with, tmp_path) -> None:
+    library_with("mug", width=WIDTH, noun="mug")
+    sheet = tmp_path / "new folder" / "sheet.png"
+    result = score("mug", "--photos", str(EXAMPLES), "--sheet", str(sheet), "-q")
+    assert result.code == 0, result.err
+    image = Image.open(io.BytesIO(sheet.read_bytes()))
+    # Photos, the plain prompt and two scenes; five photos across.
+    assert image.size == (5 * 132 + 4, 4 * 150 + 4)
+    assert json.loads(json.dumps(image.info["Software"])).startswith("ti ")
