@@ -111,3 +111,16 @@ def test_the_plan_tells_the_options_that_are_not_as_they_come(photos, tiny_folde
     assert "options" not in run(*arguments).out
     result = run(*arguments, "--norm", "sphere", "--prior", "1e-4", "--no-flip")
     assert "  options    flip false, norm sphere, prior 0.0001\n" in result.out
+
+
+def test_a_caption_in_which_the_word_is_cut_off_is_refused(photos, tiny_folder):
+    """The tiny encoder reads 46 tokens; the trigger is two of them."""
+    caption = photos / "photo-1.txt"
+    caption.write_text("red " * 44 + "<mug>")
+    learn(make_plan(request_for(photos, tiny_folder, captions=True), Library.open()))
+    caption.write_text("red " * 46 + "<mug>")
+    with pytest.raises(Usage, match="<mug> would be cut off"):
+        learn(make_plan(request_for(photos, tiny_folder, captions=True), Library.open()))
+    # In front of it nothing is cut off but the end of the caption.
+    caption.write_text("<mug> " + "red " * 60)
+    learn(make_plan(request_for(photos, tiny_folder, captions=True), Library.open()))

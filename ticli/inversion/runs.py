@@ -69,14 +69,16 @@ def open_run(
     """Hold the run called `name` in `folder`, new or as it was left, for one process.
 
     `identity` is what must be the same to continue: a flat mapping of JSON values, compared in
-    order. Raises Conflict where the run is live elsewhere, or was begun otherwise and not `fresh`.
+    order. Raises Conflict where the run is live elsewhere, or took steps with another identity and
+    not `fresh`.
     """
     path = folder / name
     make_folder(path)
     with _locked(path, name):
         known = _identity(path)
         if known is not None and known != _as_json(identity):
-            if not fresh:
+            # A run that never took a step, for it was refused, has nothing to lose.
+            if not fresh and (path / CHECKPOINT).exists():
                 raise _difference(name, known, _as_json(identity))
             _empty(path)
         elif fresh:
