@@ -210,7 +210,6 @@ def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Im
         base=base,
         concept=concept,
         warnings=_warnings(embedding, origin),
-        kind=found.kind,
         steps=found.steps,
         remarks=found.remarks,
     )

@@ -65,7 +65,7 @@ def _zipped(file: Opened, listed: bool) -> Iterator[tuple[str, Content]]:
     if names & {*SCRIPTED} or any("/code/" in name for name in members):
         raise _other(file, "a TorchScript program")
     if len(pickles) == 1:
-        yield "", read_torch_zip(file, members)
+        yield "", read_torch_zip(file, members, pickles[0])
         return
     raise BadContent(f"{file.origin} is a zip archive", "unpack it first, then import the files")
 

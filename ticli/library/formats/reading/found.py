@@ -19,7 +19,6 @@ class Found:
     tensors: Mapping[str, Tensor]
     token: str = ""
     key: str = ""
-    kind: str = "object"
     steps: int = 0
     remarks: str = ""
     row: str = ""

@@ -16,6 +16,7 @@ from ticli.library.formats.reading.opened import Opened
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"sd-ti-embedding"
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 TENSOR = "TORCHTENSOR"
 MOST_CHUNKS = 20_000
 MOST_TEXTS = 1_000
@@ -35,9 +36,9 @@ def read_png(file: Opened) -> Content:
     carried = []
     for number, (kind, body) in enumerate(_chunks(data, file.origin)):
         if number == 0:
-            _check_size(kind, body, file.origin)
-        if kind in (b"tEXt", b"zTXt", b"iTXt") and body.startswith(KEYWORD + b"\0"):
-            carried.append((kind, body[len(KEYWORD) + 1 :]))
+            _check_size(kind, bytes(body[:16]), file.origin)
+        if kind in TEXTS and body[: len(KEYWORD) + 1] == KEYWORD + b"\0":
+            carried.append((kind, bytes(body[len(KEYWORD) + 1 :])))
     if len(carried) > 1:
         raise _damaged(file.origin, "it carries two embeddings")
     if carried:
@@ -86,21 +87,22 @@ def carried_root(text: bytes, origin: str) -> Any:
         raise _damaged(origin, f"its embedding cannot be read: {error}") from error
 
 
-def _chunks(data: bytes, origin: str) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(data: bytes, origin: str) -> Iterator[tuple[bytes, memoryview]]:
     """The chunks of a PNG, each with its checksum compared, up to the last."""
+    view = memoryview(data)
     position, texts = len(SIGNATURE), 0
     for _ in range(MOST_CHUNKS):
         length = int.from_bytes(data[position : position + 4], "big")
         end = position + length + CHUNK_FRAME
         if end > len(data) or position + CHUNK_FRAME > len(data):
             raise _damaged(origin, "it is cut off")
-        kind, body = data[position + 4 : position + 8], data[position + 8 : end - 4]
-        if zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+        kind = data[position + 4 : position + 8]
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             raise _damaged(origin, f"the checksum of its {kind.decode('latin-1')!r} part is wrong")
-        texts += kind in (b"tEXt", b"zTXt", b"iTXt")
+        texts += kind in TEXTS
         if texts > MOST_TEXTS:
             break
-        yield kind, body
+        yield kind, view[position + 8 : end - 4]
         if kind == b"IEND":
             if end != len(data):
                 raise BadContent(

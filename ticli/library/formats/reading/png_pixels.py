@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
 from ticli.errors import BadContent
@@ -51,8 +52,11 @@ def _pixels(data: bytes, origin: str) -> Pixels:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            return np.asarray(picture.convert("RGB"))
+        with warnings.catch_warnings():
+            # Oddities of a stranger's picture are no news to the user.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+                return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise BadContent(
             f"{origin} is a PNG picture that cannot be opened", "fetch or copy the file again"

@@ -41,9 +41,8 @@ class _Numbers:
     fetch: Callable[[Storage, int, int], bytes]
 
 
-def read_torch_zip(file: Opened, members: Mapping[str, Member]) -> Content:
-    """Describe what torch.save zipped. Raises BadContent."""
-    (pickle,) = (name for name in members if name.endswith(f"/{PICKLE}"))
+def read_torch_zip(file: Opened, members: Mapping[str, Member], pickle: str) -> Content:
+    """Describe what torch.save zipped; `pickle` names its member. Raises BadContent."""
     folder = pickle.removesuffix(PICKLE)
     if members[pickle].size > LARGEST_PICKLE:
         raise BadContent(f"{file.origin} is a whole model, not a learned word", SAFER)
