@@ -165,12 +165,14 @@ def concept_of(
     return concept, embedding
 
 
-def main() -> None:
+def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options; the defaults are those of the script's own page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
     parser.add_argument("--token", required=True)
     parser.add_argument("--init", required=True)
     parser.add_argument("--kind", choices=("object", "style"), default="object")
+    parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=1)
@@ -178,10 +180,14 @@ def main() -> None:
     parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options = read_options()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
-    model = load_model(locate("starter"), pick_hardware("cpu", "fp32"))
+    model = load_model(locate(options.model), pick_hardware("cpu", "fp32"))
     table = add_token(model, parse_token(options.token).text, options.init)
     losses = train(model, table, options)
     added = Library.open(write=True).add(*concept_of(model, table, losses, options))
