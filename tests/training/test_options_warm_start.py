@@ -141,6 +141,17 @@ def test_what_is_no_clip_of_this_model_is_refused(tiny, clip, tmp_path, tiny_fol
         load_clip_pair(tiny, find_tower(tiny.source, str(clip)))
 
 
+def test_pixels_are_prepared_as_the_clip_says(tiny, clip):
+    settings = clip / "preprocessor_config.json"
+    settings.write_text(json.dumps({"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25] * 3}))
+    tower = find_tower(tiny.source, str(clip))
+    assert (tower.size, tower.mean, tower.spread) == (SIDE, (0.5,) * 3, (0.25,) * 3)
+    for wrong in ({"image_mean": "none"}, {"image_std": [0.2]}, {"image_std": [0, 1, 1]}):
+        settings.write_text(json.dumps(wrong))
+        with pytest.raises(ModelUnavailable, match="how its pictures are to be prepared"):
+            find_tower(tiny.source, str(clip))
+
+
 def test_a_models_own_image_encoder_goes_with_its_projected_text(tmp_path, tiny_folder, clip):
     """SDXL keeps its second encoder with a projection; an image encoder beside it fits that."""
     from dataclasses import replace

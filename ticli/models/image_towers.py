@@ -92,23 +92,25 @@ def _projection(settings: Mapping[str, Any]) -> Any:
 
 
 def _tower(part: EncoderPart, folder: Path, text: Path, vision: Mapping[str, Any]) -> Tower:
-    file = next(
-        (
-            path
-            for path in (
-                folder / "preprocessor_config.json",
-                folder.parent / "feature_extractor" / "preprocessor_config.json",
-            )
-            if path.is_file()
-        ),
-        None,
-    )
-    pixels = read_json(file, str(folder)) if file else {}
-    return Tower(
-        part,
-        folder,
-        text,
-        int(vision.get("image_size", 224)),
-        tuple(pixels.get("image_mean", MEAN)),
-        tuple(pixels.get("image_std", SPREAD)),
-    )
+    pixels = _preprocessing(folder)
+    try:
+        size = int(vision.get("image_size", 224))
+        mean = tuple(float(value) for value in pixels.get("image_mean", MEAN))
+        spread = tuple(float(value) for value in pixels.get("image_std", SPREAD))
+        if size < 1 or len(mean) != 3 or len(spread) != 3 or not all(spread):
+            raise ValueError(f"size {size}, mean {mean}, deviation {spread}")
+    except (TypeError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{folder} does not say how its pictures are to be prepared: {error}",
+            "download the model again",
+        ) from error
+    return Tower(part, folder, text, size, mean, spread)
+
+
+def _preprocessing(folder: Path) -> dict[str, Any]:
+    """The settings of the pixels: beside the weights, or where diffusers keeps them; else none."""
+    for place in (folder, folder.parent / "feature_extractor"):
+        file = place / "preprocessor_config.json"
+        if file.is_file():
+            return read_json(file, str(folder))
+    return {}
