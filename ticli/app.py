@@ -168,7 +168,13 @@ VERBS = (
         "restore:restore",
         ("ti restore library.zip", "ti restore --merge other.zip"),
     ),
-    Verb("models", UPKEEP, "List the models that can be used", "models:models", ("ti models",)),
+    Verb(
+        "models",
+        UPKEEP,
+        "List, show, name and fetch models",
+        "models:models",
+        ("ti models", "ti models show starter", "ti models add sd15 ~/models/sd15"),
+    ),
     Verb(
         "config",
         UPKEEP,

@@ -18,8 +18,12 @@ PLAIN = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~:@+-]*(?<!:)")
 def set_value(path: Path, key: str, value: str) -> None:
     """Write `key: value` into the config file, made if missing. Raises Usage and BadContent."""
     value = check_value(check_key(key), value)
-    text = value if PLAIN.fullmatch(value) else json.dumps(value)
-    _change(path, key, f"{key}: {text}", value)
+    change_line(path, key, written(key, value), value)
+
+
+def written(key: str, value: str) -> str:
+    """The line of a file that gives `key` its value."""
+    return f"{key}: {value if PLAIN.fullmatch(value) else json.dumps(value)}"
 
 
 def unset_value(path: Path, key: str) -> bool:
@@ -27,20 +31,22 @@ def unset_value(path: Path, key: str) -> bool:
     check_key(key)
     if not path.is_file() or key not in read_mapping(path):
         return False
-    _change(path, key, None, None)
+    change_line(path, key, None, None)
     return True
 
 
-def _change(path: Path, key: str, line: str | None, value: str | None) -> None:
-    """Put `line` where the key stood, or at the end, and prove that nothing else changed."""
+def change_line(path: Path, key: str, line: str | None, value: str | None) -> None:
+    """Put `line` where the key stood, or at the end, and prove that nothing else changed.
+
+    None takes the key away. Raises BadContent where the file cannot be changed so.
+    """
     # A file that is a link is changed where it lies: people keep such files elsewhere.
     path = path.resolve()
     before = read_mapping(path) if path.is_file() else {}
     old = path.read_text("utf-8") if path.is_file() else ""
     lines = old.splitlines()
-    stands = next(
-        (index for index, text in enumerate(lines) if re.match(rf"{key}\s*:(\s|$)", text)), None
-    )
+    begins = re.compile(rf"{re.escape(key)}\s*:(\s|$)")
+    stands = next((index for index, text in enumerate(lines) if begins.match(text)), None)
     if stands is None:
         lines += [line] if line is not None else []
     else:

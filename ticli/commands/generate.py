@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ticli.commands import drawing_options as drawing
 from ticli.commands import options as shared
 from ticli.errors import Stopped, TiError, Usage
+from ticli.terminal.downloads import announcer
 from ticli.terminal.output import Output, open_output, refuse_terminal
 
 if TYPE_CHECKING:
@@ -45,18 +46,15 @@ def generate(
     from ticli.generation.drawing import Wanted
     from ticli.generation.planning import Request
 
+    answers = open_output(json, quiet, verbose, no_color, debug)
+    announce = None if dry_run else announcer(answers)
     request = Request(
-        negative=negative,
-        nouns=not no_noun,
-        count=count,
-        seed=seed,
+        negative=negative, nouns=not no_noun, count=count, seed=seed,
         wanted=Wanted(steps, guidance, size, sampler),
-        wish=Wish(model or "", offline, strict_base, device or "", dtype or ""),
-        output=output,
-        grid=grid,
-        force=force,
-    )
-    _answer(request, prompt, dry_run, open_output(json, quiet, verbose, no_color, debug))
+        wish=Wish(model or "", offline, strict_base, device or "", dtype or "", announce),
+        output=output, grid=grid, force=force,
+    )  # fmt: skip
+    _answer(request, prompt, dry_run, answers)
 
 
 def _answer(request: Request, prompt: str | None, dry_run: bool, output: Output) -> None:

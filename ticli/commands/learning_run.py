@@ -12,6 +12,7 @@ from ticli.errors import TiError, Usage
 from ticli.paths import places
 from ticli.recipe import Recipe, load_recipe
 from ticli.settings import Settings, load_settings, prepare_determinism
+from ticli.terminal.downloads import announcer
 from ticli.terminal.learned import say_learned
 from ticli.terminal.output import Output, is_terminal
 from ticli.terminal.progress import Progress, ProgressMode
@@ -74,6 +75,7 @@ def learn(ask: Ask) -> None:
         replace=ask.replace,
         offline=ask.offline or settings["offline"] == "true",
         stdin=_stdin(ask.photos),
+        announce=None if ask.dry_run else announcer(ask.output),
     )
     plan = make_plan(request, Library.open())
     way = _way(ask, settings, plan)

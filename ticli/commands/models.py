@@ -1,78 +1,119 @@
-"""`ti models`: the models that can be used, and the one that is."""
+"""`ti models`: the models that can be used, what each is, and short names for them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
 
 from ticli.commands import options as shared
-from ticli.terminal.output import open_output
-from ticli.terminal.tables import Column
+from ticli.errors import ModelUnavailable, Usage
+from ticli.terminal.downloads import announcer
+from ticli.terminal.models import show_model, table_of_models
+from ticli.terminal.output import Output, open_output
 
 if TYPE_CHECKING:
     from ticli.models.source import ModelSource
 
-COLUMNS = (
-    Column("MODEL"),
-    Column("FAMILY"),
-    Column("REVISION"),
-    Column("PIXELS", right=True),
-    Column("LICENSE"),
-    Column("CURRENT"),
-)
+# What each action takes after its name.
+WORDS = {
+    "list": "",
+    "show": "MODEL",
+    "add": "NAME MODEL",
+    "remove": "NAME",
+    "fetch": "MODEL",
+}
 
 
 def models(
+    action: Annotated[
+        Literal["list", "show", "add", "remove", "fetch"],
+        typer.Argument(metavar="ACTION", help="list, show, add, remove or fetch."),
+    ] = "list",
+    first: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|MODEL", help="A short name or model.", show_default=False),
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A folder or hub id.", show_default=False),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a short name stand for another model.")
+    ] = False,
+    offline: shared.OfflineOption = False,
     json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
     verbose: shared.VerboseOption = False,
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """List the models that can be used.
+    """List the models that can be used, look at one, fetch one, or give one a short name.
 
-    These are the built-in starter, the configured model, and those of the hub's cache. The
-    current one is used where -m names no other: TI_MODEL, the config file, or the starter.
+    Listed are the built-in starter, the configured model, those with short names and those of the
+    hub's cache. The current one is used where -m names no other: TI_MODEL, the config file, or
+    the starter. `remove` takes a short name away and leaves the model where it is.
     """
-    from ticli.errors import ModelUnavailable
-    from ticli.models.source import locate, usable
     from ticli.settings import load_settings
 
     output = open_output(json, quiet, verbose, no_color, debug)
-    settings = load_settings()
-    configured = settings["model"]
-    found = usable(configured)
-    current = ""
-    try:
-        current = locate(configured, offline=settings["offline"] == "true").id
-    except ModelUnavailable as error:
-        output.warn(f"the current model ({settings.origin('model')}): {error.message}")
-    if json:
-        output.document([_as_json(source, source.id == current) for source in found])
+    given = [word for word in (first, second) if word is not None]
+    if len(given) != len(WORDS[action].split()):
+        raise Usage(
+            f"ti models {action} takes {WORDS[action] or 'nothing'} after it",
+            f"ti models {action} {WORDS[action]}".rstrip(),
+        )
+    stay = offline or load_settings()["offline"] == "true"
+    if action == "list":
+        _list(output)
+    elif action in ("add", "remove"):
+        _name(output, given, replace)
     else:
-        output.table(COLUMNS, [_row(source, source.id == current) for source in found])
+        _look(output, given[0], stay, fetch=action == "fetch")
+
+
+def _list(output: Output) -> None:
+    from ticli.models.describing import listed
+    from ticli.models.source import usable
+    from ticli.settings import load_settings
+
+    found = usable(load_settings()["model"])
+    current = _current(output)
+    table_of_models(output, [listed(source, source.id == current) for source in found])
     output.hint("choose one with -m MODEL, TI_MODEL, or: ti config set model MODEL")
 
 
-def _row(source: ModelSource, current: bool) -> tuple[str, ...]:
-    return (
-        source.id,
-        source.family,
-        source.revision[:8],
-        str(source.size),
-        source.license,
-        "*" if current else "",
-    )
+def _name(output: Output, given: list[str], replace: bool) -> None:
+    """Add or remove a short name; a model that is added must be there, or on the hub."""
+    from ticli.models.short_names import add_short_name, remove_short_name
+
+    if len(given) == 2:
+        model = add_short_name(given[0], given[1], replace=replace)
+    else:
+        model = remove_short_name(given[0])
+    if output.json:
+        output.document({"name": given[0], "model": model, "added": len(given) == 2})
+    else:
+        output.note(f"{given[0]} {'stands' if len(given) == 2 else 'stood'} for {model}")
 
 
-def _as_json(source: ModelSource, current: bool) -> dict[str, Any]:
-    return {
-        "id": source.id,
-        "family": source.family,
-        "revision": source.revision,
-        "widths": dict(source.widths),
-        "windows": dict(source.windows),
-        "size": source.size,
-        "license": source.license,
-        "folder": str(source.folder),
-        "current": current,
-    }
+def _look(output: Output, name: str, offline: bool, *, fetch: bool) -> None:
+    from ticli.models.describing import described
+    from ticli.models.source import locate
+
+    source = locate(name, offline=offline, announce=announcer(output) if fetch else None)
+    show_model(output, described(source, source.id == _current(output)))
+
+
+def _current(output: Output) -> str:
+    """The id of the model that is used where none is named; "" where it cannot be had."""
+    from ticli.models.source import locate
+    from ticli.settings import load_settings
+
+    settings = load_settings()
+    try:
+        found: ModelSource = locate(settings["model"], offline=True)
+    except ModelUnavailable as error:
+        output.warn(f"the current model ({settings.origin('model')}): {error.message}")
+        return ""
+    return found.id

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from ticli.concept import Concept
 from ticli.errors import Conflict, ModelUnavailable
+from ticli.models.downloading import Announce
 from ticli.models.source import STARTER_ID, ModelSource, locate, starter
 from ticli.settings import Settings
 
@@ -16,13 +17,17 @@ OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists wha
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user said about the model; "" where a flag was not given."""
+    """What the user said about the model; "" where a flag was not given.
+
+    `announce` is told before a model is downloaded; without it none is.
+    """
 
     model: str = ""
     offline: bool = False
     strict_base: bool = False
     device: str = ""
     dtype: str = ""
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> C
     """The model that decides, not yet compared with the concepts where the user insists on it."""
     offline = wish.offline or settings["offline"] == "true"
     if wish.model:
-        return Choice(locate(wish.model, offline=offline), "", ())
+        return Choice(locate(wish.model, offline=offline, announce=wish.announce), "", ())
     passed_over = ""
     if settings["model"]:
-        configured = locate(settings["model"], offline=offline)
+        configured = locate(settings["model"], offline=offline, announce=wish.announce)
         odd = next((concept for concept in concepts if not fits(concept, configured)), None)
         if odd is None:
             origin = settings.origin("model")
@@ -76,16 +81,16 @@ def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> C
         passed_over = f"; {configured.id} does not fit {odd.token}"
     own = next((concept for concept in concepts if concept.base.id), None)
     if own is not None:
-        source = _model_of(own, offline)
+        source = _model_of(own, offline, wish.announce)
         note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
         return Choice(source, "", (note,))
     note = f"model {starter().describe()}, the built-in one{passed_over}"
     return Choice(starter(), "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
 
 
-def _model_of(concept: Concept, offline: bool) -> ModelSource:
+def _model_of(concept: Concept, offline: bool, announce: Announce | None) -> ModelSource:
     try:
-        return locate(concept.base.id, offline=offline)
+        return locate(concept.base.id, offline=offline, announce=announce)
     except ModelUnavailable as error:
         raise ModelUnavailable(
             f"{concept.token} was learned on a model that cannot be had: {error.message}",

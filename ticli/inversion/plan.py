@@ -11,6 +11,7 @@ from ticli.errors import Conflict, Usage
 from ticli.inversion.fitting import check_options
 from ticli.inversion.lineage import check_lineage, lineage_notes
 from ticli.library.library import Library
+from ticli.models.downloading import Announce
 from ticli.models.fingerprint import fingerprint
 from ticli.models.source import ModelSource, locate, vocabulary
 from ticli.names import TOKEN, Token, parse_token
@@ -28,7 +29,10 @@ CHOSEN_INITS = ("random", "mean", AUTO)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; `stdin` holds the paths where `-` is among the photos."""
+    """What the user asked for; `stdin` holds the paths where `-` is among the photos.
+
+    `announce` is told before a model is downloaded; without it none is.
+    """
 
     photos: tuple[str, ...]
     token: str
@@ -38,6 +42,7 @@ class Request:
     replace: bool
     offline: bool
     stdin: bytes | None = None
+    announce: Announce | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def make_plan(request: Request, library: Library) -> Plan:
     """
     token = parse_token(request.token)
     _check_free(token, request, library)
-    source = locate(request.model, offline=request.offline)
+    source = locate(request.model, offline=request.offline, announce=request.announce)
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")

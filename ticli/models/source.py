@@ -1,4 +1,4 @@
-"""Where a base model lies: with `ti`, in a folder, in the hub's cache. No torch, no network."""
+"""Where a base model lies: with `ti`, in a folder, in the hub's cache or on the hub. No torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ticli.errors import ModelUnavailable, Usage
+from ticli.models.downloading import Announce, cached_folder, download
 from ticli.models.identifying import ModelSource as ModelSource
 from ticli.models.identifying import identify
 from ticli.models.identifying import vocabulary as vocabulary
+from ticli.models.short_names import short_names
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_ID = "starter"
@@ -26,13 +28,16 @@ def starter() -> ModelSource:
     return replace(found, defaults=STARTER_DEFAULTS)
 
 
-def locate(name: str, *, offline: bool = True) -> ModelSource:
-    """Find the model a user named: "" or "starter", a diffusers folder, or a hub id in the cache.
+def locate(name: str, *, offline: bool = True, announce: Announce | None = None) -> ModelSource:
+    """Find the model a user named: "" or "starter", a short name, a folder, or a hub id.
 
-    Nothing is downloaded, so `offline` changes only the advice. Raises ModelUnavailable.
+    A hub model is taken from the cache; what is not there is downloaded after `announce`, or not
+    where there is none or `offline` forbids it. Raises ModelUnavailable, and Usage for a hub id
+    that cannot be one.
     """
     if name in ("", STARTER_ID):
         return starter()
+    name = short_names().get(name, name)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return identify(folder.absolute(), str(folder.absolute()), "")
@@ -42,36 +47,41 @@ def locate(name: str, *, offline: bool = True) -> ModelSource:
             "give a folder in the diffusers layout",
         )
     if HUB_ID.fullmatch(name) and not name.startswith("."):
-        return _cached(name, offline)
+        return _from_hub(name, None if offline else announce)
     raise ModelUnavailable(
         f"no model folder {name!r}", "ti models lists what can be used; -m starter always works"
     )
 
 
-def _cached(name: str, offline: bool) -> ModelSource:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def _from_hub(name: str, announce: Announce | None) -> ModelSource:
+    from huggingface_hub.errors import HFValidationError
 
-    fetch = f"fetch it first: hf download {name}"
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        folder = cached_folder(name)
     except HFValidationError as error:
         raise Usage(f"{name!r} is no hub id: {error}") from error
-    except LocalEntryNotFoundError as error:
+    if folder is not None:
+        try:
+            return identify(folder, name, folder.name)
+        except ModelUnavailable:
+            if announce is None:
+                raise
+    if announce is None:
         raise ModelUnavailable(
             f"model {name} is neither a folder nor in the hub cache",
-            "go online and " + fetch if offline else fetch,
-        ) from error
+            f"go online and fetch it: ti models fetch {name}",
+        )
+    folder = download(name, announce)
     return identify(folder, name, folder.name)
 
 
 def usable(configured: str = "") -> list[ModelSource]:
-    """The starter, the configured model, and every usable model of the hub cache."""
+    """The starter, the configured model, those with short names and those of the hub cache."""
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     found = {STARTER_ID: starter()}
-    names = [configured] if configured else []
+    names = [*([configured] if configured else []), *short_names().values()]
     try:
         repos = scan_cache_dir().repos
     except CacheNotFound:

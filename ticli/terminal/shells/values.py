@@ -20,8 +20,9 @@ def values(kind: str, start: str = "") -> list[str]:
 
         found = list(PRESETS)
     elif kind == "models":
+        from ticli.models.short_names import short_names
         from ticli.models.source import usable
         from ticli.settings import load_settings
 
-        found = [source.id for source in usable(load_settings()["model"])]
+        found = [*short_names(), *(source.id for source in usable(load_settings()["model"]))]
     return [word for word in found if word and word.isprintable()]

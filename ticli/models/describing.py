@@ -1,0 +1,82 @@
+"""What `ti models` tells of a model beside its source: size on disk, short name, notes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ticli.models.families import FAMILIES
+from ticli.models.fingerprint import fingerprint
+from ticli.models.short_names import short_names
+from ticli.models.source import ModelSource
+
+
+def disk_use(source: ModelSource) -> int:
+    """Bytes that a model's files take; links are followed, and each file is counted once."""
+    seen: dict[tuple[int, int], int] = {}
+    for folder, _, files in os.walk(source.folder):
+        for name in files:
+            try:
+                known = (Path(folder) / name).stat()
+            except OSError:
+                # A link whose file is gone takes nothing.
+                continue
+            seen[known.st_dev, known.st_ino] = known.st_size
+    return sum(seen.values())
+
+
+def names_of(source: ModelSource) -> list[str]:
+    """The short names that stand for a model."""
+    return [
+        name
+        for name, model in short_names().items()
+        if source.id in (model, str(Path(model).expanduser().absolute()))
+    ]
+
+
+def notes(source: ModelSource) -> list[str]:
+    """What a user should know before using a model: its licence and its safety parts."""
+    found = [f"licence: {source.license}" if source.license else "its card names no licence"]
+    if source.safety_checker:
+        found.append("it comes with a safety checker, which ti does not use")
+    if source.family == "sdxl":
+        found.append(
+            "its pipeline marks pictures invisibly where the package invisible-watermark is "
+            "installed, and ti does so too"
+        )
+    return found
+
+
+def listed(source: ModelSource, current: bool) -> dict[str, Any]:
+    """A model as one JSON object."""
+    return {
+        "id": source.id,
+        "family": source.family,
+        "revision": source.revision,
+        "widths": dict(source.widths),
+        "windows": dict(source.windows),
+        "size": source.size,
+        "license": source.license,
+        "folder": str(source.folder),
+        "current": current,
+        "names": names_of(source),
+        "bytes": disk_use(source),
+    }
+
+
+def described(source: ModelSource, current: bool) -> dict[str, Any]:
+    """Everything that is known of a model, as one JSON object.
+
+    Raises ModelUnavailable where its weights cannot be read.
+    """
+    sampler, steps, guidance = source.defaults
+    return listed(source, current) | {
+        "pipeline": FAMILIES[source.family].pipeline,
+        "fingerprint": fingerprint(source),
+        "grain": source.grain,
+        "defaults": {"sampler": sampler, "steps": steps, "guidance": guidance},
+        "negative_prompt": source.reads_negative,
+        "safety_checker": source.safety_checker,
+        "notes": notes(source),
+    }
