@@ -19,6 +19,7 @@ from ticli.library.formats.writing.archive import zip_file
 from ticli.library.formats.writing.layouts import FOLDER
 from ticli.library.formats.writing.package import Extras
 from ticli.library.library import Library
+from ticli.paths import places
 
 ZIP = ".zip"
 # An exported file is there to be handed on: readable like any other file, less the umask.
@@ -96,9 +97,10 @@ def plan_files(library: Library, order: Order) -> list[Outgoing]:
 def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
     """Write all files. Raises Conflict before the first where one exists and not `force`.
 
-    A link in a file's place counts as a file, and is never followed. A failure on the way names
-    the finished paths under `completed`.
+    A link in a file's place counts as a file, and is never followed; the library's own files are
+    never written over. A failure on the way names the finished paths under `completed`.
     """
+    _refuse_library([file.path for file in files])
     # What is a link to nothing does not exist, and still is in the way.
     taken = [file.path for file in files if file.path.is_symlink() or file.path.exists()]
     if taken and not force:
@@ -117,6 +119,16 @@ def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
     except TiError as error:
         error.details["completed"] = completed
         raise
+
+
+def _refuse_library(paths: Sequence[Path]) -> None:
+    """Refuse to write where the library keeps its words. Raises Conflict."""
+    here = places()
+    kept = [place.resolve() for place in (here.blobs, here.runs, here.cache)]
+    for path in paths:
+        target = path.parent.resolve() / path.name
+        if target == here.database.resolve() or any(map(target.is_relative_to, kept)):
+            raise Conflict(f"{path} lies where the library keeps its words", "give another -o")
 
 
 def _each(library: Library, order: Order) -> list[Exported]:
