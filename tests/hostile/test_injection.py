@@ -9,6 +9,7 @@ import pytest
 from harmless import ATTACK, ATTACKS, assert_harmless
 
 from ticli.app import VERBS, build
+from ticli.names import NAME
 
 # A call of each command that comes far and loads no model: its arguments and further flags.
 CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -155,6 +156,33 @@ def test_flags(run, scene, flags, name: str, text: str) -> None:
 def test_stdin(run, scene, name: str) -> None:
     places, further = CALLS[name]
     attack(run, name, (*further, "-", *places[1:]), stdin=f"{ATTACK}\n<mug> {ATTACK}\n")
+
+
+def test_captions(run, scene) -> None:
+    Path("photo.txt").write_text(f"a photo of <word> {ATTACK}\n", encoding="utf-8")
+    places, further = CALLS["invert"]
+    for flag in ("--captions", "--strict-captions"):
+        attack(run, "invert", (*further, "-v", "--captions", flag, *places))
+
+
+@pytest.mark.parametrize("key", ["clip_l", "emb_params", "<mug>", ATTACK])
+def test_keys_and_metadata_of_a_file(run, scene, key: str) -> None:
+    from concepts import make_embedding
+
+    from ticli.library.formats.tensor_file import build_tensor_file
+
+    said = ("ti.name", "ti.token", "ti.noun", "ti.base", "ti.widths", "format", "name", ATTACK)
+    said += ("modelspec.title", "modelspec.trigger_phrase", "modelspec.architecture")
+    rows = {key: make_embedding().rows["clip_l"]}
+    for more in ((), ("ti.row",)):
+        content = build_tensor_file(rows, dict.fromkeys((*said, *more), ATTACK))
+        Path("hostile.safetensors").write_bytes(content)
+        for name in ("inspect", "import"):
+            for further in (("-v",), ("-q",), ("--token", "fresh"), ("--all",)):
+                attack(run, name, (*further, "hostile.safetensors"))
+    names = run("list", "-q").lines
+    assert "fresh" in names
+    assert all(NAME.fullmatch(name) for name in names)
 
 
 def test_rows_stay_rows_and_signs_stay_signs(run, scene) -> None:

@@ -13,9 +13,10 @@ from ticli.errors import Declined, TiError, Usage
 from ticli.json_text import json_text as json_text
 from ticli.settings import color_wanted, load_settings
 from ticli.terminal.safe_text import safe_text
-from ticli.terminal.tables import Column, padded, tab_separated
+from ticli.terminal.tables import Column, display_width, padded, tab_separated
 
 BOLD, DIM, YELLOW, RED = "1", "2", "33", "1;31"
+LONGEST_KEY = 40
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,14 @@ class Output:
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write named values to stdout, one a line: aligned on a terminal, else tab-separated."""
-        width = max((len(key) for key, _ in pairs), default=0)
-        for key, text in pairs:
+        shown = [(safe_text(key), safe_text(text)) for key, text in pairs]
+        width = min(LONGEST_KEY, max((display_width(key) for key, _ in shown), default=0))
+        for key, text in shown:
             if is_terminal(sys.stdout):
-                label = painted(key.ljust(width), BOLD, self.color)
-                write_line(f"{label}  {safe_text(text)}")
+                padding = " " * (width - display_width(key))
+                write_line(f"{painted(key + padding, BOLD, self.color)}  {text}")
             else:
-                write_line(f"{key}\t{safe_text(text)}")
+                write_line(f"{key}\t{text}")
 
     def data(self, content: bytes) -> None:
         """Write bytes to stdout. Raises Usage where stdout is a terminal."""
