@@ -12,12 +12,16 @@ from test_runs import request_for
 from ticli.inversion.context import Context, build_context, context_distance
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.examples import Stage
+from ticli.inversion.learning import advance, begin
 from ticli.inversion.loop import new_state, train
 from ticli.inversion.plan import make_plan
 from ticli.inversion.regularisers import regularise
+from ticli.inversion.runs import finish, open_run
 from ticli.inversion.starting import Start
 from ticli.inversion.vectors import start_vectors
 from ticli.library.library import Library
+from ticli.models.hardware import pick_hardware
+from ticli.paths import places
 from ticli.photos.contexts import contexts
 from ticli.recipe import Recipe
 
@@ -138,6 +142,18 @@ def test_vectors_join_one_after_the_other(tiny):
         moved.append([not torch.equal(now[row], start[row]) for row in range(3)])
     alone, pair, whole = [True, False, False], [True, True, False], [True, True, True]
     assert moved == [alone, alone, pair, pair, whole, whole]
+
+
+def test_a_preview_shows_the_vectors_that_the_word_has_by_then(photos, tiny_folder):
+    request = request_for(photos, tiny_folder, vectors=3, extend_every=2)
+    plan = make_plan(request, Library.open())
+    counts = []
+    with open_run(places().runs, "mug", plan.identity()) as run:
+        learning = begin(plan, run, pick_hardware("cpu"), None)
+        for _ in advance(learning, lambda: None):
+            counts.append(len(learning.rows()["mug"]["clip_l"]))
+        finish(run)
+    assert counts == [1, 2, 2, 3, 3, 3]
 
 
 def test_a_row_that_joins_takes_its_first_step_by_fresh_moments(tiny):

@@ -78,8 +78,9 @@ class Learning:
         save_checkpoint(self.run.checkpoint, self.attempts, self.seconds)
 
     def rows(self) -> dict[str, dict[str, torch.Tensor]]:
-        """The vectors as they are now, by concept and encoder."""
-        rows = {key: row.detach() for key, row in self.state.vectors.rows.items()}
+        """The vectors that the word has now, by concept and encoder."""
+        count = self.plan.recipe.vectors_at(self.state.step)
+        rows = {key: row.detach()[:count] for key, row in self.state.vectors.rows.items()}
         return {self.plan.token.name: rows}
 
 
