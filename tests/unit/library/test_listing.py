@@ -14,8 +14,8 @@ import pytest
 
 from ticli.concept import BaseModel, Losses, Parent, PhotoRecord
 from ticli.errors import BadContent, Usage
-from ticli.library import registry
-from ticli.library.completing import MOST, completions
+from ticli.library import listing, registry
+from ticli.library.completing import LAST, MOST, QUERIES, completions
 from ticli.library.library import Library, Query
 from ticli.library.migrations import open_to_write
 from ticli.outcome import Curves, Outcome
@@ -220,6 +220,25 @@ def test_completion_of_many_is_bounded_and_never_misleads(library: Library, make
     assert len(completions("tags", "", database)) == MOST + 1
     assert completions("tags", "set 100", database) == ["set 1000", "set 1001", "set 1002"]
     assert completions("tags", "\udc80", database) == []
+
+
+@pytest.mark.parametrize("statement", [*QUERIES.values(), *LAST.values()])
+def test_a_tab_key_reads_a_part_of_an_index(mixed: Library, statement: str) -> None:
+    values = {"first": "r", "last": "s"}
+    with closing(sqlite3.connect(mixed.places.database)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert not [step for step in plan if step.startswith(("SCAN concepts", "SCAN tagged"))]
+    assert [step for step in plan if step.startswith("SEARCH")]
+
+
+def test_a_list_reads_no_recipes_and_a_pattern_no_other_names(mixed: Library) -> None:
+    asked: list[str] = []
+    with closing(sqlite3.connect(mixed.places.database)) as connection:
+        connection.set_trace_callback(asked.append)
+        listing.entries(connection, Query(pattern="red-*"), Path())
+        assert "recipe" not in asked[-1] and "photos" not in asked[-1]
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
+    assert plan[0].startswith("SEARCH concepts USING INDEX") and "name>? AND name<?" in plan[0]
 
 
 @pytest.mark.parametrize("query", [{"sort": "", "limit": -1}, {"sort": "size:up"}])
