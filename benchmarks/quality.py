@@ -108,7 +108,8 @@ def command_of(work: Work, task: Task, photos: Path) -> list[str]:
     common = [str(photos), "--token", facts.name, "--init", facts.word, "--kind", facts.kind]
     common += ["--seed", str(task.seed)]
     if recipe.get("engine") == "script":
-        command = [sys.executable, str(HERE / "script_reference.py"), *common, *recipe["flags"]]
+        command = [sys.executable, str(HERE / "script_reference.py"), *common]
+        command += map(str, recipe["flags"])
         if "seconds_of" in recipe:
             command += ["--seconds", str(mean_seconds(work, recipe["seconds_of"]))]
         return command
@@ -256,15 +257,22 @@ def runnable(work: Work, task: Task) -> bool:
 
 
 def run_all(bench: Bench, work: Work, tasks: Sequence[Task]) -> int:
-    """Learn and score in order; the number of tasks that the time budget left undone."""
+    """Learn and score in order; the number of tasks that the time budget left undone.
+
+    A run that fails is said and tried again by the next call.
+    """
     longest = 0.0
     for number, task in enumerate(tasks):
         if work.left() < longest:
             return len(tasks) - number
         began = time.monotonic()
-        score(bench, work, task)
+        end = "done"
+        try:
+            score(bench, work, task)
+        except subprocess.CalledProcessError as error:
+            end = f"failed with exit code {error.returncode}"
         longest = max(longest, time.monotonic() - began)
-        print(f"{number + 1} of {len(tasks)}: {task.key}", file=sys.stderr, flush=True)
+        print(f"{number + 1} of {len(tasks)}: {task.key} {end}", file=sys.stderr, flush=True)
     return 0
 
 

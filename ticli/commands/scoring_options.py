@@ -10,7 +10,7 @@ import typer
 WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME|FILE...",
+        metavar="NAME...",
         help="Concepts, as mug or <mug>, or files of learned words; - reads names from stdin.",
         show_default=False,
     ),

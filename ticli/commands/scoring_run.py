@@ -153,9 +153,7 @@ def _files(ask: Ask, subjects: Sequence[Subject]) -> list[Path]:
     if ask.sheet is not None:
         if ask.sheet.suffix.lower() != ".png":
             raise Usage(f"a sheet cannot be written as {ask.sheet.name!r}", "end its name in .png")
-        sheets = [ask.sheet.expanduser()]
-        if len(subjects) > 1:
-            sheets = [ask.sheet.with_stem(f"{ask.sheet.stem}-{s.label}") for s in subjects]
+        sheets = _sheets(ask.sheet.expanduser(), [subject.label for subject in subjects])
     if ask.plot is not None:
         from ticli.scoring.tradeoff import check_chart_file
 
@@ -166,6 +164,17 @@ def _files(ask: Ask, subjects: Sequence[Subject]) -> list[Path]:
         if path.exists() and not ask.force:
             raise Conflict(f"{path} exists already", "give --force, or another name")
     return sheets
+
+
+def _sheets(path: Path, labels: Sequence[str]) -> list[Path]:
+    """One file a word; a word and a file of it may have the same name."""
+    if len(labels) == 1:
+        return [path]
+    found = []
+    for number, label in enumerate(labels):
+        before = labels[:number].count(label)
+        found.append(path.with_stem(f"{path.stem}-{label}{f'-{before + 1}' if before else ''}"))
+    return found
 
 
 def _write(ask: Ask, path: Path, data: bytes) -> None:

@@ -14,10 +14,10 @@ from PIL import Image
 from ticli.generation.sampling import place_rows
 from ticli.models.hardware import Hardware
 from ticli.models.judging import Judge, JudgeSource, load_judge
-from ticli.models.model import Model, load_model
+from ticli.models.model import Model, Rows, load_model
 from ticli.models.source import ModelSource
 from ticli.photos.cropping import training_picture
-from ticli.scoring.drawing import Pictures, draw_word
+from ticli.scoring.drawing import Pictures, draw_prompts, prompts_and_counts
 from ticli.scoring.encoders import picture_features, sentence_features
 from ticli.scoring.measures import (
     Seen,
@@ -33,6 +33,9 @@ from ticli.scoring.planning import Subject
 from ticli.scoring.protocol import Protocol, sentences
 
 DIGITS = 4
+TOLD_EVERY = 10.0  # seconds
+# What of a protocol the pictures depend on.
+DRAWING = ("model", "model_fingerprint", "prompts", "counts", "drawn", "seeds")
 
 
 @dataclass
@@ -68,12 +71,22 @@ class Studio:
         drawing = {k: v for k, v in protocol.as_json().items() if k in DRAWING}
         key = word, repr(drawing)
         if key not in self.drawn:
-            self.said(f"drawing {word!r} …")
-            self.drawn[key] = draw_word(model, word, {}, protocol)
+            self.drawn[key] = self.pictures(model, word, {}, protocol)
         return self.drawn[key]
 
-
-DRAWING = ("model", "model_fingerprint", "prompts", "counts", "drawn", "seeds")
+    def pictures(self, model: Model, word: str, rows: Rows, protocol: Protocol) -> Pictures:
+        """The pictures of a word; how far it is is said every ten seconds."""
+        jobs = prompts_and_counts(word, protocol)
+        total = sum(count for _, count, _ in jobs)
+        self.said(f"drawing {total} pictures of {word!r} …")
+        drawn: list[list[Image.Image]] = []
+        told = time.monotonic()
+        for pictures in draw_prompts(model, jobs, rows, protocol):
+            drawn.append(pictures)
+            if time.monotonic() - told >= TOLD_EVERY:
+                told = time.monotonic()
+                self.said(f"{sum(map(len, drawn))} of {total} pictures of {word!r}")
+        return Pictures(drawn[0], drawn[1:])
 
 
 @dataclass(frozen=True)
@@ -92,8 +105,7 @@ def judge_word(studio: Studio, subject: Subject) -> Judged:
     protocol = subject.protocols[0]
     reference = studio.class_pictures(model, subject.class_word, protocol)
     rows = place_rows({subject.concept.name: subject.embedding})
-    studio.said(f"drawing {subject.trigger!r} …")
-    pictures = draw_word(model, subject.trigger, rows, protocol)
+    pictures = studio.pictures(model, subject.trigger, rows, protocol)
     photos = tuple(training_picture(photo, subject.source.size) for photo in subject.photos.photos)
     places = places_of(model, subject.embedding)
     about = {

@@ -21,6 +21,8 @@ KINDS = {
     "FILE...": "files",
     "FILE|DIR|-": "files",
     "PHOTOS...": "files",
+    "PATH": "files",
+    "FOLDER": "files",
     "COMMAND": "commands",
     "KEY": "settings",
 }
