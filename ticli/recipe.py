@@ -107,7 +107,7 @@ class Recipe:
     restarts: int = _knob(
         1, "runs with seeds in a row, of which the best is kept", low=1, high=1000
     )
-    init_candidates: int = _knob(200, "words that --init auto tries", low=1, high=10_000)
+    init_candidates: int = _knob(150, "words that --init auto tries", low=1, high=10_000)
     # Subject masks, as in cloneofsimo/lora: what is behind the subject need not be learned.
     masks: bool = _knob(False, "weigh the loss by PHOTO.mask.png, or by transparency")
     mask_background: float = _knob(0.0, "weight of what is masked out", low=0.0, high=1.0)
