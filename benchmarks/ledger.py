@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -12,16 +13,20 @@ from typing import Any
 class Ledger:
     """Rows by kind and id; of two with the same, the later one counts.
 
+    Several processes may append to one ledger; each sees what was there when it opened it.
     A line cut short by a crash is dropped when the ledger is opened: its work was not finished.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
-        data = path.read_bytes() if path.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        if whole != data:
+        whole = b""
+        if path.exists():
+            # Nobody appends while it is looked at: half a row would be taken for a cut one.
             with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                data = file.read()
+                whole = data[: data.rfind(b"\n") + 1]
                 file.truncate(len(whole))
         for line in whole.splitlines():
             row = json.loads(line)
@@ -42,6 +47,7 @@ class Ledger:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         descriptor = os.open(self.path, flags, 0o644)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             if os.write(descriptor, line) != len(line):
                 raise OSError(f"{self.path}: the row was written in part")
             os.fsync(descriptor)

@@ -6,7 +6,8 @@
 CONCEPTS holds a folder of photos a set, and concepts.json. DIR keeps the ledger, one row for each
 finished piece of work, and the learned words beside it: the same command again goes on where it
 was stopped, and scores under another protocol need no training. It ends with DIR/table.md and
-DIR/tradeoff.png. Screening: three sets, one seed, 16 and 2 pictures, tuning prompts. Finals:
+DIR/tradeoff.png. Processes with sets of their own may share DIR; --report-only then
+writes the table of all. Screening: three sets, one seed, 16 and 2 pictures, tuning prompts. Finals:
 every set, three seeds, 32 and 8 pictures, the prompts that judge.
 """
 

@@ -186,6 +186,22 @@ def test_several_words_and_a_file_are_plotted(
     assert "plot.svg exists already" in again.err
 
 
+def test_a_files_name_may_hold_anything(run, score, library_with, tmp_path, monkeypatch) -> None:
+    import os
+    from xml.etree import ElementTree
+
+    monkeypatch.chdir(tmp_path)
+    library_with("mug", width=WIDTH, noun="mug")
+    run("export", "mug", "-o", "plain.safetensors")
+    odd = os.fsdecode(b"a\x1b[31m<\xff>&.safetensors")
+    Path("plain.safetensors").rename(odd)
+    result = score(odd, "--photos", str(EXAMPLES), "--plot", "plot.svg", "--sheet", "s.png")
+    assert result.code == 0, result.err
+    assert "\x1b" not in result.out + result.err
+    texts = [node.text for node in ElementTree.parse("plot.svg").iter() if node.text]
+    assert "a\ufffd[31m<\ufffd>&" in texts
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

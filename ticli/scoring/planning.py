@@ -123,8 +123,17 @@ def _of_file(path: Path, wanted: WantedWords) -> Iterator[_Word]:
         read = join_pairs([read_source(source, wanted) for source in sources])
     incoming = [word for contents in read for word in choose_words(contents, wanted)]
     for word in incoming:
-        label = path.stem if len(incoming) == 1 else f"{path.stem}:{word.concept.name}"
+        stem = _printable(path.stem)
+        label = stem if len(incoming) == 1 else f"{stem}-{word.concept.name}"
         yield _Word(word.concept, word.embedding, label, False, tuple(word.warnings))
+
+
+def _printable(stem: str) -> str:
+    """A file's name as a chart can hold it: text, and nothing that moves text about."""
+    text = stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def _looks_like_file(text: str) -> bool:
