@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ticli.checkup import Check, counted, some_of
-from ticli.inversion.runs import CHECKPOINT, IDENTITY, LATENTS, is_live, unfinished
+from ticli.inversion.runs import CHECKPOINT, HELD_OUT, IDENTITY, LATENTS, is_live, unfinished
 
 
 def check_runs(folder: Path) -> Iterator[Check]:
@@ -53,7 +53,7 @@ def _problems(path: Path) -> list[str]:
             problems.append(f"{IDENTITY} is damaged")
     except (OSError, ValueError):
         problems.append(f"{IDENTITY} cannot be read")
-    for name in (LATENTS, CHECKPOINT):
+    for name in (LATENTS, HELD_OUT, CHECKPOINT):
         if (path / name).exists() and not _is_whole(path / name):
             problems.append(f"{name} is damaged")
     return problems

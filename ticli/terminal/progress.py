@@ -19,7 +19,10 @@ PLAIN_EVERY = 10.0
 
 
 class StepLike(Protocol):
-    """What a finished step tells: how many are done, and the seconds it took."""
+    """What a finished step tells: how many are done, and the seconds it took.
+
+    `held_out` is a loss on what is not trained on, where the step was followed by an evaluation.
+    """
 
     @property
     def index(self) -> int: ...
@@ -31,13 +34,15 @@ class StepLike(Protocol):
     def norm(self) -> float: ...
     @property
     def seconds(self) -> float: ...
+    @property
+    def held_out(self) -> float | None: ...
 
 
 class Writer(Protocol):
-    """One way to show steps."""
+    """One way to show steps; `known` is the held-out loss of the last evaluation."""
 
     def start(self) -> None: ...
-    def show(self, step: StepLike, left: float | None) -> None: ...
+    def show(self, step: StepLike, left: float | None, known: float | None) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -52,6 +57,7 @@ class Progress:
         self._writer = _writer(mode, safe_text(label), output)
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._measured = 0
+        self._held_out: float | None = None
 
     def __enter__(self) -> Self:
         self._writer.start()
@@ -66,7 +72,9 @@ class Progress:
         # The first step fills caches and compiles: the others tell the pace.
         if self._measured > 1:
             self._recent.append(step.seconds)
-        self._writer.show(step, self._left(step))
+        if step.held_out is not None:
+            self._held_out = step.held_out
+        self._writer.show(step, self._left(step), self._held_out)
 
     def _left(self, step: StepLike) -> float | None:
         """Estimate the seconds to the end from recent steps, once three are measured."""
@@ -81,7 +89,7 @@ class _Silent:
     def start(self) -> None:
         pass
 
-    def show(self, step: StepLike, left: float | None) -> None:
+    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         pass
 
     def stop(self) -> None:
@@ -89,9 +97,9 @@ class _Silent:
 
 
 class _Lines(_Silent):
-    """One JSON object a step, for programs: step total loss norm seconds left."""
+    """One JSON object a step, for programs: step total loss norm seconds left held_out."""
 
-    def show(self, step: StepLike, left: float | None) -> None:
+    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         fields = {
             "step": step.index,
             "total": step.total,
@@ -99,6 +107,7 @@ class _Lines(_Silent):
             "norm": step.norm,
             "seconds": step.seconds,
             "left": None if left is None else round(left, 1),
+            "held_out": step.held_out,
         }
         say(json_text(fields))
 
@@ -110,12 +119,12 @@ class _Plain(_Silent):
         self._label = label
         self._said: float | None = None
 
-    def show(self, step: StepLike, left: float | None) -> None:
+    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         now = time.monotonic()
         last = step.index == step.total
         if self._said is None or last or now - self._said >= PLAIN_EVERY:
             self._said = now
-            say(f"{self._label}  {step.index}/{step.total}  {_words(step, left)}")
+            say(f"{self._label}  {step.index}/{step.total}  {_words(step, left, known)}")
 
 
 class _Bar:
@@ -145,10 +154,10 @@ class _Bar:
     def start(self) -> None:
         self._bar.start()
 
-    def show(self, step: StepLike, left: float | None) -> None:
+    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         if self._task is None:
             self._task = self._bar.add_task(self._label, total=step.total, words="")
-        self._bar.update(self._task, completed=step.index, words=_words(step, left))
+        self._bar.update(self._task, completed=step.index, words=_words(step, left, known))
 
     def stop(self) -> None:
         self._bar.stop()
@@ -164,6 +173,8 @@ def _writer(mode: ProgressMode, label: str, output: Output) -> Writer:
     return _Plain(label)
 
 
-def _words(step: StepLike, left: float | None) -> str:
+def _words(step: StepLike, left: float | None, known: float | None) -> str:
     text = f"loss {step.loss:.3f}  norm {step.norm:.2f}"
+    if known is not None:
+        text += f"  held out {known:.4f}"
     return text if left is None else f"{text}  {clock(left)} left"

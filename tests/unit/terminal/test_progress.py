@@ -21,6 +21,7 @@ class Step:
     loss: float = 0.081
     norm: float = 0.39
     seconds: float = 0.5
+    held_out: float | None = None
 
 
 def follow(mode: str, output: Output = Output(), total: int = 6, first: int = 1) -> None:  # noqa: B008
@@ -35,7 +36,8 @@ def test_json_lines_have_the_promised_keys(capsys: pytest.CaptureFixture[str]) -
     lines = [json.loads(line) for line in err.splitlines()]
     assert out == ""
     assert len(lines) == 6
-    assert all(list(line) == ["step", "total", "loss", "norm", "seconds", "left"] for line in lines)
+    keys = ["step", "total", "loss", "norm", "seconds", "left", "held_out"]
+    assert all(list(line) == keys for line in lines)
 
 
 def test_time_left_comes_after_three_steps_and_forgets_the_first(
@@ -93,3 +95,16 @@ def test_a_terminal_gets_a_bar_that_leaves_again(
     assert "[/mug] \\x1b[2J :mug:" in drawn
     assert drawn.endswith("\x1b[2K"), "the bar's line is cleared at the end"
     assert capsys.readouterr().out == "data\n"
+
+
+def test_the_last_evaluation_is_shown_until_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("jsonl", "<mug>", Output()) as shown:
+        shown.update(Step(1, 2, held_out=0.25))
+        shown.update(Step(2, 2))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["held_out"] for line in lines] == [0.25, None]
+    with Progress("plain", "<mug>", Output()) as shown:
+        shown.update(Step(1, 2, held_out=0.25))
+        shown.update(Step(2, 2))
+    first, last = capsys.readouterr().err.splitlines()
+    assert "held out 0.2500" in first and "held out 0.2500" in last
