@@ -32,7 +32,8 @@ def failing(monkeypatch: pytest.MonkeyPatch):
         def raise_it(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(Library, "concepts", raise_it)
+        for read in ("entries", "documents"):
+            monkeypatch.setattr(Library, read, raise_it)
 
     return fail
 

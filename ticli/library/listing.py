@@ -143,6 +143,8 @@ def _conditions(connection: sqlite3.Connection, query: Query) -> tuple[list[str]
     conditions, values = ["1"], dict[str, Any]()
     if query.pattern:
         pattern = query.pattern.lower()
+        # No name has bytes that are no text: whoever writes them is told so, as in any argument.
+        pattern.encode()
         fits = re.compile(fnmatch.translate(pattern)).match
         connection.create_function(
             "fits", 1, lambda name: bool(fits(name) or fits(f"<{name}>")), deterministic=True
