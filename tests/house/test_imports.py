@@ -118,3 +118,18 @@ def test_the_rule_is_about_rooms_that_exist(sources) -> None:
     rooms = {source.room for source in sources}
     assert {"photos", "library", "models", "inversion", "generation"} <= rooms
     assert {"terminal", "commands", "app", "__main__", "errors"} <= rooms
+
+
+def test_what_judges_a_word_has_no_part_in_learning_it(sources) -> None:
+    """A figure counts only where nothing was chosen by the encoder that gives it."""
+    learning = [source for source in sources if source.room in ("photos", "models", "inversion")]
+    wrong = [
+        f"{source.path}:{line} imports {module}"
+        for source in learning
+        for module, line in imported(source.tree)
+        if module.split(".")[:2] == ["ticli", "scoring"]
+    ]
+    wrong += [source.path for source in learning if "starter/scorer" in source.text]
+    wrong += [s.path for s in sources if s.room == "inversion" and '"scorer"' in s.text]
+    assert wrong == []
+    assert any(source.room == "scoring" for source in sources)
