@@ -200,8 +200,8 @@ PR_SET_PTRACER, ANY_PROCESS = 0x59616D61, -1
 
 
 def serve() -> None:
-    """For each line NAME: fork, print the child's number, run NAME at the next byte, print how it
-    ended. What costs time, the imports, is done once, before the first fork.
+    """For each line NAME, HOME, FOLDER: fork, print the child's number, run NAME at the next byte,
+    print how it ended. What costs time, the imports, is done once, before the first fork.
     """
     import huggingface_hub  # noqa: F401
     import sqlite_utils  # noqa: F401
@@ -209,7 +209,8 @@ def serve() -> None:
     from ticli.app import build
 
     build()
-    while name := read_line():
+    while line := read_line():
+        name, home, folder = line.split("\t")
         if name == "checkpoint":
             import checkpoints
 
@@ -218,6 +219,8 @@ def serve() -> None:
         child = os.fork()
         if not child:
             # Where only parents may trace, this lets in the tracer the test starts.
+            os.environ |= {"TI_HOME": home, "HOME": folder}
+            os.chdir(folder)
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
             tell(os.getpid())
             os.read(0, 1)

@@ -18,15 +18,20 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(isolated: Path, work: Path, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if STRACE is None:
         pytest.skip("strace is not installed; test_fault_layer.py kills without it")
-    server = Server(work, tmp_path / "stderr")
-    try:
-        yield server
-    finally:
-        server.close()
+    server = Server(tmp_path_factory.mktemp("server") / "stderr")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(running: Server, work: Path) -> Server:
+    """Runs changes in the test's library and current folder."""
+    running.said()
+    return running
 
 
 @pytest.fixture

@@ -36,23 +36,26 @@ KNOWN = re.compile(
 class Server:
     """A process that forks one child a change, to be watched or killed by strace."""
 
-    def __init__(self, folder: Path, errors: Path) -> None:
+    def __init__(self, errors: Path) -> None:
         self.errors = errors
-        with errors.open("wb") as stderr:
+        with errors.open("ab") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, changes.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                cwd=folder,
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
             )
 
     def run(self, change: str, *options: str) -> int:
-        """Run a change under strace with these options; return how its process ended."""
+        """Run a change here, in the test's library, under strace with these options.
+
+        Returns how its process ended.
+        """
         sent, told = self.process.stdin, self.process.stdout
         assert sent is not None and told is not None and STRACE is not None
-        sent.write(f"{change}\n")
+        sent.write(f"{change}\t{os.environ['TI_HOME']}\t{Path.cwd()}\n")
         sent.flush()
         child = told.readline().strip()
         command = [STRACE, *options, "-p", child]
