@@ -106,7 +106,7 @@ def test_the_table_has_the_word_its_class_word_and_its_photos(score, library_wit
     result = score("mug", "--photos", str(EXAMPLES))
     assert result.code == 0, result.err
     heading, *rows = [line.split("\t") for line in result.lines]
-    assert heading[:4] == ["NAME", "OF", "IMAGE", "IN SCENES"]
+    assert heading[:5] == ["NAME", "OF", "IMAGE", "WAY", "IN SCENES"]
     assert [row[1] for row in rows] == ["<mug>", "mug", "5 photos"]
     assert all(len(row) == len(heading) for row in rows)
     assert rows[0][heading.index("NORM")].endswith("x")
@@ -174,6 +174,8 @@ def test_several_words_and_a_file_are_plotted(
     result = score(*words, "--photos", str(EXAMPLES), "--encoder", dino, *files, "--json")
     assert result.code == 0, result.err
     assert [r["name"] for r in result.json] == ["mug"] * 2 + ["cup"] * 2 + ["cup-500"] * 2
+    # The class word is drawn once for all of them.
+    assert result.err.count("pictures of 'mug'") == 1
     by_name = {r["name"]: r for r in result.json}
     assert by_name["cup"]["word"] == by_name["cup-500"]["word"]
     assert by_name["cup"]["word"] != by_name["mug"]["word"]
@@ -225,6 +227,14 @@ def test_what_is_wrong_is_said_before_anything_is_drawn(
     result = run("score", *arguments, *(photos if arguments else ()))
     assert (result.code, result.out) == (code, "")
     assert said in result.err
+
+
+def test_other_models_are_judged_by_the_papers_encoder(run, model, library_with) -> None:
+    library_with("mug", width=WIDTH, noun="mug")
+    result = run("score", "mug", "--photos", str(EXAMPLES), "-m", model)
+    assert result.code == 5
+    assert "openai/clip-vit-base-patch32 is neither a folder nor in the hub cache" in result.err
+    assert "hf download" in result.err
 
 
 def test_a_word_without_a_class_word_needs_one(run, library_with) -> None:

@@ -196,7 +196,8 @@ def _identify(folder: Path, name: str, revision: str) -> JudgeSource:
     except OSError as error:
         raise ModelUnavailable(
             f"encoder {name} has no {WEIGHTS} that can be read",
-            "its pickled weights, if it has any, are never read",
+            "pickled weights are never read: load it once in transformers where you trust it, "
+            "write it with save_pretrained, and give that folder",
         ) from error
     version = ""
     if name == STARTER_ID:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NUMBERS = (
     ("IMAGE", "image"),
+    ("WAY", "way"),
     ("IN SCENES", "image_in_scenes"),
     ("COPIED", "copied"),
     ("OBEDIENCE", "obedience"),
@@ -128,8 +129,9 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     name, encoder = report["name"], report["protocol"]["encoder"]
     photos = report["photos"]
     real = {"image": photos["image"], "copied": photos["copied"]}
+    word = {**report["word"], "way": report["way"]}
     sides = (
-        (report["token"], report["word"], _norm(report), _nearest(report)),
+        (report["token"], word, _norm(report), _nearest(report)),
         (report["class_word"], report["class"], "", ""),
         (f"{photos['count']} photos", real, "", ""),
     )
