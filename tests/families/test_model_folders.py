@@ -118,6 +118,32 @@ def test_a_half_precision_variant_is_the_same_model(copy, models):
     assert len(load(folder).encoders) == 2
 
 
+def test_a_fingerprint_is_kept_until_the_files_change(copy, isolated):
+    folder = copy("sd3")
+    source = locate(str(folder))
+    first = fingerprint(source)
+    (note,) = (isolated / "cache" / "fingerprints").iterdir()
+    assert note.read_text() == first
+    note.write_text("f" * 64)
+    assert fingerprint(source) == "f" * 64, "the note is what is read"
+    note.write_text("damaged")
+    assert fingerprint(source) == first and note.read_text() == first
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "text_encoder_3" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["shared.weight"][5] += 1
+    save_file(tensors, file, {"format": "pt"})
+    assert fingerprint(source) not in (first, "f" * 64)
+
+
+def test_a_library_that_cannot_be_written_computes_it_each_time(copy, isolated):
+    source = locate(str(copy("sd1")))
+    isolated.mkdir()
+    (isolated / "cache").write_text("no folder")
+    assert fingerprint(source) == fingerprint(source)
+
+
 def test_rows_that_somebody_added_change_no_fingerprint(copy, models):
     from transformers import CLIPTextModel
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ticli.errors import BadContent, ModelUnavailable, TiError
+from ticli.errors import BadContent, ModelUnavailable
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import Family
 from ticli.models.files import PICKLED, STEMS, VARIANTS, read_json
@@ -150,33 +151,41 @@ def _explained(name: str) -> Iterator[None]:
 
     # What its HTTP library raises is no OSError in every version.
     network = (OSError, ValueError, getattr(errors, "HTTPError", OSError))
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    # It says the same again for each of its own attempts.
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
-    except TiError:
-        raise
-    except errors.GatedRepoError as error:
-        raise ModelUnavailable(
-            f"{name} is open only to those who accepted its terms",
-            f"accept them at {_page(name)}, then log in: hf auth login",
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise ModelUnavailable(
-            f"the hub knows no model {name}, or it is private",
-            "check how it is written; for a private one log in: hf auth login",
-        ) from error
-    except errors.HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "an error")
-        refused = status in (401, 403)
-        raise ModelUnavailable(
-            f"the hub {'refused' if refused else 'failed on'} {name}: it answered {status}",
-            f"log in: hf auth login, and look at {_page(name)}" if refused else "try again later",
-        ) from error
     except network as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelUnavailable(
-            f"the download of {name} broke off: {first}",
-            "the same command goes on where it ended; --offline uses what is there",
-        ) from error
+        raise _in_words(error, name) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _in_words(error: Exception, name: str) -> ModelUnavailable:
+    from huggingface_hub import errors
+
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    said = f"the download of {name} broke off: {first}"
+    advice = "the same command goes on where it ended"
+    if isinstance(error, errors.GatedRepoError):
+        said = f"{name} is open only to those who accepted its terms"
+        advice = f"accept them at {_page(name)}, then log in: hf auth login"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        said = f"the hub knows no model {name}, or it is private"
+        advice = "check how it is written; for a private one log in: hf auth login"
+    elif isinstance(error, errors.HfHubHTTPError):
+        status = getattr(error.response, "status_code", 0)
+        said = f"the hub failed on {name}: it answered {status}"
+        advice = "try again later"
+        if status in (401, 403):
+            said = f"the hub refused {name}: it answered {status}"
+            advice = f"log in: hf auth login, and look at {_page(name)}"
+    elif type(error).__name__.startswith("Connect"):
+        said = f"the hub cannot be reached for {name}: {first}"
+        advice = "go online, or use a model that ti models lists"
+    return ModelUnavailable(said, advice)
 
 
 def _page(name: str) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ticli.errors import ModelUnavailable
+from ticli.durable import make_folder, write_file
+from ticli.errors import ModelUnavailable, TiError
 from ticli.library.formats.tensor_file import as_float32
 from ticli.models.families.family import EncoderPart
 from ticli.models.files import weights
 from ticli.models.identifying import ModelSource, encoder_parts, tokenizer_words
+from ticli.paths import places
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +27,7 @@ TABLES = {
     "t5": ("shared.weight", "encoder.embed_tokens.weight"),
     "gemma": ("embed_tokens.weight",),
 }
+FINGERPRINT = re.compile("[0-9a-f]{64}")
 LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
 
@@ -30,13 +35,50 @@ def fingerprint(source: ModelSource) -> str:
     """Hash the token tables rounded to float16: equal for a model and its half-precision copy.
 
     The starter's whole text encoder is hashed, since its versions share nothing else to tell them
-    apart. Raises ModelUnavailable where the weights cannot be read.
+    apart. Large tables take seconds, so what was found is kept until their files change. Raises
+    ModelUnavailable where the weights cannot be read.
     """
+    if source.is_starter:
+        return _computed(source)
+    note = places().cache / "fingerprints" / f"{_state_of_files(source)}.txt"
+    known = _read_note(note)
+    if known:
+        return known
+    found = _computed(source)
+    # A library that can only be read keeps no notes; the next call computes it again.
+    with contextlib.suppress(TiError):
+        make_folder(note.parent)
+        write_file(note, found.encode(), replace=True)
+    return found
+
+
+def _computed(source: ModelSource) -> str:
     digest = hashlib.sha256()
     for part in encoder_parts(source):
         for values in _tensors(source, part):
             digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def _state_of_files(source: ModelSource) -> str:
+    """A name for the files of a model's encoders as they are: other content, another name."""
+    digest = hashlib.sha256()
+    for part in encoder_parts(source):
+        files, _ = weights(source.folder / part.folder, source.id)
+        tokenizer = sorted((source.folder / part.tokenizer).glob("*"))
+        for file in (*files, *tokenizer):
+            known = file.stat()
+            facts = (str(file.resolve()), known.st_size, known.st_mtime_ns, known.st_ctime_ns)
+            digest.update(repr(facts).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _read_note(note: Path) -> str:
+    try:
+        text = note.read_text("ascii")
+    except (OSError, ValueError):
+        return ""
+    return text if FINGERPRINT.fullmatch(text) else ""
 
 
 def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:

@@ -60,7 +60,7 @@ def show_model(output: Output, model: Mapping[str, Any]) -> None:
     output.pairs(
         [
             ("model", model["id"]),
-            ("names", ", ".join(model["names"])),
+            *([("names", ", ".join(model["names"]))] if model["names"] else []),
             ("family", f"{model['family']} ({model['pipeline']})"),
             ("revision", model["revision"]),
             ("folder", model["folder"]),
