@@ -80,6 +80,14 @@ def test_what_drifts_too_far_is_not_kept(plan):
     assert held.outcome.drift <= limit
 
 
+def test_no_run_stops_or_keeps_before_all_its_vectors_have_joined(plan):
+    knobs = {**EAGER, "steps": 40, "vectors": 3, "extend_every": 8, "cooldown": 0}
+    concept, _ = learn(plan(**knobs, keep="best", drift_limit=2.0, schedule="constant"))
+    # The third vector takes its first step as the 17th; 18 is the first evaluation after it.
+    assert concept.outcome.stopped == "settled" and concept.steps >= 18
+    assert concept.outcome.kept >= 18
+
+
 def test_a_run_that_meets_nan_goes_back_and_halves_its_rate(plan):
     knobs = {"steps": 30, "schedule": "constant", "evaluate_every": 4, "lr": 0.02}
     bad = range(6, 6 + PATIENCE)

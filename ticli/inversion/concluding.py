@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -74,7 +75,10 @@ def _outcome(learning: Learning, winner: Finished, held_out_init: float) -> Outc
         held_out_photo=learning.prepared.photo,
         skipped=winner.skipped,
         restores=winner.restores,
-        attempts=tuple(learning.attempts.done),
+        attempts=tuple(
+            replace(attempt, held_out=attempt.held_out and _short(attempt.held_out))
+            for attempt in learning.attempts.done
+        ),
         init_words=learning.init_words,
     )
 

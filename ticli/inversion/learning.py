@@ -201,10 +201,12 @@ def _evaluate(learning: Learning) -> float:
     if recipe.vectors_at(state.step) < recipe.vectors:
         # A word that is still to grow is neither kept nor settled.
         return found.held_out
-    if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
-        state.best = found, rows_of(state.vectors)
-    if state.cooling is None and should_cool_down(state.evaluations, recipe):
-        state.cooling = state.step
+    # A word of which vectors are still to join is not the one that was asked for.
+    if recipe.vectors_at(max(0, state.step - 1)) == recipe.vectors:
+        if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
+            state.best = found, rows_of(state.vectors)
+        if state.cooling is None and should_cool_down(state.evaluations, recipe):
+            state.cooling = state.step
     return found.held_out
 
 
