@@ -20,23 +20,33 @@ TEXTS = (
 )
 
 
-def save_clip(folder: Path, number: str, width: int, *, projected: bool, **changes: Any) -> None:
-    """Write a CLIP text encoder and the starter's tokenizer; `number` is "" or "_2"."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+def save_clip(folder: Path, number: str, width: int, *, projected: bool, pad: str = "") -> None:
+    """Write a CLIP text encoder and the starter's tokenizer; `number` is "" or "_2".
+
+    OpenCLIP's encoders, in Stable Diffusion 2 and as second ones, are padded with "!".
+    """
+    from transformers import (
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPTextModelWithProjection,
+        CLIPTokenizer,
+    )
 
     config = CLIPTextConfig(
         vocab_size=4096, hidden_size=width, intermediate_size=37, num_hidden_layers=2,
         num_attention_heads=4, max_position_embeddings=WINDOW, bos_token_id=4094,
-        eos_token_id=4095, pad_token_id=4095, projection_dim=width, **changes,
+        eos_token_id=4095, pad_token_id=4095, projection_dim=width,
     )  # fmt: skip
-    if changes.get("pads_with_zero"):
-        config.pad_token_id = 0
     kind = CLIPTextModelWithProjection if projected else CLIPTextModel
     encoder = kind(config)
     # Published files of large CLIPs say 2 here, and pool at the largest id for it.
     encoder.config.eos_token_id = 2
     encoder.save_pretrained(folder / f"text_encoder{number}")
     shutil.copytree(STARTER / "tokenizer", folder / f"tokenizer{number}")
+    if pad:
+        tokenizer = CLIPTokenizer.from_pretrained(folder / f"tokenizer{number}")
+        tokenizer.pad_token = pad
+        tokenizer.save_pretrained(folder / f"tokenizer{number}")
 
 
 def save_t5(folder: Path, number: str) -> None:
@@ -150,7 +160,7 @@ def build_sd1(folder: Path) -> None:
 
 def build_sd2(folder: Path) -> None:
     """Stable Diffusion 2 in its velocity form."""
-    save_clip(folder, "", CLIP_H, projected=False)
+    save_clip(folder, "", CLIP_H, projected=False, pad="!")
     save_unet(folder, CLIP_H, use_linear_projection=True)
     save_vae(folder, 4)
     save_noise(folder, prediction_type="v_prediction")
@@ -159,7 +169,7 @@ def build_sd2(folder: Path) -> None:
 
 def build_sdxl(folder: Path) -> None:
     save_clip(folder, "", CLIP_L, projected=False)
-    save_clip(folder, "_2", CLIP_G, projected=True)
+    save_clip(folder, "_2", CLIP_G, projected=True, pad="!")
     save_unet(
         folder, CLIP_L + CLIP_G, use_linear_projection=True, addition_embed_type="text_time",
         addition_time_embed_dim=8, projection_class_embeddings_input_dim=6 * 8 + CLIP_G,
@@ -174,7 +184,7 @@ def build_sd3(folder: Path) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 
     save_clip(folder, "", CLIP_L, projected=True)
-    save_clip(folder, "_2", CLIP_G, projected=True)
+    save_clip(folder, "_2", CLIP_G, projected=True, pad="!")
     save_t5(folder, "_3")
     SD3Transformer2DModel(
         sample_size=8, patch_size=2, in_channels=16, out_channels=16, num_layers=2,

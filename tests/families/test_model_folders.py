@@ -118,6 +118,18 @@ def test_a_half_precision_variant_is_the_same_model(copy, models):
     assert len(load(folder).encoders) == 2
 
 
+def test_padding_is_the_tokenizers_own(models):
+    ends = {}
+    for name, key in (("sd1", "clip_l"), ("sd2", "clip_h"), ("sdxl", "clip_l"), ("sdxl", "clip_g")):
+        tokens = models[name].tokenise("a mug", {})[key]
+        ends[name, key] = tokens.ids[-1]
+        assert tokens.ids[tokens.end] == 4095
+    assert ends == {
+        ("sd1", "clip_l"): 4095, ("sd2", "clip_h"): 0, ("sdxl", "clip_l"): 4095,
+        ("sdxl", "clip_g"): 0,
+    }  # fmt: skip
+
+
 def test_a_fingerprint_is_kept_until_the_files_change(copy, isolated):
     folder = copy("sd3")
     source = locate(str(folder))

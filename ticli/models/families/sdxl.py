@@ -33,9 +33,12 @@ def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Condi
 
 def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
     """Original size, crop and target size of whole pictures, pixels: (batch, 6)."""
+    import torch
+
     height, width = noisy.shape[-2] * PIXELS, noisy.shape[-1] * PIXELS
     sizes = [height, width, 0, 0, height, width]
-    return noisy.new_tensor([sizes]).expand(noisy.shape[0], -1)
+    # In half precision some sizes would be rounded.
+    return noisy.new_tensor([sizes], dtype=torch.float32).expand(noisy.shape[0], -1)
 
 
 def _denoise(
