@@ -120,7 +120,6 @@ CASES: list[Case] = [
     Case(50, "folder", "R", made(Path.mkdir), "is a folder"),
     Case(50, "sparse file of 1 TB", "R", made(sparse), "no file of learned words"),
     Case(50, "name of 300 letters", "R", lambda f: [["import", "n" * 300]], "cannot be read"),
-    Case(50, "NUL in a name", "R", lambda f: [["import", "a\0b"]], "cannot be read"),
     file_case(51, "web page", "R", b"<!DOCTYPE html><title>404</title>", "web page"),
     file_case(51, "git-lfs", "R", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
               "git-lfs pointer"),

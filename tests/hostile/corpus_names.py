@@ -46,6 +46,8 @@ CODE = {
     "template": "{} {0.__class__} %s%n",
 }
 LONGEST_FILE_NAME = 200
+# Linux takes 128 KiB an argument.
+LONGEST_ARGUMENT = 100_000
 
 
 def everywhere(text: str) -> object:
@@ -69,7 +71,7 @@ def everywhere(text: str) -> object:
         names = [call[-1] for call in calls]
         return [
             *calls, ["inspect", "--", *names], ["inspect", "--json", "--", *names], ["list"],
-            ["tag", "--note", text[:100_000], "key"], ["search", "--", text[:1000] or "x"],
+            ["tag", "--note", text[:LONGEST_ARGUMENT], "key"], ["search", "--", text[:1000] or "x"],
             ["list", "--json"], ["search", "mug"],
         ]  # fmt: skip
 
@@ -85,7 +87,7 @@ def named(text: str) -> object:
         (folder / "changed.safetensors").write_bytes(word("<other>")[:-4] + b"\0\0\0\x3c")
         return [
             ["import", "mug.safetensors"],
-            ["import", "changed.safetensors", f"--token={text}"],
+            ["import", "changed.safetensors", f"--token={text[:LONGEST_ARGUMENT]}"],
         ]
 
     return build

@@ -48,6 +48,12 @@ def test_every_item_has_its_cases() -> None:
     assert len({case.id for case in corpus.CASES}) == len(corpus.CASES)
 
 
+def test_a_path_with_nul_is_refused(run) -> None:
+    """No command line can hold one; a program that calls the product's functions can."""
+    for verb in ("import", "inspect"):
+        assert "cannot be read" in (run(verb, "a\0b").err + run(verb, "a\0b").out)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read(run, tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
