@@ -17,7 +17,7 @@ from ticli.library import checking
 from ticli.library.checking import RowFile
 from ticli.library.failures import LOST, explained
 from ticli.library.inventory import photos_folder, stored_blobs, stored_photos, temporary_files
-from ticli.library.locking import locks_work
+from ticli.library.locking import LOCAL_DISK, locks_work
 from ticli.library.migrations import MIGRATIONS, connect_to_read, is_present
 from ticli.library.store import blob_path
 from ticli.paths import Places
@@ -69,8 +69,8 @@ def _folder_checks(places: Places) -> Iterator[Check]:
     if locks_work(places.database):
         yield Check("locks", "ok", "locks work here")
     else:
-        fix = "set TI_HOME to a folder on a local disk"
-        yield Check("locks", "warn", f"{places.home} is on a disk that has no locks", fix)
+        said = f"{places.home} is on a disk that has no locks"
+        yield Check("locks", "fail", said, LOCAL_DISK)
     free = shutil.disk_usage(places.home).free
     said = f"{free / 1e9:,.1f} GB free"
     if free < LITTLE_ROOM:

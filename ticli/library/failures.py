@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ticli.errors import BadContent, Conflict, NoSpace, TiError
+from ticli.library.locking import LOCAL_DISK, locks_work
 
 LOST = (
     "run `ti doctor --rebuild`, which makes it anew from the files of the concepts, or put a copy "
@@ -28,6 +29,11 @@ def explained(database: Path) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_IOERR_LOCK")) and not locks_work(database):
+            # SQLite takes a lock that cannot be had for one that another process holds.
+            raise TiError(
+                f"the library {database} cannot be locked: its disk has no locks", LOCAL_DISK
+            ) from error
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             raise Conflict(
                 f"the library {database} is kept busy by another process", "try again in a moment"

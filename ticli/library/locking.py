@@ -12,23 +12,26 @@ from ticli.durable import explain
 from ticli.errors import Conflict, TiError
 
 WAIT_SECONDS = 60.0
+LOCK = "library.lock"
+LOCAL_DISK = "set TI_HOME to a folder on a local disk"
 
 
 def locks_work(database: Path) -> bool:
     """Whether the disk of the library has locks; True too where it cannot be tried.
 
-    Nothing is created: some network and removable disks answer a lock with an error.
+    Some network and removable disks answer a lock with an error. Nothing is created, and the
+    database itself is left alone: closing it here would drop the locks that SQLite has on it.
     """
     import fcntl
 
     try:
-        descriptor = os.open(database.parent, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(database.with_name(LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        for lock in (fcntl.flock, fcntl.lockf):
+            with contextlib.suppress(BlockingIOError):
+                lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     finally:
@@ -41,7 +44,7 @@ def locked(database: Path) -> Iterator[None]:
     """Hold the lock under which a library is created or upgraded. Raises Conflict, TiError."""
     import fcntl
 
-    path = database.with_name("library.lock")
+    path = database.with_name(LOCK)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -62,7 +65,7 @@ def locked(database: Path) -> Iterator[None]:
             except OSError as error:
                 raise TiError(
                     f"{path} cannot be locked: {error.strerror}",
-                    "set TI_HOME to a folder on a local disk",
+                    LOCAL_DISK,
                 ) from error
         yield
     finally:

@@ -237,8 +237,12 @@ def outcome(change: Action) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     except TiError as error:
-        os.write(2, f"error: {error}\n".encode())
+        os.write(2, f"error: {error}\n  {error.hint}\n".encode())
         return int(error.exit_code)
+    except OSError as error:
+        # What the boundary of a command says in words.
+        os.write(2, f"error: {error}\n".encode())
+        return 1
     return 0
 
 

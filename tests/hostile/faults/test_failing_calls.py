@@ -63,8 +63,14 @@ def test_a_sync_that_fails_is_never_taken_for_done(
     """After EIO from fsync the pages are marked clean: a second try would lie."""
     place, trace = stage(change), tmp_path / "trace"
     place.reset()
-    assert server.run(change, "-e", "trace=fsync,fdatasync", "-o", str(trace)) == 0
-    points = moments(trace.read_text())
+    assert server.run(change, "-y", "-e", "trace=fsync,fdatasync", "-o", str(trace)) == 0
+    text = trace.read_text()
+    points = [
+        point
+        for point, line in zip(moments(text), calls_of(text), strict=True)
+        # SQLite itself takes no notice where it cannot sync the folder of its journal.
+        if not (point[0] == "fdatasync" and f"<{place.home}>" in line)
+    ]
     tried = sample(points, most(3))
     for name, number in tried:
         place.reset()
