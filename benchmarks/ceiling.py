@@ -1,0 +1,157 @@
+"""How much can any word do? Held-out losses of a set's photos under ever freer conditioning.
+
+    python benchmarks/ceiling.py CONCEPTS [--sets a,b] [--free-steps 60] [--threads N] [--knobs A=B]
+
+CONCEPTS holds one folder of photos a set and concepts.json with each set's kind and class word.
+Knobs are those of a recipe, as steps=300. One photo is held out of every set. The losses are means
+over the same noise at timesteps of the trained range: an empty prompt; the class word; the learned
+word; and *free*: in place of any words the encoder's whole output is learned on the other photos,
+for each of --parts equal parts of the range apart. No word of any number of vectors can say more to
+the denoiser than that; what it does not lower, no word will.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from protocol import PhotoSet, chosen, read_sets
+
+from ticli.inversion.concluding import conclude
+from ticli.inversion.draws import Draw, DrawRule, draw
+from ticli.inversion.evaluation import held_out_loss
+from ticli.inversion.examples import Examples
+from ticli.inversion.learning import Learning, advance, begin
+from ticli.inversion.loop import draw_rule
+from ticli.inversion.plan import Request, make_plan
+from ticli.inversion.runs import finish, open_run
+from ticli.library.library import Library
+from ticli.models.hardware import pick_hardware
+from ticli.paths import places
+from ticli.recipe import Recipe, load_recipe
+
+COLUMNS = ("set", "no word", "class word", "learned", "free", "of the way")
+
+
+def learn(photo_set: PhotoSet, recipe: Recipe) -> tuple[Learning, dict[str, float]]:
+    """Learn a set's word; the finished run, and the losses of words on the photo held out."""
+    request = Request(
+        (str(photo_set.folder),), f"<ceiling-{photo_set.name}>", recipe, "starter", 0, False, True
+    )
+    plan = make_plan(request, Library.open())
+    with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
+        learning = begin(plan, run, pick_hardware("cpu"), None)
+        for _ in advance(learning, lambda: None):
+            pass
+        concept, _ = conclude(learning)
+        finish(run)
+    judge = learning.judge
+    empty = learning.model.tokenise("", {})
+    nothing = replace(judge.plain, sentences=[[empty]] * len(judge.plain.sentences))
+    losses = {
+        "no word": held_out_loss(judge.model, nothing, judge.stand_in, judge.draw, judge.batch),
+        "class word": concept.outcome.held_out_init,
+        "learned": concept.outcome.held_out,
+    }
+    return learning, losses
+
+
+def free_loss(learning: Learning, parts: int, steps: int, rate: float) -> float:
+    """Mean held-out loss with conditioning learned freely for each part of the timesteps."""
+    judge, recipe = learning.judge, learning.plan.recipe
+    rule = draw_rule(learning.model, learning.examples, recipe)
+    low, high = rule.timesteps
+    total = 0.0
+    for number in range(parts):
+        bounds = low + (high - low) * number // parts, low + (high - low) * (number + 1) // parts
+        hidden = _learn_conditioning(learning, replace(rule, timesteps=bounds), steps, rate)
+        t = judge.draw.timesteps
+        inside = ((t >= bounds[0]) & (t < bounds[1])).nonzero().flatten()
+        with torch.no_grad():
+            for one in inside.split(recipe.batch):
+                total += float(_losses(learning, judge.examples, judge.draw, one, hidden).sum())
+    return total / len(judge.draw.timesteps)
+
+
+def _learn_conditioning(
+    learning: Learning, rule: DrawRule, steps: int, rate: float
+) -> torch.nn.Parameter:
+    """Start from the learned word's own conditioning, and let all of it go where it will."""
+    prompt = learning.examples.prompt(0, 0)
+    word = {learning.plan.token.name: learning.state.vectors.rows}
+    with torch.no_grad():
+        start = learning.model.condition([prompt], word).hidden
+    hidden = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.Adam([hidden], lr=rate)
+    every = torch.arange(rule.batch)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - step / steps)
+        drawn = draw(learning.plan.seed, step, rule)
+        optimizer.zero_grad()
+        _losses(learning, learning.examples, drawn, every, hidden).mean().backward()
+        optimizer.step()
+    return hidden
+
+
+def _losses(
+    learning: Learning, examples: Examples, drawn: Draw, part: torch.Tensor, hidden: torch.Tensor
+) -> torch.Tensor:
+    """Denoising losses of some samples under the same conditioning for all, (samples,)."""
+    model = learning.model
+    z = examples.latents.sample(drawn.photos[part], drawn.mirrored[part], drawn.spread[part])
+    eps, t = drawn.noise[part], drawn.timesteps[part]
+    base = model.condition([model.tokenise("", {})] * len(part), {})
+    conditioning = replace(base, hidden=hidden.expand(len(part), -1, -1))
+    prediction = model.denoise(model.add_noise(z, eps, t), t, conditioning)
+    return (prediction - model.target(z, eps, t)).square().flatten(1).mean(1)
+
+
+def row(name: str, losses: Mapping[str, float]) -> str:
+    """One line of the table: the losses, and how much of what can be had the word has."""
+    figures = [losses[column] for column in COLUMNS[1:-1]]
+    gained = losses["class word"] - losses["learned"]
+    possible = losses["class word"] - losses["free"]
+    share = f"{gained / possible:.2f}" if possible > 0 else "–"
+    return f"| {name} | {' | '.join(f'{figure:.4f}' for figure in figures)} | {share} |"
+
+
+def wanted_sets(folder: Path, names: str) -> list[PhotoSet]:
+    """The sets of a folder that are named, or all."""
+    known = read_sets(folder)
+    return [known[name] for name in (chosen(names, list(known)) if names else known)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("concepts", type=Path)
+    parser.add_argument("--sets", default="")
+    parser.add_argument("--recipe", default="default")
+    parser.add_argument("--parts", type=int, default=4)
+    parser.add_argument("--free-steps", type=int, default=60)
+    parser.add_argument("--free-rate", type=float, default=0.02)
+    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--knobs", nargs="*", default=[])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    os.environ["TI_HOME"] = tempfile.mkdtemp(prefix="ti-ceiling-")
+    knobs = dict(knob.split("=", 1) for knob in options.knobs)
+    recipe = load_recipe(options.recipe).with_texts(knobs, "command line")
+    recipe = recipe.with_flags(hold_out="auto", evaluation_timesteps=options.samples)
+    print(f"| {' | '.join(COLUMNS)} |\n|---|{'--:|' * (len(COLUMNS) - 1)}", flush=True)
+    for photo_set in wanted_sets(options.concepts, options.sets):
+        own = recipe.with_flags(init=photo_set.word, kind=photo_set.kind)
+        learning, losses = learn(photo_set, own)
+        losses["free"] = free_loss(learning, options.parts, options.free_steps, options.free_rate)
+        print(row(photo_set.name, losses), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
