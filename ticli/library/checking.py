@@ -108,7 +108,9 @@ def is_whole(database: Path, blobs: Path) -> bool:
     try:
         with explained(database), contextlib.closing(connect_to_read(database)) as connection:
             version = schema_of(connection, database)
-            if damages(connection) or rows_without_words(connection):
+            if damages(connection) or not same_schema(connection):
+                return False
+            if rows_without_words(connection):
                 return False
             if version == len(MIGRATIONS):
                 return not unreadable_rows(connection, blobs)

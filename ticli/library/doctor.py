@@ -125,6 +125,7 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
                 connection
             )
             current = version == len(MIGRATIONS)
+            ours = checking.same_schema(connection)
             unreadable = checking.unreadable_rows(connection, places.blobs) if current else []
     except TiError as error:
         yield Check("database", "fail", error.message, _fix(error))
@@ -134,7 +135,10 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
         yield Check("database", "fail", said, REBUILD, tuple(damages))
         return
     yield Check("database", "ok", f"sound, with {counted(len(rows), 'concept')}")
-    if current:
+    if not ours:
+        said = "there are tables or triggers that are not ti's, or some of ti's are missing"
+        yield Check("schema", "fail", said, REBUILD)
+    elif current:
         yield Check("schema", "ok", f"schema {version}")
     else:
         said = f"schema {version}; the next command brings it to {len(MIGRATIONS)}"

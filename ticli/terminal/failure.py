@@ -79,6 +79,11 @@ def _explain_system(error: OSError) -> Failure:
         for name in (error.filename, error.filename2)
         if name is not None
     ]
+    if error.errno == errno.ENOENT and not names:
+        # Only the question where we are fails without a name.
+        return Failure(
+            "not_found", "the current folder is no more", "cd to another", int(ExitCode.NOT_FOUND)
+        )
     what = ", ".join(names) or "input or output"
     reason = error.strerror or str(error)
     code, hint = "failed", ""
