@@ -20,7 +20,7 @@ from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import pick_hardware
 from ticli.models.judging import Judge, load_judge, locate_judge
 from ticli.models.model import Model, load_model
-from ticli.models.source import locate
+from ticli.models.source import STARTER_ID, locate
 from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
@@ -103,11 +103,18 @@ class Bench:
         return [training_picture(photo, size) for photo in loaded]
 
 
-def open_bench(counts: Counts, *, tuning: bool, steps: int = STEPS) -> Bench:
-    """Load the starter and its scorer on the CPU."""
+def open_bench(
+    counts: Counts,
+    *,
+    tuning: bool,
+    steps: int = STEPS,
+    names: tuple[str, str] = (STARTER_ID, STARTER_ID),
+) -> Bench:
+    """Load a model and an encoder on the CPU, by `names`; the starter and its scorer by default."""
     hardware = pick_hardware("cpu")
-    model = load_model(locate("starter"), hardware)
-    return Bench(model, load_judge(locate_judge("starter"), hardware.device), counts, tuning, steps)
+    model = load_model(locate(names[0]), hardware)
+    judge = load_judge(locate_judge(names[1]), hardware.device)
+    return Bench(model, judge, counts, tuning, steps)
 
 
 def read_sets(folder: Path) -> dict[str, PhotoSet]:

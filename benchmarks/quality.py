@@ -73,6 +73,7 @@ class Work:
 
     out: Path
     ledger: Ledger
+    model: str
     recipes: Mapping[str, Mapping[str, Any]]
     deadline: float
 
@@ -107,7 +108,7 @@ def command_of(work: Work, task: Task, photos: Path) -> list[str]:
     recipe = work.recipes[task.recipe]
     facts = task.photo_set
     common = [str(photos), "--token", facts.name, "--init", facts.word, "--kind", facts.kind]
-    common += ["--seed", str(task.seed)]
+    common += ["--seed", str(task.seed), "-m", work.model]
     if recipe.get("engine") == "script":
         command = [sys.executable, str(HERE / "script_reference.py"), *common]
         command += map(str, recipe["flags"])
@@ -226,7 +227,8 @@ def read_word(file: Path, document: Mapping[str, Any]) -> tuple[Concept, Embeddi
     return concept_from_document(document, embedding), embedding
 
 
-def options_of() -> argparse.Namespace:
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("concepts", type=Path)
     parser.add_argument("--out", type=Path, required=True)
@@ -237,12 +239,14 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--seeds", default="")
     parser.add_argument("--counts", default="")
     parser.add_argument("--scenes", choices=("judge", "tune"), default="")
+    parser.add_argument("-m", "--model", default="starter")
+    parser.add_argument("--encoder", default="starter")
     parser.add_argument("--drawing-steps", type=int, default=20)
     parser.add_argument("--baseline", default="default")
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--time-budget", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--report-only", action="store_true")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def has_masks(photo_set: PhotoSet) -> bool:
@@ -277,8 +281,8 @@ def run_all(bench: Bench, work: Work, tasks: Sequence[Task]) -> int:
     return 0
 
 
-def main() -> None:
-    options = options_of()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = options_of(arguments)
     seeds, counts = MODES[options.mode]
     sets = read_sets(options.concepts)
     screening = options.mode == "screening"
@@ -292,12 +296,16 @@ def main() -> None:
     work = Work(
         options.out,
         Ledger(options.out / "ledger.jsonl"),
+        options.model,
         recipes,
         time.monotonic() + minutes * 60,
     )
     tuning = (options.scenes or ("tune" if screening else "judge")) == "tune"
     bench = open_bench(
-        parse_counts(options.counts or counts), tuning=tuning, steps=options.drawing_steps
+        parse_counts(options.counts or counts),
+        tuning=tuning,
+        steps=options.drawing_steps,
+        names=(options.model, options.encoder),
     )
     numbers = [int(seed) for seed in (options.seeds or seeds).split(",")]
     found = tasks_of([sets[name] for name in names], wanted, numbers, options.leave_one_out)
