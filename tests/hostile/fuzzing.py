@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import json
@@ -24,6 +25,7 @@ from crafted import (
     members_of,
     png,
     safetensors,
+    tensor_zip,
     text_chunk,
     torch_saved,
     vectors,
@@ -37,6 +39,17 @@ LARGEST_GROWTH = 300e6
 NUMBERS = (0, 1, 7, 8, 255, 256, 768, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 WORDS = (b"-1", b"1e999", b"99999999999999999999", b"null", b"true", b'""', b"[]", b"{}", b"NaN",
          b"\\ud800", b"<mug>", b"clip_g", b"string_to_param", b"TORCHTENSOR")  # fmt: skip
+NAMES = ("clip_l", "clip_g_out", "t5xxl", "emb_params", "*", "", "string_to_param", "step", "name",
+         "TORCHTENSOR", "__metadata__", "bundle_emb.x", "bundle_emb..", "ti.row", "ti.concept",
+         "<a>", "IN01", "lora_x", "files", "dtype", "text_encoders_1")  # fmt: skip
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 2**63, 10**400, 0.5, 1e308, "", "x", "../x", "\0", "clip_l", "F16",
+    [], {}, [[]], [[1.0]], [[0.1] * 768], [[0.1] * 768] * 2, ["a"], {"a": 1}, {"": {}},
+    {"TORCHTENSOR": []}, {"TORCHTENSOR": [[0.1] * 1280]}, [0, 3072], [3072, 0], "[1]",
+    {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, '{"family": 1}', '{"clip_l": 256}',
+)  # fmt: skip
+STORAGES = (b"torch\nFloatStorage", b"torch\nHalfStorage", b"torch\nBFloat16Storage",
+            b"torch\nDoubleStorage", b"torch\nLongStorage", b"torch\nBoolStorage")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,13 +219,54 @@ def mutated(data: bytes, other: bytes, draw: random.Random) -> bytes:
     return bytes(raw)
 
 
+def regrown(data: bytes, draw: random.Random) -> bytes:
+    """A JSON document with one to three of its values exchanged for odd ones, still JSON."""
+    root = [json.loads(data)]
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        place: Any = root
+        key: Any = 0
+        while isinstance(place[key], dict | list) and place[key] and draw.random() < 0.8:
+            place = place[key]
+            key = draw.choice([*place]) if isinstance(place, dict) else draw.randrange(len(place))
+        kind = draw.randrange(4)
+        if kind == 0 and isinstance(place, dict):
+            place[draw.choice(NAMES)] = place.pop(key)
+        elif kind == 1 and isinstance(place, dict):
+            place[draw.choice(NAMES)] = copy.deepcopy(draw.choice(ODD))
+        else:
+            place[key] = copy.deepcopy(draw.choice(ODD))
+    return json.dumps(root[0]).encode()
+
+
+def described(draw: random.Random) -> bytes:
+    """A torch file of one tensor whose numbers are any numbers."""
+
+    def number() -> int:
+        return draw.choice((0, 1, 2, 3, 256, 767, 768, 769, -1, 2**31, 2**62))
+
+    length = draw.choice((1, 2, 2, 2, 3))
+    return tensor_zip(
+        bytes(draw.choice((0, 4, 1024, 3072, 3073))),
+        kind=draw.choice(STORAGES),
+        count=number(),
+        offset=draw.choice((0, number())),
+        shape=[number() for _ in range(length)],
+        strides=[number() for _ in range(draw.choice((length, length, 1)))],
+    )
+
+
 def inputs(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
     """So many files, the same for the same seed."""
     draw = random.Random(seed)
     kinds = seeds()
     for number in range(count):
         one, other = kinds[number % len(kinds)], draw.choice(kinds)
-        yield one.name, one.wrap(mutated(one.inner, other.inner, draw))
+        if one.inner[:1] == b"{" and draw.random() < 0.6:
+            yield f"values of {one.name}", one.wrap(regrown(one.inner, draw))
+        elif number % 20 == 0:
+            yield "numbers of a tensor", described(draw)
+        else:
+            yield one.name, one.wrap(mutated(one.inner, other.inner, draw))
 
 
 def fuzz(count: int, seed: int, read: Callable[[bytes], object]) -> Figures:

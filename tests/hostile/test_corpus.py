@@ -62,3 +62,16 @@ def test_a_file_that_may_not_be_read(run, tmp_path: Path) -> None:
     result = run("import", str(path))
     assert result.code == 1
     assert "cannot be read" in result.err
+
+
+def test_the_payloads_would_work(tmp_path: Path) -> None:
+    """A marker that nothing could create would prove nothing."""
+    import pickle
+
+    from corpus_pickles import chained, touching
+    from crafted import MARKER
+
+    for payload in (touching(tmp_path), touching(tmp_path, 0)):
+        pickle.loads(payload)
+        (tmp_path / MARKER).unlink()
+    assert callable(pickle.loads(chained(tmp_path)))
