@@ -129,3 +129,29 @@ def test_a_model_that_knows_none_of_the_words_is_told_so(photos, tiny, tiny_fold
     with pytest.raises(Usage, match="one token") as caught:
         candidates(plan, tiny)
     assert "--init WORD" in caught.value.hint
+
+
+def test_a_plan_says_that_the_photos_choose(run, photos, tiny_folder):
+    call = ("invert", str(photos), "-t", "mug", "-m", str(tiny_folder), "--init", "auto", "-n")
+    result = run(*call)
+    assert (
+        result.code == 0 and "photos choose the word to start from, among up to 150" in result.err
+    )
+    assert "and the class word with it" in result.err
+    assert "class word" not in run(*call, "--no-noun").err
+
+
+def test_a_run_killed_while_choosing_chooses_again(photos, tiny, tiny_folder):
+    plan = plan_for(photos, tiny_folder, **FEW)
+
+    def die(_text: str) -> None:
+        raise KeyboardInterrupt
+
+    with open_run(places().runs, "mug", plan.identity()) as run:
+        latents = encode(plan, run, tiny).learned
+        with pytest.raises(KeyboardInterrupt):
+            choose_init(plan, run, tiny, latents, die)
+        assert not run.init_words.exists()
+        again = encode(plan, run, tiny).learned
+        assert torch.equal(again.mean, latents.mean)
+        assert len(choose_init(plan, run, tiny, again, lambda text: None)) == 5

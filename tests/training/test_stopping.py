@@ -175,6 +175,30 @@ def test_resumed_equals_uninterrupted_wherever_it_stopped(plan, knobs):
             assert getattr(resumed, field) == getattr(concept, field), (stop_at, field)
 
 
+class KilledError(Exception):
+    """The process is gone: nothing more is written."""
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(plan):
+    asked = plan(**EAGER, steps=40, cooldown=3, keep="best", drift_limit=2.0, restarts=2, lr=0.05)
+    concept, straight = learn(asked)
+    first = concept.outcome.attempts[0].steps
+    # Around an evaluation, in the cool-down, at the last step of a try, in the next one.
+    for saved, killed in ((1, 2), (2, 3), (first - 1, first), (first, first + 1), (2, first + 2)):
+
+        def watch(learning, step, saved=saved, killed=killed):
+            if step.index == saved:
+                learning.save()
+            if step.index == killed:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            learn(asked, watch=watch)
+        assert [run.step for run in unfinished(places().runs)] == [saved]
+        resumed, rows = learn(asked)
+        assert same(straight, rows) and resumed.outcome == concept.outcome, (saved, killed)
+
+
 def test_resumed_equals_uninterrupted_around_nan(plan):
     asked = plan(steps=24, evaluate_every=4, schedule="constant", lr=0.05)
     bad = range(6, 6 + PATIENCE)

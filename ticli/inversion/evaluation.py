@@ -119,7 +119,9 @@ def held_out_loss(
     with torch.no_grad():
         for begin in range(0, count, batch):
             part = slice(begin, begin + batch)
-            total += float(denoising_losses(model, examples, vectors, drawn, part).double().sum())
+            losses = denoising_losses(model, examples, vectors, drawn, part)
+            # In double precision, which not every device has.
+            total += float(losses.cpu().double().sum())
     return total / count
 
 

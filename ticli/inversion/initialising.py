@@ -114,7 +114,7 @@ def _ranked(
                 for at in range(0, len(words) * samples, size)
             ]
         )
-    means = losses.reshape(len(words), samples).double().mean(1).tolist()
+    means = losses.cpu().double().reshape(len(words), samples).mean(1).tolist()
     found = [WordLoss(*pair) for pair in zip(words, means, strict=True)]
     return sorted(found, key=lambda word: word.held_out)
 

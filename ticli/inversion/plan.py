@@ -155,6 +155,11 @@ def _settle(
                 f"starting from the word {FALLBACK_INIT!r}, since {token.name!r} is no word of "
                 f"{source.id}; --init WORD chooses a closer one"
             )
+    if init == AUTO:
+        notes.append(
+            f"the photos choose the word to start from, among up to {recipe.init_candidates}"
+            f"{', and the class word with it' if _noun_follows(recipe) else ''}"
+        )
     if match := TOKEN.fullmatch(init):
         start = library.get(match[1])
         check_lineage(start, source)

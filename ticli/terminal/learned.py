@@ -35,11 +35,18 @@ def _ending(concept: Concept) -> str:
 def _worth(concept: Concept) -> str:
     outcome = concept.outcome
     on = "on other crops" if outcome.held_out_photo is None else "on the photo held out"
-    class_word = concept.noun or concept.init
     return (
-        f"held-out loss {outcome.held_out:.4f} {on}, {class_word!r} alone "
+        f"held-out loss {outcome.held_out:.4f} {on}, {_compared(concept)} "
         f"{outcome.held_out_init:.4f}; the prompt's other words drifted {outcome.drift:.3f}"
     )
+
+
+def _compared(concept: Concept) -> str:
+    """What the word's loss is compared with: its class word's, or the start's of no word."""
+    if concept.noun:
+        return f"{concept.noun!r} alone"
+    no_word = concept.init in ("random", "mean") or concept.init.startswith("<")
+    return "where it started" if no_word else f"{concept.init!r} alone"
 
 
 def _accidents(concept: Concept) -> list[str]:
