@@ -84,6 +84,14 @@ def test_the_pair_of_sdxl_is_one_word(run, folder) -> None:
     assert run("import", ".").out == "x\n"
 
 
+def test_one_name_for_two_models_is_no_pair(run) -> None:
+    save_file({"<x>": ROWS}, "sd1.safetensors")
+    save_file({"<x>": torch.ones(2, 1024) / 40}, "sd2.safetensors")
+    result = run("import", "sd1.safetensors", "sd2.safetensors")
+    assert result.code == 4
+    assert "several files hold a word called 'x'" in result.err
+
+
 def test_a_pair_of_unequal_vectors_is_refused(run) -> None:
     save_file({"<x>": ROWS}, "learned_embeds.safetensors")
     save_file({"<x>": torch.ones(3, 1280) / 40}, "learned_embeds_2.safetensors")

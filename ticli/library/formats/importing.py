@@ -31,6 +31,8 @@ from ticli.names import Token, parse_token, slug
 LARGEST_NORM = 100.0
 HASH = "modelspec.hash_sha256"
 PAIR = "diffusers pair"
+# The encoders that stand side by side in a model.
+TOGETHER = frozenset({"clip_l", "clip_g", "t5"})
 # The family that a set of encoders belongs to, where it belongs to one only.
 FAMILIES: Mapping[frozenset[str], str] = {
     frozenset({"clip_l"}): "sd1",
@@ -164,13 +166,18 @@ def join_words(words: Sequence[Imported]) -> list[Imported]:
     joined: list[Imported] = []
     for word in words:
         for number, other in enumerate(joined):
-            apart = not word.embedding.rows.keys() & other.embedding.rows.keys()
-            if word.key and (word.key, word.stem) == (other.key, other.stem) and apart:
+            if word.key and (word.key, word.stem) == (other.key, other.stem) and _fit(word, other):
                 joined[number] = _joined(other, word)
                 break
         else:
             joined.append(word)
     return joined
+
+
+def _fit(word: Imported, other: Imported) -> bool:
+    """Whether one model has encoders for both; words of SD 1 and SD 2 may share a name too."""
+    left, right = word.embedding.rows.keys(), other.embedding.rows.keys()
+    return not left & right and TOGETHER >= left | right
 
 
 def _joined(first: Imported, second: Imported) -> Imported:
