@@ -177,7 +177,7 @@ def join_words(words: Sequence[Imported]) -> list[Imported]:
 def _fit(word: Imported, other: Imported) -> bool:
     """Whether one model has encoders for both; words of SD 1 and SD 2 may share a name too."""
     left, right = word.embedding.rows.keys(), other.embedding.rows.keys()
-    return not left & right and TOGETHER >= left | right
+    return not left & right and left | right <= TOGETHER
 
 
 def _joined(first: Imported, second: Imported) -> Imported:
