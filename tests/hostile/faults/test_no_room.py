@@ -9,6 +9,7 @@ from pathlib import Path
 
 import changes
 import pytest
+from harness import sample
 
 from ticli.library.library import Library
 
@@ -49,11 +50,11 @@ def content(home: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("change", ["add", "rename"])
-def test_a_full_disk_changes_nothing(isolated: Path, tmp_path: Path, change: str) -> None:
+def test_a_full_disk_changes_nothing(isolated: Path, most, change: str) -> None:
     changes.prepare()
     before = content(isolated)
     names = Library.open().names()
-    for limit in LIMITS:
+    for limit in sample(LIMITS, most(3)):
         ended = limited(change, limit)
         assert ended.returncode == 9, (limit, ended)
         said = ended.stdout + ended.stderr
@@ -69,8 +70,8 @@ def test_a_full_disk_changes_nothing(isolated: Path, tmp_path: Path, change: str
     assert Library.open().names() != names
 
 
-def test_a_full_disk_leaves_no_half_made_library(isolated: Path) -> None:
-    for limit in (0, 100, 4096, 16384, 30000):
+def test_a_full_disk_leaves_no_half_made_library(isolated: Path, most) -> None:
+    for limit in sample([0, 100, 4096, 16384, 30000], most(2)):
         ended = limited("first", limit)
         assert ended.returncode == 9, (limit, ended)
         assert Library.open().names() == [], limit
