@@ -311,3 +311,26 @@ def test_every_sampler_of_a_family_draws(models, name):
     if name == "sd3":
         with pytest.raises(Usage, match="for this model"):
             make_sampler("ddim", model.noise_schedule)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("flux", "text_encoder_2/model.safetensors"),
+        ("flux", "transformer/diffusion_pytorch_model.safetensors"),
+        ("sana", "vae/diffusion_pytorch_model.safetensors"),
+        ("sana", "tokenizer/tokenizer.json"),
+        ("sdxl", "text_encoder_2/config.json"),
+        ("sd3", "scheduler/scheduler_config.json"),
+    ],
+)
+@pytest.mark.parametrize("harm", ["cut", "other"])
+def test_damaged_files_are_named(copy, name, file, harm):
+    path = copy(name) / file
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if harm == "cut" else b'"<html>"')
+    with pytest.raises(ModelUnavailable) as caught:
+        model = load(path.parents[1])
+        with model.vae():
+            pass
+    assert path.parent.name in caught.value.message and caught.value.exit_code == 5

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ticli.errors import ModelUnavailable
+from ticli.errors import ModelUnavailable, TiError
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import EncoderPart
 from ticli.models.files import read_json, weights
@@ -61,7 +61,10 @@ def _explained(name: str, part: str) -> Iterator[None]:
     try:
         with memory_explained(short, "close other programs, or use a CPU"), quiet_libraries():
             yield
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except TiError:
+        raise
+    except Exception as error:
+        # The readers of weights and tokenizers raise types of their own that share no other root.
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelUnavailable(
             f"the {part} of {name} cannot be loaded: {first}", "download the model again"
