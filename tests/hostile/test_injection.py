@@ -152,6 +152,15 @@ def test_flags(run, scene, flags, name: str, text: str) -> None:
         attack(run, name, (*further, f"{flag}={ATTACKS[text]}", *places))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_beyond_all_bounds(run, scene, flags, name: str) -> None:
+    places, further = CALLS[name]
+    for flag in flags[name]:
+        for text in ("9" * 30, "nan", ""):
+            call = (name, *further, f"{flag}={text}", *places)
+            check(run(*call), "pipe", call)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if CALLS[name][0]])
 def test_stdin(run, scene, name: str) -> None:
     places, further = CALLS[name]

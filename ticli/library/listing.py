@@ -24,6 +24,8 @@ ORDERS = {
     "used": "concepts.used {0}, concepts.id",
     "size": "concepts.bytes {0}, concepts.id",
 }
+# The largest number that SQLite knows.
+MOST_ROWS = 2**63 - 1
 # Letters that a pattern demands before its first wildcard are looked up in the index of names.
 LITERAL = re.compile(r"<?([a-z0-9_-]+)")
 # `{` is the sign after `z`, so after every name that starts alike.
@@ -134,7 +136,7 @@ def _rows(
     return connection.execute(
         f"SELECT {wanted} FROM {tables} WHERE {' AND '.join(conditions)} "
         f"ORDER BY {order or best} LIMIT :limit",
-        values | {"limit": -1 if query.limit is None else query.limit},
+        values | {"limit": MOST_ROWS if query.limit is None else min(query.limit, MOST_ROWS)},
     )
 
 
