@@ -159,7 +159,7 @@ VERBS = (
         UPKEEP,
         "Write the whole library to one file",
         "backup:backup",
-        ("ti backup library.zip", "ti backup - | ssh host ti restore -"),
+        ("ti backup library.zip", "ti backup - > library.zip"),
     ),
     Verb(
         "restore",
