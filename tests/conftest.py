@@ -17,6 +17,8 @@ from concepts import make_concept, make_embedding
 
 CLEARED = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "CLICOLOR", "PYTHONIOENCODING")
 CLEARED_PREFIXES = ("TI_", "XDG_", "HF_", "_TYPER", "TYPER_")
+# Threads that wait by spinning make a busy machine ten times slower; torch is not imported yet.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
