@@ -26,7 +26,7 @@ CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "export": (("mug",), ("-o", "out/", "--force")),
     "import": (("word.safetensors",), ("--token", "word")),
     "inspect": (("word.safetensors",), ()),
-    "models": ((), ()),
+    "models": (("add", "short", "starter"), ("--replace",)),
     "doctor": ((), ("--fast",)),
     "prune": ((), ("-n",)),
     "backup": (("library.zip",), ("--force",)),
