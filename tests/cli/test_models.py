@@ -13,7 +13,8 @@ KEYS = [
     "names", "bytes",
 ]  # fmt: skip
 SHOWN = [
-    "pipeline", "fingerprint", "grain", "defaults", "negative_prompt", "safety_checker", "notes",
+    "pipeline", "fingerprint", "grain", "defaults", "negative_prompt", "safety_checker",
+    "single_file", "prediction", "components", "notes",
 ]  # fmt: skip
 
 

@@ -9,11 +9,14 @@ from typing import Any
 from ticli.models.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.short_names import short_names
+from ticli.models.single_files.single_file import VELOCITY, SingleFile
 from ticli.models.source import ModelSource
 
 
 def disk_use(source: ModelSource) -> int:
     """Bytes that a model's files take; links are followed, and each file is counted once."""
+    if source.single:
+        return source.single.path.stat().st_size
     seen: dict[tuple[int, int], int] = {}
     for folder, _, files in os.walk(source.folder):
         for name in files:
@@ -37,7 +40,10 @@ def names_of(source: ModelSource) -> list[str]:
 
 def notes(source: ModelSource) -> list[str]:
     """What a user should know before using a model: its licence and its safety parts."""
-    found = [f"licence: {source.license}" if source.license else "its card names no licence"]
+    silent = "its metadata names no licence" if source.single else "its card names no licence"
+    found = [f"licence: {source.license}" if source.license else silent]
+    if source.single:
+        found += _single_notes(source.single)
     if source.safety_checker:
         found.append("it comes with a safety checker, which ti does not use")
     if source.family == "sdxl":
@@ -45,6 +51,21 @@ def notes(source: ModelSource) -> list[str]:
             "its pipeline marks pictures invisibly where the package invisible-watermark is "
             "installed, and ti does so too"
         )
+    return found
+
+
+def _single_notes(single: SingleFile) -> list[str]:
+    found = []
+    if single.components:
+        found.append(f"what it lacks is taken from {single.components}")
+    if not single.prediction:
+        found.append(
+            "it does not say whether it predicts noise or velocity: the first run tries both, "
+            "and --prediction epsilon or v settles it"
+        )
+    elif single.prediction != "flow":
+        what = "velocity" if single.prediction == VELOCITY else "noise"
+        found.append(f"it predicts the {what}, as {single.told_by} says")
     return found
 
 
@@ -71,6 +92,7 @@ def described(source: ModelSource, current: bool) -> dict[str, Any]:
     Raises ModelUnavailable where its weights cannot be read.
     """
     sampler, steps, guidance = source.defaults
+    components = source.single.components if source.single else None
     return listed(source, current) | {
         "pipeline": FAMILIES[source.family].pipeline,
         "fingerprint": fingerprint(source),
@@ -78,5 +100,8 @@ def described(source: ModelSource, current: bool) -> dict[str, Any]:
         "defaults": {"sampler": sampler, "steps": steps, "guidance": guidance},
         "negative_prompt": source.reads_negative,
         "safety_checker": source.safety_checker,
+        "single_file": source.single is not None,
+        "prediction": source.single.prediction if source.single else None,
+        "components": str(components) if components else None,
         "notes": notes(source),
     }

@@ -64,8 +64,8 @@ def _state_of_files(source: ModelSource) -> str:
     """A name for the files of a model's encoders as they are: other content, another name."""
     digest = hashlib.sha256()
     for part in encoder_parts(source):
-        files, _ = weights(source.folder / part.folder, source.id)
-        tokenizer = sorted((source.folder / part.tokenizer).glob("*"))
+        files, _ = _weights(source, part)
+        tokenizer = sorted(source.place(part.tokenizer).glob("*"))
         for file in (*files, *tokenizer):
             known = file.stat()
             facts = (str(file.resolve()), known.st_size, known.st_mtime_ns, known.st_ctime_ns)
@@ -86,11 +86,12 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
 
     Rows that somebody added to a table are left out.
     """
-    files, _ = weights(source.folder / part.folder, source.id)
+    files, prefix = _weights(source, part)
+    tables = TABLES[part.kind]
     found = False
     for file in files:
-        for name, values, width in _read(file, TABLES[part.kind], source.is_starter):
-            is_table = name.endswith(TABLES[part.kind])
+        for name, values, width in _read(file, prefix, () if source.is_starter else tables):
+            is_table = name.endswith(tables)
             if is_table and found and not source.is_starter:
                 continue
             found = found or is_table
@@ -100,10 +101,20 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
         raise ModelUnavailable(f"{files[0]} has no token table", "download the model again")
 
 
+def _weights(source: ModelSource, part: EncoderPart) -> tuple[list[Path], str]:
+    """The files of an encoder's weights, and how their keys begin there."""
+    if source.single and source.single.holds(part.folder):
+        return [source.single.path], source.single.prefixes[part.folder]
+    return weights(source.place(part.folder), source.id)[0], ""
+
+
 def _read(
-    file: Path, tables: tuple[str, ...], everything: bool
+    file: Path, prefix: str, endings: tuple[str, ...]
 ) -> Iterator[tuple[str, NDArray[np.float16], int]]:
-    """The wanted tensors of a file: name, values, and the length of a row."""
+    """The tensors of a file whose keys begin and end so: name, values, and the length of a row.
+
+    Without endings it is all that begin so.
+    """
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -112,7 +123,7 @@ def _read(
             header = json.loads(stream.read(length))
             header.pop("__metadata__", None)
             for name in sorted(header):
-                if not (everything or name.endswith(tables)):
+                if not name.startswith(prefix) or (endings and not name.endswith(endings)):
                     continue
                 begin, end = header[name]["data_offsets"]
                 stream.seek(8 + length + begin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,17 @@ from ticli.models.families.family import MARKS, Details, EncoderPart, Family
 from ticli.models.families.sd2 import WIDTH as SD2_WIDTH
 from ticli.models.files import read_json, weights
 from ticli.models.sentencepiece import FILE, read_vocabulary
+from ticli.models.single_files.single_file import SingleFile
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A usable model. `id` is "starter", an absolute folder, or a hub id.
+    """A usable model. `id` is "starter", an absolute folder or file, or a hub id.
 
     `widths` and `windows` give, for each text encoder, the width of its vectors and how many
     tokens it reads, start and end included; `size` is the model's own pixels a side, and sides
     are multiples of `grain`. `defaults` are the sampler, steps and guidance it looks well with.
+    `single` tells of a model in one file; `place` of the parts of any.
     """
 
     id: str
@@ -37,6 +39,11 @@ class ModelSource:
     grain: int = 8
     defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
     reads_negative: bool = True
+    single: SingleFile | None = None
+
+    def place(self, part: str) -> Path:
+        """The folder of a part; of one in a single file, that of its tokenizer or what lacks."""
+        return self.single.place(part) if self.single else self.folder / part
 
     @property
     def is_starter(self) -> bool:
@@ -57,15 +64,33 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
     index = read_json(folder / "model_index.json", name)
     family = _family(index, folder, name)
     encoders = [part for part in family.encoders if _has(index, part)]
-    for part in (*(encoder.folder for encoder in encoders), family.denoiser[0], "vae"):
+    parts = (*(part.folder for part in encoders), family.denoiser[0], "vae")
+    for part in parts:
         weights(folder / part, name)
-    texts = {part.key: read_json(folder / part.folder / "config.json", name) for part in encoders}
-    denoiser = read_json(folder / family.denoiser[0] / "config.json", name)
-    vae = read_json(folder / "vae" / "config.json", name)
+    configurations = {part: read_json(folder / part / "config.json", name) for part in parts}
+    return replace(
+        from_configurations(family, configurations, name),
+        folder=folder,
+        revision=revision,
+        license=_license(folder),
+        safety_checker=bool((index.get("safety_checker") or [None])[0]),
+    )
+
+
+def from_configurations(
+    family: Family, configurations: Mapping[str, Mapping[str, Any]], name: str
+) -> ModelSource:
+    """What the configurations of a model's parts say of it; its text encoders are those named.
+
+    Raises ModelUnavailable where one lacks something, or where the parts do not fit together.
+    """
+    texts = {p.key: configurations[p.folder] for p in family.encoders if p.folder in configurations}
+    vae = configurations["vae"]
     try:
-        details = family.details(denoiser)
+        details = family.details(configurations[family.denoiser[0]])
         widths = {key: _width(text) for key, text in texts.items()}
-        windows = {part.key: _window(part, texts[part.key], details) for part in encoders}
+        parts = [part for part in family.encoders if part.key in texts]
+        windows = {part.key: _window(part, texts[part.key], details) for part in parts}
         pixels = _pixels(vae)
         _check_channels(details.channels, int(vae["latent_channels"]), name)
     except (KeyError, TypeError, ValueError) as error:
@@ -74,18 +99,28 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
         ) from error
     return ModelSource(
         id=name,
-        folder=folder,
-        revision=revision,
+        folder=Path(name),
+        revision="",
         family=family.name,
         widths=widths,
         windows=windows,
         size=details.side * pixels,
-        license=_license(folder),
-        safety_checker=bool((index.get("safety_checker") or [None])[0]),
+        license="",
+        safety_checker=False,
         grain=pixels * family.patch,
         defaults=details.defaults,
         reads_negative=details.reads_negative,
     )
+
+
+def configuration(source: ModelSource, part: str, file: str = "config.json") -> dict[str, Any]:
+    """The settings of a part: its file's, or those read off a single file.
+
+    Raises ModelUnavailable.
+    """
+    if source.single:
+        return dict(source.single.configurations[part])
+    return read_json(source.folder / part / file, source.id)
 
 
 def encoder_parts(source: ModelSource) -> list[EncoderPart]:
@@ -106,7 +141,7 @@ def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
 
 
 def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
-    folder = source.folder / part.tokenizer
+    folder = source.place(part.tokenizer)
     words: Any
     if (folder / "vocab.json").is_file():
         words = read_json(folder / "vocab.json", source.id)

@@ -14,11 +14,12 @@ import torch
 from ticli.errors import ModelUnavailable, TiError
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import EncoderPart
-from ticli.models.files import read_json, weights
-from ticli.models.identifying import ModelSource
+from ticli.models.files import weights
+from ticli.models.identifying import ModelSource, configuration
 from ticli.models.memory import memory_explained
 from ticli.models.sentencepiece import FILE as SENTENCEPIECE
 from ticli.models.sentencepiece import build_tokenizer, read_vocabulary
+from ticli.models.single_files import loading as single_files
 
 ENCODERS = {
     ("clip", False): "CLIPTextModel",
@@ -76,17 +77,21 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
     import transformers
 
     name = ENCODERS[part.kind, part.projected]
-    _, variant = weights(source.folder / part.folder, source.id)
+    if source.single and source.single.holds(part.folder):
+        with _explained(source.id, part.folder):
+            return single_files.load_text(source.single, part.folder, name, dtype)
+    folder = source.place(part.folder)
+    _, variant = weights(folder, source.id)
     with _explained(source.id, part.folder):
         module, found = getattr(transformers, name).from_pretrained(
-            source.folder / part.folder,
+            folder,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             variant=variant,
             output_loading_info=True,
         )
-    _check_complete(found, source.folder / part.folder, name)
+    _check_complete(found, folder, name)
     return module.requires_grad_(False).eval()
 
 
@@ -141,10 +146,15 @@ def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[s
         # Some of its modules advise torchvision, which nothing here needs.
         import diffusers
 
-    _, variant = weights(source.folder / folder, source.id)
+    if source.single and source.single.holds(folder):
+        dtype, changes = options.pop("torch_dtype"), options
+        with _explained(source.id, folder):
+            return single_files.load_part(source.single, folder, name, dtype, **changes)
+    place = source.place(folder)
+    _, variant = weights(place, source.id)
     with _explained(source.id, folder):
         module, found = getattr(diffusers, name).from_pretrained(
-            source.folder / folder,
+            place,
             low_cpu_mem_usage=False,
             use_safetensors=True,
             local_files_only=True,
@@ -152,7 +162,7 @@ def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[s
             output_loading_info=True,
             **options,
         )
-    _check_complete(found, source.folder / folder, name)
+    _check_complete(found, place, name)
     return module.requires_grad_(False).eval()
 
 
@@ -161,12 +171,14 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     import transformers
 
     chosen = part or FAMILIES[source.family].encoders[0]
-    folder = source.folder / chosen.tokenizer
+    folder = source.place(chosen.tokenizer)
+    pads = source.single.pads if source.single else {}
+    extra = {"pad_token": pads[chosen.tokenizer]} if chosen.tokenizer in pads else {}
     with _explained(source.id, chosen.tokenizer):
         if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
             return build_tokenizer(read_vocabulary(folder / SENTENCEPIECE))
         return getattr(transformers, TOKENIZERS[chosen.kind]).from_pretrained(
-            folder, local_files_only=True
+            folder, local_files_only=True, **extra
         )
 
 
@@ -178,7 +190,7 @@ def load_scheduler(source: ModelSource) -> Any:
     import diffusers
 
     kind = FAMILIES[source.family].law.schedule
-    settings = read_json(source.folder / "scheduler" / "scheduler_config.json", source.id)
+    settings = configuration(source, "scheduler", "scheduler_config.json")
     if "flow_shift" in settings:
         # Solvers that also do other models have another name for it.
         settings["shift"] = settings["flow_shift"]

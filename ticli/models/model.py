@@ -16,9 +16,8 @@ from ticli.models.encoders import Rows as Rows
 from ticli.models.encoders import TextEncoder as TextEncoder
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import EncoderPart, Family
-from ticli.models.files import read_json
 from ticli.models.hardware import Hardware
-from ticli.models.identifying import ModelSource, encoder_parts
+from ticli.models.identifying import ModelSource, configuration, encoder_parts
 from ticli.models.loading import (
     load_denoiser,
     load_encoder,
@@ -189,9 +188,8 @@ def load_text(source: ModelSource, hardware: Hardware) -> Model:
         )
         for part in encoder_parts(source)
     )
-    folder = source.folder / FAMILIES[source.family].denoiser[0]
-    configuration = read_json(folder / "config.json", source.id)
-    return Model(source, hardware, encoders, None, load_scheduler(source), configuration)
+    found = configuration(source, FAMILIES[source.family].denoiser[0])
+    return Model(source, hardware, encoders, None, load_scheduler(source), found)
 
 
 def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:

@@ -12,6 +12,9 @@ from ticli.models.identifying import ModelSource as ModelSource
 from ticli.models.identifying import identify
 from ticli.models.identifying import vocabulary as vocabulary
 from ticli.models.short_names import short_names
+from ticli.models.single_files.notes import recall
+from ticli.models.single_files.opening import open_single_file
+from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_ID = "starter"
@@ -28,29 +31,45 @@ def starter() -> ModelSource:
     return replace(found, defaults=STARTER_DEFAULTS)
 
 
-def locate(name: str, *, offline: bool = True, announce: Announce | None = None) -> ModelSource:
-    """Find the model a user named: "" or "starter", a short name, a folder, or a hub id.
+def locate(
+    name: str,
+    *,
+    offline: bool = True,
+    announce: Announce | None = None,
+    given: Given = NOTHING_GIVEN,
+) -> ModelSource:
+    """Find the model a user named: "" or "starter", a short name, a folder, a file, or a hub id.
 
     A hub model is taken from the cache; what is not there is downloaded after `announce`, or not
-    where there is none or `offline` forbids it. Raises ModelUnavailable, and Usage for a hub id
-    that cannot be one.
+    where there is none or `offline` forbids it. `given` is for models in one file, and is joined
+    by what is remembered of them. Raises ModelUnavailable, NotFound for a folder of components,
+    and Usage for a hub id that cannot be one and where `given` says something of another model.
     """
+    name = short_names().get(name, name)
+    path = Path(name).expanduser()
+    if name not in ("", STARTER_ID) and path.is_file():
+        return _from_file(path, given)
+    if given != NOTHING_GIVEN:
+        raise Usage(
+            f"{name or STARTER_ID} is no model in one file",
+            "--components and --prediction are for those: leave them out",
+        )
     if name in ("", STARTER_ID):
         return starter()
-    name = short_names().get(name, name)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return identify(folder.absolute(), str(folder.absolute()), "")
-    if folder.is_file():
-        raise ModelUnavailable(
-            f"{name} is a single file, which ti cannot read yet",
-            "give a folder in the diffusers layout",
-        )
+    if path.is_dir():
+        return identify(path.absolute(), str(path.absolute()), "")
     if HUB_ID.fullmatch(name) and not name.startswith("."):
         return _from_hub(name, None if offline else announce)
     raise ModelUnavailable(
         f"no model folder {name!r}", "ti models lists what can be used; -m starter always works"
     )
+
+
+def _from_file(path: Path, given: Given) -> ModelSource:
+    known = recall(path)
+    told = given if given.prediction else known
+    components = given.components or known.components
+    return open_single_file(path, Given(components, told.prediction, told.told_by))
 
 
 def _from_hub(name: str, announce: Announce | None) -> ModelSource:

@@ -1,0 +1,1 @@
+"""Models in one safetensors file: recognised by their keys, completed without a network."""

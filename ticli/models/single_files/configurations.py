@@ -1,0 +1,157 @@
+"""Configurations of a Stable Diffusion's parts, read off the shapes of their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ticli.models.single_files.contents import Shape
+
+Shapes = Mapping[str, Shape]
+# No tensor tells these; they are what the models' authors published (2112.10752, 2307.01952).
+GROUPS = 32
+HEADS_OF_SD1 = 8
+HEAD_WIDTH = 64
+SIZES_IN_TIME_IDS = 6
+NOISE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a U-Net: its channels, residual blocks and transformer depth."""
+
+    channels: int
+    blocks: int
+    depth: int
+
+
+def count(shapes: Shapes, pattern: str) -> int:
+    """How many numbers in a row, from 0, a key with `{}` in it is there for; ends are left open."""
+    number = 0
+    while any(key.startswith(pattern.format(number)) for key in shapes):
+        number += 1
+    return number
+
+
+def levels_of(shapes: Shapes) -> list[Level]:
+    """The resolutions of a U-Net in its original layout, the largest first."""
+    levels: list[Level] = []
+    channels = blocks = depth = 0
+    for number in range(1, count(shapes, "input_blocks.{}.")):
+        block = f"input_blocks.{number}"
+        if f"{block}.0.op.weight" in shapes:
+            levels.append(Level(channels, blocks, depth))
+            channels = blocks = depth = 0
+            continue
+        channels, blocks = shapes[f"{block}.0.in_layers.2.weight"][0], blocks + 1
+        depth = count(shapes, f"{block}.1.transformer_blocks.{{}}.")
+    return [*levels, Level(channels, blocks, depth)]
+
+
+def unet(shapes: Shapes, family: str, sample_size: int) -> dict[str, Any]:
+    """The configuration of a UNet2DConditionModel. Raises KeyError naming a tensor that lacks."""
+    levels = levels_of(shapes)
+    middle = count(shapes, "middle_block.1.transformer_blocks.{}.")
+    # A last level without attention lends its depth to the middle block.
+    depths = [level.depth or 1 for level in levels[:-1]] + [levels[-1].depth or middle]
+    attended = [bool(level.depth) for level in levels]
+    widths = [level.channels for level in levels]
+    attention = next(key for key in shapes if key.endswith("attn2.to_k.weight"))
+    proj_in = shapes["middle_block.1.proj_in.weight"]
+    found = {
+        "sample_size": sample_size,
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": widths,
+        "layers_per_block": levels[0].blocks,
+        "down_block_types": ["CrossAttnDownBlock2D" if has else "DownBlock2D" for has in attended],
+        "up_block_types": [
+            "CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(attended)
+        ],
+        "cross_attention_dim": shapes[attention][1],
+        "attention_head_dim": HEADS_OF_SD1
+        if family == "sd1"
+        else [max(1, width // HEAD_WIDTH) for width in widths],
+        "transformer_layers_per_block": depths,
+        "use_linear_projection": len(proj_in) == 2,
+        "norm_num_groups": GROUPS,
+    }
+    return found | (_size_conditioning(shapes) if family == "sdxl" else {})
+
+
+def _size_conditioning(shapes: Shapes) -> dict[str, Any]:
+    """Pooled text and six numbers of the picture's size, each spread over as many channels."""
+    width = shapes["label_emb.0.0.weight"][1]
+    pooled = shapes["text"][0]
+    return {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": (width - pooled) // SIZES_IN_TIME_IDS,
+        "projection_class_embeddings_input_dim": width,
+    }
+
+
+def vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
+    """The configuration of an AutoencoderKL. Raises KeyError naming a tensor that lacks."""
+    levels = count(shapes, "encoder.down.{}.")
+    widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)]
+    quantised = "quant_conv.weight" in shapes
+    return {
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "block_out_channels": widths,
+        "layers_per_block": count(shapes, "encoder.down.0.block.{}."),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "norm_num_groups": GROUPS,
+        "scaling_factor": scale,
+        "shift_factor": shift,
+        "use_quant_conv": quantised,
+        "use_post_quant_conv": quantised,
+    }
+
+
+def clip(shapes: Shapes) -> dict[str, Any]:
+    """The configuration of a CLIP text encoder in transformers' naming: OpenAI's ViT-L."""
+    words, width = shapes["embeddings.token_embedding.weight"]
+    found = _text(words, width, shapes["embeddings.position_embedding.weight"][0])
+    return found | {
+        "num_hidden_layers": count(shapes, "encoder.layers.{}."),
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "hidden_act": "quick_gelu",
+        "projection_dim": shapes.get("text_projection.weight", (width,))[0],
+    }
+
+
+def open_clip(shapes: Shapes, left_out: int) -> dict[str, Any]:
+    """The same of an OpenCLIP text encoder, the last `left_out` layers not counted."""
+    words, width = shapes["token_embedding.weight"]
+    found = _text(words, width, shapes["positional_embedding"][0])
+    return found | {
+        "num_hidden_layers": count(shapes, "transformer.resblocks.{}.") - left_out,
+        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        "hidden_act": "gelu",
+        "projection_dim": shapes.get("text_projection", (width, width))[1],
+    }
+
+
+def _text(words: int, width: int, positions: int) -> dict[str, Any]:
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "max_position_embeddings": positions,
+        "num_attention_heads": max(1, width // HEAD_WIDTH),
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
+    }

@@ -1,0 +1,224 @@
+"""A single file as a usable model: every part found in it, with `ti`, or in a folder beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import ModelUnavailable, NotFound
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import EncoderPart, Family
+from ticli.models.files import read_json, weights
+from ticli.models.identifying import ModelSource, from_configurations
+from ticli.models.single_files import configurations, transformers
+from ticli.models.single_files.contents import Contents, read_contents
+from ticli.models.single_files.prediction import told_prediction
+from ticli.models.single_files.recognising import VAE, Layout, Text, recognise
+from ticli.models.single_files.single_file import (
+    NOTHING_GIVEN,
+    VELOCITY,
+    Given,
+    SingleFile,
+)
+
+# Latents' scale and shift (2112.10752, 2307.01952, 2403.03206, and Flux.1's published one).
+SCALES: Mapping[str, tuple[float, float | None]] = {
+    "sd1": (0.18215, None),
+    "sd2": (0.18215, None),
+    "sdxl": (0.13025, None),
+    "sd3": (1.5305, 0.0609),
+    "flux": (0.3611, 0.1159),
+}
+# Latents a side that the models were trained at; Stable Diffusion 2 has two, one per prediction.
+SIDES = {"sd1": 64, "sd2": 64, "sdxl": 128}
+SIDE_OF_VELOCITY = 96
+# diffusers' files of ViT-H leave its last layer out, and so must this.
+LEFT_OUT = {"sd2": 1}
+# OpenCLIP pads with "!", the first word.
+PAD, OPEN_CLIP_PAD = "<|endoftext|>", "!"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A recognised file: its contents, layout and the prefix of its denoiser's keys."""
+
+    name: str
+    contents: Contents
+    layout: Layout
+    denoiser: str
+    components: Path | None
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.layout.family]
+
+    def prefix_of(self, text: Text) -> str | None:
+        """How the keys of a text encoder begin, if the file holds it."""
+        words = "token_embedding.weight" if text.open_clip else "embeddings.token_embedding.weight"
+        for prefix in text.prefixes:
+            for inner in ("", "text_model."):
+                if f"{prefix}{inner}{words}" in self.contents.entries:
+                    return prefix + inner
+        return None
+
+
+def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
+    """Recognise a file of weights and find the parts that it lacks. The id is its absolute path.
+
+    Raises ModelUnavailable where it is no model that `ti` knows or parts are missing, NotFound
+    where there is no folder of components.
+    """
+    name = str(path.absolute())
+    if given.components is not None and not given.components.is_dir():
+        raise NotFound(
+            f"no folder {str(given.components)!r}", "--components takes a diffusers folder"
+        )
+    contents = read_contents(path, name)
+    layout, prefix = recognise(contents, name)
+    components = given.components.absolute() if given.components else None
+    opened = Opened(name, contents, layout, prefix, components)
+    prediction, told_by = told_prediction(contents, layout.family, given)
+    single = SingleFile(
+        path=path.absolute(),
+        configurations={},
+        prefixes=_prefixes(opened),
+        pads=_pads(opened),
+        components=components,
+        prediction=prediction,
+        told_by=told_by,
+    )
+    _check_parts(opened, single)
+    try:
+        found = _configurations(opened, single)
+    except (KeyError, IndexError, StopIteration, ValueError) as error:
+        raise ModelUnavailable(
+            f"{name} looks like a {layout.family} model, and has no tensor {error}",
+            "download the file again, or give the model's folder",
+        ) from error
+    single = replace(single, configurations=found)
+    parts = {part: found[part] for part in found if part != "scheduler"}
+    return replace(
+        from_configurations(opened.family, parts, name),
+        folder=path.absolute(),
+        license=contents.metadata.get("modelspec.license", ""),
+        single=single,
+    )
+
+
+def _prefixes(opened: Opened) -> dict[str, str]:
+    found = {opened.family.denoiser[0]: opened.denoiser}
+    for text in opened.layout.texts:
+        prefix = opened.prefix_of(text)
+        if prefix is not None:
+            found[text.folder] = prefix
+    for prefix in (VAE, "vae."):
+        if f"{prefix}decoder.conv_in.weight" in opened.contents.entries:
+            found["vae"] = prefix
+    return found
+
+
+def _pads(opened: Opened) -> dict[str, str]:
+    """The padding of each CLIP's tokenizer; those of other encoders do not come with `ti`."""
+    return {
+        part.tokenizer: PAD if part.key == "clip_l" else OPEN_CLIP_PAD
+        for part in opened.family.encoders
+        if part.kind == "clip"
+    }
+
+
+def _has_folder(opened: Opened, part: str) -> bool:
+    return opened.components is not None and (opened.components / part).is_dir()
+
+
+def _encoders(opened: Opened, single: SingleFile) -> list[EncoderPart]:
+    """The text encoders that the model will have; optional ones only where they are at hand."""
+    return [
+        part
+        for part in opened.family.encoders
+        if not part.optional or single.holds(part.folder) or _has_folder(opened, part.folder)
+    ]
+
+
+def _check_parts(opened: Opened, single: SingleFile) -> None:
+    """Refuse a model of which parts lie nowhere. Raises ModelUnavailable naming them."""
+    wanted = [opened.family.denoiser[0], "vae"]
+    for encoder in _encoders(opened, single):
+        wanted += [encoder.folder, encoder.tokenizer]
+    if opened.layout.family == "sana":
+        wanted.append("scheduler")
+    at_hand = {*single.prefixes, *single.pads}
+    missing = [p for p in wanted if p not in at_hand and not _has_folder(opened, p)]
+    if missing:
+        where = f", nor has {opened.components}" if opened.components else ""
+        raise ModelUnavailable(
+            f"{opened.name} is a {opened.layout.family} file without {', '.join(missing)}{where}",
+            "give a folder of the same model that has them: --components DIR"
+            if not opened.layout.plain
+            else "give the complete checkpoint of the model",
+            missing=missing,
+        )
+    for part in wanted:
+        if part not in at_hand and not part.startswith(("tokenizer", "scheduler")):
+            weights(single.place(part), opened.name)
+
+
+def _configurations(opened: Opened, single: SingleFile) -> dict[str, dict[str, Any]]:
+    """The configuration of every part, and of the noise schedule."""
+    found = {opened.family.denoiser[0]: _denoiser(opened, single)}
+    for part in ("vae", *(encoder.folder for encoder in _encoders(opened, single))):
+        if not single.holds(part):
+            found[part] = read_json(single.place(part) / "config.json", opened.name)
+    if single.holds("vae"):
+        shapes = opened.contents.under(single.prefixes["vae"])
+        found["vae"] = configurations.vae(shapes, *SCALES[opened.layout.family])
+    for text in opened.layout.texts:
+        if single.holds(text.folder):
+            found[text.folder] = _text(opened, text, single.prefixes[text.folder])
+    return found | {"scheduler": _schedule(opened, single)}
+
+
+def _text(opened: Opened, text: Text, prefix: str) -> dict[str, Any]:
+    shapes = opened.contents.under(prefix)
+    if text.open_clip:
+        return configurations.open_clip(shapes, LEFT_OUT.get(opened.layout.family, 0))
+    found = configurations.clip(shapes)
+    return found | ({"hidden_act": "gelu"} if text.folder == "text_encoder_2" else {})
+
+
+def _denoiser(opened: Opened, single: SingleFile) -> dict[str, Any]:
+    family, shapes = opened.layout.family, opened.contents.under(opened.denoiser)
+    if family == "sana":
+        return read_json(single.place("transformer") / "config.json", opened.name)
+    if family in transformers.CONFIGURATIONS:
+        return transformers.CONFIGURATIONS[family](shapes)
+    side = SIDES[family]
+    if family == "sd2" and single.prediction == VELOCITY:
+        side = SIDE_OF_VELOCITY
+    texts = {text.folder: prefix for text, prefix in _texts(opened)}
+    if "text_encoder_2" in texts:
+        shapes["text"] = opened.contents.entries[f"{texts['text_encoder_2']}text_projection"].shape[
+            1:
+        ]
+    return configurations.unet(shapes, family, side)
+
+
+def _texts(opened: Opened) -> list[tuple[Text, str]]:
+    found = [(text, opened.prefix_of(text)) for text in opened.layout.texts]
+    return [(text, prefix) for text, prefix in found if prefix is not None]
+
+
+def _schedule(opened: Opened, single: SingleFile) -> dict[str, Any]:
+    family = opened.layout.family
+    if _has_folder(opened, "scheduler"):
+        path = single.place("scheduler") / "scheduler_config.json"
+        return read_json(path, opened.name)
+    if family in transformers.SCHEDULES:
+        return transformers.SCHEDULES[family](opened.contents.under(opened.denoiser))
+    ending = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return {
+        **configurations.NOISE,
+        "prediction_type": single.prediction or VELOCITY,
+        **(ending if "ztsnr" in opened.contents.entries else {}),
+    }
