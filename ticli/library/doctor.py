@@ -121,9 +121,8 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
             damages = checking.damages(connection)
             rows = list(checking.row_files(connection))
             wordless = checking.rows_without_words(connection)
-            whole_words = not os.access(database, os.W_OK) or checking.word_index_is_whole(
-                connection
-            )
+            writable = all(os.access(path, os.W_OK) for path in (database, database.parent))
+            whole_words = not writable or checking.word_index_is_whole(connection)
             current = version == len(MIGRATIONS)
             ours = checking.same_schema(connection)
             unreadable = checking.unreadable_rows(connection, places.blobs) if current else []

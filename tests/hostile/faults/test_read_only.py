@@ -79,6 +79,9 @@ def test_reading_works_and_leaves_no_trace(sealed: Path, run_sealed, monkeypatch
     before = state(sealed)
     listed, shown = run_sealed("list", "-q"), run_sealed("show", "mug", "--field", "token")
     found = run_sealed("search", "mug", "-q")
+    looked_at = run_sealed("doctor", "--fast", "--json")
+    statuses = {check["id"]: check["status"] for check in looked_at.json["checks"]}
+    assert statuses["write-access"] == "warn" and "fail" not in statuses.values()
     assert (listed.code, listed.lines, listed.err) == (0, ["cup", "mug", "vase"], "")
     assert (shown.code, shown.out) == (0, "<mug>\n")
     assert (found.code, found.out) == (0, "mug\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,23 @@ def test_without_hard_links(server, stage, change: str, error: str) -> None:
     assert server.run(change, "-e", f"trace={WITHOUT_LINKS}", "-e", inject, "-o", "/dev/null") == 0
     assert place.observe() != before
     assert [p.name for p in place.work.iterdir() if p.name.endswith(".tmp")] == []
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_without_the_sync_of_folders(work, run, monkeypatch, number: int) -> None:
+    """As on some network and FUSE mounts, which say so in these two ways."""
+    plain = os.fsync
+
+    def sync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    changes.prepare()
+    assert run("export", "mug", "-o", "mug.safetensors").code == 0
+    assert run("backup", "all.zip").code == 0
+    assert Library.open().names() == ["cup", "mug", "vase"]
 
 
 @pytest.mark.parametrize("change", ["first", "bring", "send", "rename", "restore", "rebuild"])
