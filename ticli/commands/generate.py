@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ticli.commands import drawing_options as drawing
 from ticli.commands import options as shared
+from ticli.commands import single_file_options as single_file
 from ticli.errors import Stopped, TiError, Usage
 from ticli.terminal.downloads import announcer
 from ticli.terminal.output import Output, open_output, refuse_terminal
@@ -32,6 +33,8 @@ def generate(
     force: shared.ForceOption = False,
     dry_run: drawing.LongDryRunOption = False,
     model: shared.ModelOption = None,
+    components: single_file.ComponentsOption = None,
+    prediction: single_file.PredictionOption = None,
     device: shared.DeviceOption = None,
     dtype: shared.DtypeOption = None,
     offline: shared.OfflineOption = False,
@@ -47,12 +50,11 @@ def generate(
     from ticli.generation.planning import Request
 
     answers = open_output(json, quiet, verbose, no_color, debug)
-    announce = None if dry_run else announcer(answers)
     request = Request(
         negative=negative, nouns=not no_noun, count=count, seed=seed,
-        wanted=Wanted(steps, guidance, size, sampler),
-        wish=Wish(model or "", offline, strict_base, device or "", dtype or "", announce),
-        output=output, grid=grid, force=force,
+        wanted=Wanted(steps, guidance, size, sampler), output=output, grid=grid, force=force,
+        wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
+            None if dry_run else announcer(answers), single_file.given_of(components, prediction)),
     )  # fmt: skip
     _answer(request, prompt, dry_run, answers)
 
@@ -98,7 +100,7 @@ def _draw(plan: Plan, gallery: Gallery, library: Library) -> None:
 
     hardware = pick_hardware(plan.device, plan.dtype)
     output.note(f"{hardware.describe()}: {hardware.why}")
-    studio = prepare(plan, hardware)
+    studio = prepare(plan, hardware, output.note)
     for text in cut_texts(studio):
         output.warn(f"the prompt is too long for the model, which does not read: {text}")
     for made in make(studio):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ticli.commands import learning_options as learning
 from ticli.commands import method_options as method
 from ticli.commands import options as shared
+from ticli.commands import single_file_options as single_file
 from ticli.commands import stopping_options as stopping
 from ticli.commands.learning_run import Ask, knob_flags, learn
 from ticli.errors import Usage
@@ -73,6 +74,8 @@ def invert(
     fresh: learning.FreshOption = False,
     dry_run: shared.DryRunOption = False,
     model: shared.ModelOption = None,
+    components: single_file.ComponentsOption = None,
+    prediction: single_file.PredictionOption = None,
     device: shared.DeviceOption = None,
     dtype: shared.DtypeOption = None,
     deterministic: learning.DeterministicOption = False,
@@ -90,10 +93,7 @@ def invert(
     """
     knobs = knob_flags(locals()) | {"noun": _class_word(noun, no_noun)}
     ask = Ask(
-        photos=tuple(photos),
-        token=token,
-        recipe=recipe,
-        knobs=knobs,
+        photos=tuple(photos), token=token, recipe=recipe, knobs=knobs,
         sentences=sentences,
         seed=seed,
         preview_every=preview_every,
@@ -103,13 +103,14 @@ def invert(
         fresh=fresh,
         dry_run=dry_run,
         model=model,
+        given=single_file.given_of(components, prediction),
         device=device,
         dtype=dtype,
         deterministic=deterministic,
         offline=offline,
         progress=progress,
         output=open_output(json, quiet, verbose, no_color, debug),
-    )
+    )  # fmt: skip
     learn(ask)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ticli.inversion.running import Way
     from ticli.inversion.runs import Run
     from ticli.library.library import Library
+    from ticli.models.single_files.single_file import Given
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Ask:
     fresh: bool
     dry_run: bool
     model: str | None
+    given: Given
     device: str | None
     dtype: str | None
     deterministic: bool
@@ -76,6 +78,7 @@ def learn(ask: Ask) -> None:
         offline=ask.offline or settings["offline"] == "true",
         stdin=_stdin(ask.photos),
         announce=None if ask.dry_run else announcer(ask.output),
+        given=ask.given,
     )
     plan = make_plan(request, Library.open())
     way = _way(ask, settings, plan)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ticli.concept import Concept
 from ticli.errors import Conflict, ModelUnavailable
 from ticli.models.downloading import Announce
-from ticli.models.source import STARTER_ID, ModelSource, locate, starter
+from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
+from ticli.models.source import STARTER_ID, ModelSource, locate
 from ticli.settings import Settings
 
 OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists what can be used"
@@ -19,7 +20,8 @@ OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists wha
 class Wish:
     """What the user said about the model; "" where a flag was not given.
 
-    `announce` is told before a model is downloaded; without it none is.
+    `announce` is told before a model is downloaded; without it none is. `given` is for a model in
+    one file.
     """
 
     model: str = ""
@@ -28,6 +30,7 @@ class Wish:
     device: str = ""
     dtype: str = ""
     announce: Announce | None = None
+    given: Given = NOTHING_GIVEN
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,13 @@ def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> C
     """The model that decides, not yet compared with the concepts where the user insists on it."""
     offline = wish.offline or settings["offline"] == "true"
     if wish.model:
-        return Choice(locate(wish.model, offline=offline, announce=wish.announce), "", ())
+        found = locate(wish.model, offline=offline, announce=wish.announce, given=wish.given)
+        return Choice(found, "", ())
     passed_over = ""
     if settings["model"]:
-        configured = locate(settings["model"], offline=offline, announce=wish.announce)
+        configured = locate(
+            settings["model"], offline=offline, announce=wish.announce, given=wish.given
+        )
         odd = next((concept for concept in concepts if not fits(concept, configured)), None)
         if odd is None:
             origin = settings.origin("model")
@@ -81,16 +87,17 @@ def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> C
         passed_over = f"; {configured.id} does not fit {odd.token}"
     own = next((concept for concept in concepts if concept.base.id), None)
     if own is not None:
-        source = _model_of(own, offline, wish.announce)
+        source = _model_of(own, offline, wish)
         note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
         return Choice(source, "", (note,))
-    note = f"model {starter().describe()}, the built-in one{passed_over}"
-    return Choice(starter(), "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
+    built_in = locate(STARTER_ID, given=wish.given)
+    note = f"model {built_in.describe()}, the built-in one{passed_over}"
+    return Choice(built_in, "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
 
 
-def _model_of(concept: Concept, offline: bool, announce: Announce | None) -> ModelSource:
+def _model_of(concept: Concept, offline: bool, wish: Wish) -> ModelSource:
     try:
-        return locate(concept.base.id, offline=offline, announce=announce)
+        return locate(concept.base.id, offline=offline, announce=wish.announce, given=wish.given)
     except ModelUnavailable as error:
         raise ModelUnavailable(
             f"{concept.token} was learned on a model that cannot be had: {error.message}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import diffusers
@@ -16,6 +16,7 @@ from ticli.generation.prompts import ResolvedPrompt
 from ticli.generation.sampling import Encoded, Picture, draw, encode, place_rows
 from ticli.models.hardware import Hardware
 from ticli.models.model import Model, load_text
+from ticli.models.single_files.probing import settle_prediction
 
 FOLDER_MODE = 0o777
 
@@ -46,9 +47,12 @@ class Made:
     sheet: bool = False
 
 
-def prepare(plan: Plan, hardware: Hardware) -> Studio:
+def prepare(
+    plan: Plan, hardware: Hardware, tell: Callable[[str], None] = lambda text: None
+) -> Studio:
     """Make the folder, load the model and encode every prompt.
 
+    What was found out about a model that does not say what it predicts is told to `tell`.
     Raises TiError where the folder cannot be made, ModelUnavailable, DeviceFailed, and Usage where
     a concept falls outside the encoder's window.
     """
@@ -63,6 +67,9 @@ def prepare(plan: Plan, hardware: Hardware) -> Studio:
     # Large encoders and the denoiser need not be in memory together.
     model.release_encoders()
     model.load_denoiser()
+    found = settle_prediction(model)
+    if found:
+        tell(found)
     in_order = tuple(encoded[_key(item.prompt)] for item in plan.pictures)
     return Studio(plan, model, _engine(plan, hardware), in_order)
 

@@ -29,6 +29,7 @@ from ticli.inversion.warm_start import warm_start
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, load_model
+from ticli.models.single_files.probing import settle_prediction
 from ticli.outcome import WordLoss
 
 CHECKPOINT_SECONDS = 5.0
@@ -101,6 +102,9 @@ def begin(
     with _memory(plan):
         model = load_model(plan.source, hardware)
         encoded = encode(plan, run, model)
+        found = settle_prediction(model, encoded.learned.mean[:, 0])
+        if found:
+            tell(found)
         init_words: tuple[WordLoss, ...] = ()
         if plan.recipe.init == AUTO:
             init_words = choose_init(plan, run, model, encoded.learned, tell)

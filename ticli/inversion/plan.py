@@ -13,6 +13,7 @@ from ticli.inversion.lineage import check_lineage, lineage_notes
 from ticli.library.library import Library
 from ticli.models.downloading import Announce
 from ticli.models.fingerprint import fingerprint
+from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
 from ticli.models.source import ModelSource, locate, vocabulary
 from ticli.names import TOKEN, Token, parse_token
 from ticli.photos.captions import Captions, read_captions
@@ -31,7 +32,8 @@ CHOSEN_INITS = ("random", "mean", AUTO)
 class Request:
     """What the user asked for; `stdin` holds the paths where `-` is among the photos.
 
-    `announce` is told before a model is downloaded; without it none is.
+    `announce` is told before a model is downloaded; without it none is. `given` is for a model in
+    one file.
     """
 
     photos: tuple[str, ...]
@@ -43,6 +45,7 @@ class Request:
     offline: bool
     stdin: bytes | None = None
     announce: Announce | None = None
+    given: Given = NOTHING_GIVEN
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ def make_plan(request: Request, library: Library) -> Plan:
     """
     token = parse_token(request.token)
     _check_free(token, request, library)
-    source = locate(request.model, offline=request.offline, announce=request.announce)
+    source = locate(
+        request.model, offline=request.offline, announce=request.announce, given=request.given
+    )
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")

@@ -15,6 +15,7 @@ from ticli.generation.sampling import place_rows
 from ticli.models.hardware import Hardware
 from ticli.models.judging import Judge, JudgeSource, load_judge
 from ticli.models.model import Model, Rows, load_model
+from ticli.models.single_files.probing import settle_prediction
 from ticli.models.source import ModelSource
 from ticli.photos.cropping import training_picture
 from ticli.scoring.drawing import Pictures, draw_prompts, prompts_and_counts
@@ -57,6 +58,9 @@ class Studio:
             self.model = None
             self.said(f"loading {source.describe()} …")
             self.model = load_model(source, self.hardware)
+            found = settle_prediction(self.model)
+            if found:
+                self.said(found)
         return self.model
 
     def judge_of(self, source: JudgeSource) -> Judge:

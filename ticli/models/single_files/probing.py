@@ -26,11 +26,15 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
 
     Photos' `latents` (photos, channels, height, width) are noised and denoised once, and the loss
     taken under each reading; without photos it is pure noise at the schedule's end, where one
-    reading is the input itself and the other next to nothing. What is found is remembered.
+    reading is the input itself and the other next to nothing. What is found is remembered, and so
+    is what the user gave.
     Raises ModelUnavailable where neither loss is far lower.
     """
     single = model.source.single
-    if single is None or single.prediction:
+    if single is None:
+        return ""
+    if single.prediction:
+        remember(single.path, single.given)
         return ""
     losses = _losses(model, latents)
     lower, higher = sorted(losses, key=lambda reading: losses[reading])
