@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,16 @@ def plan_subjects(request: Request, library: Library, settings: Settings) -> lis
     """
     usable = _widths(request.wish.model)
     found = [word for text in request.words for word in _find(text, library, usable)]
-    return [_subject(request, library, settings, word) for word in found]
+    # An encoder's weights are hashed, which takes a while: once is enough for all words.
+    surroundings = _Surroundings(library, settings, cache(locate_judge))
+    return [_subject(request, surroundings, word) for word in found]
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    library: Library
+    settings: Settings
+    judge_named: Callable[[str], JudgeSource]
 
 
 @dataclass(frozen=True)
@@ -140,16 +150,16 @@ def _looks_like_file(text: str) -> bool:
     return "/" in text or Path(text).suffix.lower() in FILE_SUFFIXES
 
 
-def _subject(request: Request, library: Library, settings: Settings, word: _Word) -> Subject:
+def _subject(request: Request, around: _Surroundings, word: _Word) -> Subject:
     concept = word.concept
-    choice = choose_model((concept,), request.wish, settings)
+    choice = choose_model((concept,), request.wish, around.settings)
     source = choice.source
-    encoders = tuple(locate_judge(name) for name in _encoders(request, source))
+    encoders = tuple(around.judge_named(name) for name in _encoders(request, source))
     prompts = prompts_for(concept.kind)
     if request.scenes:
         prompts = prompts_of(concept.kind, request.scenes)
     base = _protocol(request, source, choice.fingerprint, prompts)
-    photos = _photos(request, library, word, source.size)
+    photos = _photos(request, around.library, word, source.size)
     return Subject(
         concept=concept,
         embedding=word.embedding,
