@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ticli.models.model import Model, Rows
+from ticli.models.model import Model, Rows, TextEncoder
 from ticli.models.text import Tokenised
 
 # Scenes whose words must go on meaning what they mean; none of them is used to score a word.
@@ -40,7 +40,8 @@ def context_of(model: Model, trigger: str, vectors: Mapping[str, int], class_wor
     The class word fills the same slots, so that every other word stands where it will stand.
     """
     prompts = [model.tokenise(scene.format(trigger), vectors) for scene in SCENES]
-    begins = {key: one.end for key, one in model.tokenise(f"a {trigger}", vectors).items()}
+    before = model.tokenise(f"a {trigger}", vectors)
+    begins = {encoder.key: _stop(encoder, before[encoder.key]) for encoder in model.encoders}
     reference = {key: _outputs(model, key, prompts, begins[key], class_word) for key in begins}
     return Context(prompts, begins, reference)
 
@@ -67,4 +68,10 @@ def _outputs(
     batch = [prompt[key] for prompt in prompts]
     with torch.no_grad():
         hidden = encoder.hidden(batch, word).float()
-    return [hidden[row, begin : one.end] for row, one in enumerate(batch)]
+    return [hidden[row, begin : _stop(encoder, one)] for row, one in enumerate(batch)]
+
+
+def _stop(encoder: TextEncoder, prompt: Tokenised) -> int:
+    """The position after a prompt's last word: not every encoder takes an end token."""
+    has_end = prompt.ids[prompt.end] == encoder.tokenizer.eos_token_id
+    return prompt.end if has_end else prompt.end + 1
