@@ -97,6 +97,16 @@ def test_pipelines_that_clean_prompts_are_given_none(models, name):
         assert asked == []
 
 
+def test_what_their_cleaning_would_do_to_a_token(models):
+    """The reason why: with its two optional packages a pipeline's default loses the word."""
+    for package in ("bs4", "ftfy"):
+        pytest.importorskip(package, reason="the cleaning needs it")
+    with models["pixart"].pipeline(None) as pipeline:
+        assert pipeline._text_preprocessing("a <mug> here", clean_caption=True) == ["a here"]
+    slots = models["pixart"].tokenise("a <mug> here", {"mug": 1})["t5"].slots
+    assert [slot.concept for slot in slots] == ["mug"]
+
+
 def test_several_pictures_of_one_prompt_at_once(models):
     """Each as if painted alone, in every layout of latents."""
     for name in ("sdxl", "flux", "pixart"):
