@@ -101,7 +101,7 @@ def _size_conditioning(shapes: Shapes) -> dict[str, Any]:
 
 def vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
     """The configuration of an AutoencoderKL. Raises KeyError naming a tensor that lacks."""
-    levels = count(shapes, "encoder.down.{}.")
+    levels = max(1, count(shapes, "encoder.down.{}."))
     widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)]
     quantised = "quant_conv.weight" in shapes
     return {
