@@ -156,7 +156,7 @@ FAULTS = (
     Fault(
         22,
         "Disks without hard links, modes or locks",
-        f"{SIMULATED} (EPERM, ENOTSUP, ENOSYS, EMLINK, ENOLCK); a mounted NFS or SMB {NOT_SHOWN}",
+        f"{SIMULATED} (errors of link, chmod and lock); a mounted NFS or SMB {NOT_SHOWN}",
         ("test_strange_disks.py::test_without",),
     ),
     Fault(

@@ -19,7 +19,7 @@ WITHOUT_LINKS = "link,linkat"
 WITHOUT_MODES = "chmod,fchmod,fchmodat,chown,fchown,fchownat"
 
 
-@pytest.mark.parametrize("error", ["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"])
+@pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "ENOSYS", "EMLINK"])
 @pytest.mark.parametrize("change", ["send", "back_up"])
 def test_without_hard_links(server, stage, change: str, error: str) -> None:
     """As on exFAT, and on SMB and FUSE mounts."""
@@ -60,7 +60,7 @@ def test_without_modes(server, stage, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["first", "upgrade", "rebuild", "restore", "prune"])
-@pytest.mark.parametrize("error", ["ENOLCK", "ENOTSUP"])
+@pytest.mark.parametrize("error", ["ENOLCK", "EOPNOTSUPP"])
 def test_without_the_lock_of_upgrades(server, stage, change: str, error: str) -> None:
     """A clear refusal: two first runs at once would make two libraries."""
     place = stage(change)
@@ -75,7 +75,7 @@ def test_without_the_lock_of_upgrades(server, stage, change: str, error: str) ->
 
 
 @pytest.mark.parametrize("change", ["add", "bring", "rename", "remove"])
-@pytest.mark.parametrize("error", ["ENOTSUP", "ENOLCK"])
+@pytest.mark.parametrize("error", ["EOPNOTSUPP", "ENOLCK"])
 def test_without_the_locks_of_databases(server, stage, most, change: str, error: str) -> None:
     if error == "ENOLCK" and most(1):
         pytest.skip("SQLite waits half a minute first: with --full-sweep only")
