@@ -78,7 +78,7 @@ def row(fault: object, cases: list[Case]) -> tuple[str, bool]:
     ends = Counter(case.ended for case in cases)
     moments = ", ".join(f"{number:,} {name}" for name, number in sorted(counted.items()))
     good = ends["passed"] > 0 and not ends["failed"]
-    said = f"{'holds' if good else 'BROKEN'} ({ends['passed']} tests"
+    said = f"{'holds' if good else 'BROKEN'} ({ends['passed']} passed"
     said += f", {ends['skipped']} skipped)" if ends["skipped"] else ")"
     return f"| {fault.number} | {fault.what} | {fault.how} | {moments or '–'} | {said} |", good
 
