@@ -31,8 +31,11 @@ def lay_out(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
     """Rows of pictures, each under its label; at most eight a row, made equally wide."""
     across = min(ACROSS, max(len(pictures) for _, pictures in rows))
     step = CELL + GAP
-    paper = Image.new("RGB", (across * step + GAP, len(rows) * (step + LABEL) + GAP), "white")
-    pen, font = ImageDraw.Draw(paper), ImageFont.load_default(12)
+    font = ImageFont.load_default(12)
+    labels = max(round(font.getlength(label)) for label, _ in rows)
+    width = GAP + max(across * step, labels + GAP)
+    paper = Image.new("RGB", (width, len(rows) * (step + LABEL) + GAP), "white")
+    pen = ImageDraw.Draw(paper)
     for number, (label, pictures) in enumerate(rows):
         top = number * (step + LABEL)
         pen.text((GAP, top + LABEL - 4), label, INK, font, "ls")
