@@ -17,8 +17,11 @@ from concepts import make_concept, make_embedding
 
 CLEARED = ("NO_COLOR", "FORCE_COLOR", "TERM", "COLUMNS", "LINES", "CLICOLOR", "PYTHONIOENCODING")
 CLEARED_PREFIXES = ("TI_", "XDG_", "HF_", "_TYPER", "TYPER_")
-# Threads that wait by spinning make a busy machine ten times slower; torch is not imported yet.
+# Threads that wait by spinning make a busy machine ten times slower, and where several workers
+# share the tests each has a thread of its own. torch is not imported yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -120,7 +120,7 @@ def test_both_commands_are_one_line_each_and_pinned(readme: str) -> None:
         assert "-c constraints.txt" in line
         assert line.startswith("python3 -m venv ")
         assert " && " in line and ";" not in line
-    assert marked_line(readme, "test").endswith("pytest")
+    assert "/pytest -n auto" in marked_line(readme, "test")
 
 
 @pytest.mark.slow
