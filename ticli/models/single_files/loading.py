@@ -155,7 +155,9 @@ def _sd3(tensors: State, _configuration: Mapping[str, Any]) -> State:
 def _sana(tensors: State, _configuration: Mapping[str, Any]) -> State:
     from diffusers.loaders.single_file_utils import convert_sana_transformer_to_diffusers
 
-    converted: State = convert_sana_transformer_to_diffusers(tensors)
+    # It takes these two away unread.
+    unread = {"pos_embed": torch.empty(0), "y_embedder.y_embedding": torch.empty(0)}
+    converted: State = convert_sana_transformer_to_diffusers({**unread, **tensors})
     return converted
 
 

@@ -36,6 +36,7 @@ SIDES = {"sd1": 64, "sd2": 64, "sdxl": 128}
 SIDE_OF_VELOCITY = 96
 # diffusers' files of ViT-H leave its last layer out, and so must this.
 LEFT_OUT = {"sd2": 1}
+WORDS = 49_408
 # OpenCLIP pads with "!", the first word.
 PAD, OPEN_CLIP_PAD = "<|endoftext|>", "!"
 
@@ -57,11 +58,9 @@ class Opened:
     def prefix_of(self, text: Text) -> str | None:
         """How the keys of a text encoder begin, if the file holds it."""
         words = "token_embedding.weight" if text.open_clip else "embeddings.token_embedding.weight"
-        for prefix in text.prefixes:
-            for inner in ("", "text_model."):
-                if f"{prefix}{inner}{words}" in self.contents.entries:
-                    return prefix + inner
-        return None
+        names = (words, f"text_model.{words}")
+        found = any(f"{text.prefix}{name}" in self.contents.entries for name in names)
+        return text.prefix if found else None
 
 
 def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
@@ -80,11 +79,12 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
     components = given.components.absolute() if given.components else None
     opened = Opened(name, contents, layout, prefix, components)
     prediction, told_by = told_prediction(contents, layout.family, given)
+    prefixes = _prefixes(opened)
     single = SingleFile(
         path=path.absolute(),
         configurations={},
-        prefixes=_prefixes(opened),
-        pads=_pads(opened),
+        prefixes=prefixes,
+        pads=_pads(opened, prefixes),
         components=components,
         prediction=prediction,
         told_by=told_by,
@@ -119,12 +119,16 @@ def _prefixes(opened: Opened) -> dict[str, str]:
     return found
 
 
-def _pads(opened: Opened) -> dict[str, str]:
-    """The padding of each CLIP's tokenizer; those of other encoders do not come with `ti`."""
+def _pads(opened: Opened, prefixes: Mapping[str, str]) -> dict[str, str]:
+    """The padding of each CLIP's tokenizer that is taken from `ti`.
+
+    An encoder of the components' brings its own; tokenizers of other kinds do not come with `ti`.
+    """
     return {
         part.tokenizer: PAD if part.key == "clip_l" else OPEN_CLIP_PAD
         for part in opened.family.encoders
         if part.kind == "clip"
+        and (part.folder in prefixes or not _has_folder(opened, part.tokenizer))
     }
 
 
@@ -176,6 +180,7 @@ def _configurations(opened: Opened, single: SingleFile) -> dict[str, dict[str, A
     for text in opened.layout.texts:
         if single.holds(text.folder):
             found[text.folder] = _text(opened, text, single.prefixes[text.folder])
+            _check_words(opened.name, found[text.folder]["vocab_size"])
     return found | {"scheduler": _schedule(opened, single)}
 
 
@@ -183,8 +188,18 @@ def _text(opened: Opened, text: Text, prefix: str) -> dict[str, Any]:
     shapes = opened.contents.under(prefix)
     if text.open_clip:
         return configurations.open_clip(shapes, LEFT_OUT.get(opened.layout.family, 0))
-    found = configurations.clip(shapes)
+    # Some versions of transformers have one more word before most keys.
+    found = configurations.clip({k.removeprefix("text_model."): v for k, v in shapes.items()})
     return found | ({"hidden_act": "gelu"} if text.folder == "text_encoder_2" else {})
+
+
+def _check_words(name: str, words: int) -> None:
+    """Refuse a text encoder that has not CLIP's vocabulary. Raises ModelUnavailable."""
+    if words < WORDS:
+        raise ModelUnavailable(
+            f"{name} has a text encoder of {words:,} words, and CLIP's vocabulary has {WORDS:,}",
+            "give the model's folder, which has its own vocabulary",
+        )
 
 
 def _denoiser(opened: Opened, single: SingleFile) -> dict[str, Any]:
@@ -211,7 +226,7 @@ def _texts(opened: Opened) -> list[tuple[Text, str]]:
 
 def _schedule(opened: Opened, single: SingleFile) -> dict[str, Any]:
     family = opened.layout.family
-    if _has_folder(opened, "scheduler"):
+    if family not in (*transformers.SCHEDULES, *SIDES):
         path = single.place("scheduler") / "scheduler_config.json"
         return read_json(path, opened.name)
     if family in transformers.SCHEDULES:

@@ -20,59 +20,59 @@ class Text:
     """Where a layout keeps a text encoder; `open_clip` is OpenCLIP's own naming of layers."""
 
     folder: str
-    prefixes: tuple[str, ...]
+    prefix: str
     open_clip: bool = False
-    projected: bool = False
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One kind of file: keys that all its files have, the denoiser's prefixes, text encoders.
+    """One kind of file: keys of its denoiser, and whole keys, that all its files have.
+
+    `denoisers` are the prefixes that a denoiser's keys may have.
 
     `plain` layouts are complete in themselves; others may leave everything but the denoiser out.
     """
 
     family: str
     marks: tuple[str, ...]
+    keys: tuple[str, ...] = ()
     texts: tuple[Text, ...] = ()
     denoisers: tuple[str, ...] = (DENOISER,)
     plain: bool = True
 
 
-CLIP_1 = ("cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.")
 LAYOUTS = (
     Layout(
         "sdxl",
+        ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
         (
-            "input_blocks.0.0.weight",
-            "label_emb.0.0.weight",
             "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
             "conditioner.embedders.1.model.token_embedding.weight",
         ),
         (
-            Text("text_encoder", ("conditioner.embedders.0.transformer.text_model.",)),
-            Text("text_encoder_2", ("conditioner.embedders.1.model.",), True, True),
+            Text("text_encoder", "conditioner.embedders.0.transformer."),
+            Text("text_encoder_2", "conditioner.embedders.1.model.", True),
         ),
     ),
     Layout(
         "sd2",
-        ("input_blocks.0.0.weight", "cond_stage_model.model.token_embedding.weight"),
-        (Text("text_encoder", ("cond_stage_model.model.",), True),),
+        ("input_blocks.0.0.weight",),
+        ("cond_stage_model.model.token_embedding.weight",),
+        (Text("text_encoder", "cond_stage_model.model.", True),),
     ),
     Layout(
         "sd1",
-        (
-            "input_blocks.0.0.weight",
-            "cond_stage_model.transformer.*embeddings.token_embedding.weight",
-        ),
-        (Text("text_encoder", CLIP_1),),
+        ("input_blocks.0.0.weight",),
+        ("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
+        (Text("text_encoder", "cond_stage_model.transformer."),),
     ),
     Layout(
         "sd3",
         ("joint_blocks.0.context_block.attn.qkv.weight", "context_embedder.weight"),
+        (),
         (
-            Text("text_encoder", ("text_encoders.clip_l.transformer.",), projected=True),
-            Text("text_encoder_2", ("text_encoders.clip_g.transformer.",), projected=True),
+            Text("text_encoder", "text_encoders.clip_l.transformer."),
+            Text("text_encoder_2", "text_encoders.clip_g.transformer."),
         ),
         (DENOISER, ""),
         plain=False,
@@ -80,13 +80,15 @@ LAYOUTS = (
     Layout(
         "flux",
         ("double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight"),
-        (Text("text_encoder", ("text_encoders.clip_l.transformer.text_model.",)),),
+        (),
+        (Text("text_encoder", "text_encoders.clip_l.transformer."),),
         (DENOISER, ""),
         plain=False,
     ),
     Layout(
         "sana",
         ("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
+        (),
         (),
         (DENOISER, ""),
         plain=False,
@@ -101,17 +103,19 @@ def recognise(contents: Contents, name: str) -> tuple[Layout, str]:
     """
     for layout in LAYOUTS:
         for prefix in layout.denoisers:
-            if all(_has(contents, mark, prefix) for mark in layout.marks):
+            marks = (*(f"{prefix}{mark}" for mark in layout.marks), *layout.keys)
+            if all(_has(contents, mark) for mark in marks):
                 return layout, prefix
     found, hint = _instead(contents)
     raise ModelUnavailable(f"{name} is {found}", hint)
 
 
-def _has(contents: Contents, mark: str, prefix: str) -> bool:
-    if "*" in mark:
-        start, end = mark.split("*")
-        return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
-    return mark in contents.entries or f"{prefix}{mark}" in contents.entries
+def _has(contents: Contents, mark: str) -> bool:
+    """Whether a key is there; a star stands for anything."""
+    start, _, end = mark.partition("*")
+    if not end:
+        return mark in contents.entries
+    return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
 
 
 def _instead(contents: Contents) -> tuple[str, str]:

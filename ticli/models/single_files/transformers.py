@@ -12,7 +12,7 @@ from ticli.models.single_files.configurations import Shapes, count
 HEAD_WIDTH = 64
 SIDE = 128
 SD3_SHIFT = 3.0
-POSITIONS_OF_HEADS = {128: (16, 56, 56), 16: (4, 6, 6)}
+POSITIONS_OF_HEADS = {128: (16, 56, 56)}
 
 
 def sd3(shapes: Shapes) -> dict[str, Any]:

@@ -216,6 +216,13 @@ def test_a_file_without_a_part_is_refused_by_its_name(part, missing, tmp_path):
         locate(str(write_shapes(tmp_path / "model.safetensors", shapes)))
 
 
+def test_another_vocabulary_than_clips_is_refused(tmp_path):
+    words = f"{SD1_TEXT}embeddings.token_embedding.weight"
+    shapes = published("sd1") | {words: (4096, 768)}
+    with pytest.raises(ModelUnavailable, match=r"4,096 words.*49,408"):
+        locate(str(write_shapes(tmp_path / "model.safetensors", shapes)))
+
+
 def flux_shapes(guided: bool) -> dict[str, tuple[int, ...]]:
     """A few of Flux.1's tensors in their published shapes: all that its configuration needs."""
     found = {
