@@ -53,7 +53,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="starter, a short name, a diffusers folder, or a hub id (TI_MODEL).",
+        help="starter, a short name, a folder, a .safetensors file, or a hub id (TI_MODEL).",
         show_default=False,
     ),
 ]
