@@ -189,3 +189,22 @@ def test_flux_is_renamed_as_diffusers_does():
     theirs = convert_flux_transformer_checkpoint_to_diffusers(dict(tensors))
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_a_short_name_remembers_the_components(models, run, monkeypatch):
+    folder, path, _ = models["flux"]
+    refused = run("models", "add", "short", str(path))
+    assert refused.code == 5 and "text_encoder_2" in refused.err
+    assert run("models", "show", str(path)).code == 5
+    other = run("models", "add", "short", str(folder), "--prediction", "v")
+    assert other.code == 2 and "no model in one file" in other.err
+    shown = run("models", "show", str(path), "--components", str(folder), "--json")
+    assert shown.json["components"] == str(folder)
+    # Looking changes nothing.
+    assert run("models", "show", str(path)).code == 5
+    monkeypatch.chdir(folder.parent)
+    added = run("models", "add", "short", path.name, "--components", folder.name)
+    assert added.code == 0, added.err
+    shown = run("models", "show", "short", "--json").json
+    assert shown["id"] == str(path) and shown["components"] == str(folder)
+    assert shown["names"] == ["short"] and shown["prediction"] == "flow"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ticli.commands import options as shared
-from ticli.errors import ModelUnavailable, Usage
+from ticli.commands import single_file_options as single_file
+from ticli.errors import Usage
 from ticli.terminal.downloads import announcer
 from ticli.terminal.models import show_model, table_of_models
 from ticli.terminal.output import Output, open_output
-
-if TYPE_CHECKING:
-    from ticli.models.source import ModelSource
 
 # What each action takes after its name.
 WORDS = {
@@ -36,11 +34,13 @@ def models(
     ] = None,
     second: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="A folder or hub id.", show_default=False),
+        typer.Argument(metavar="MODEL", help="A folder, file or hub id.", show_default=False),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Let a short name stand for another model.")
     ] = False,
+    components: single_file.ComponentsOption = None,
+    prediction: single_file.PredictionOption = None,
     offline: shared.OfflineOption = False,
     json: shared.JsonOption = False,
     quiet: shared.QuietOption = False,
@@ -58,6 +58,7 @@ def models(
 
     output = open_output(json, quiet, verbose, no_color, debug)
     given = [word for word in (first, second) if word is not None]
+    said = single_file.given_of(components, prediction)
     if len(given) != len(WORDS[action].split()):
         raise Usage(
             f"ti models {action} takes {WORDS[action] or 'nothing'} after it",
@@ -67,9 +68,10 @@ def models(
     if action == "list":
         _list(output)
     elif action in ("add", "remove"):
-        _name(output, given, replace)
+        _name(output, given, replace, said)
     else:
-        _look(output, given[0], stay, fetch=action == "fetch")
+        announce = announcer(output) if action == "fetch" else None
+        _look(output, given[0], {"offline": stay, "announce": announce, "given": said})
 
 
 def _list(output: Output) -> None:
@@ -83,11 +85,13 @@ def _list(output: Output) -> None:
     output.hint("choose one with -m MODEL, TI_MODEL, or: ti config set model MODEL")
 
 
-def _name(output: Output, given: list[str], replace: bool) -> None:
-    """Add or remove a short name; a model that is added must be there, or on the hub."""
+def _name(output: Output, given: list[str], replace: bool, said: Any) -> None:
+    """Add or remove a short name; what is said of a model in one file is remembered of it."""
+    from ticli.models.describing import check_file
     from ticli.models.short_names import add_short_name, remove_short_name
 
     if len(given) == 2:
+        check_file(given[1], said)
         model = add_short_name(given[0], given[1], replace=replace)
     else:
         model = remove_short_name(given[0])
@@ -97,23 +101,20 @@ def _name(output: Output, given: list[str], replace: bool) -> None:
         output.note(f"{given[0]} {'stands' if len(given) == 2 else 'stood'} for {model}")
 
 
-def _look(output: Output, name: str, offline: bool, *, fetch: bool) -> None:
+def _look(output: Output, name: str, how: dict[str, Any]) -> None:
     from ticli.models.describing import described
     from ticli.models.source import locate
 
-    source = locate(name, offline=offline, announce=announcer(output) if fetch else None)
+    source = locate(name, **how)
     show_model(output, described(source, source.id == _current(output)))
 
 
 def _current(output: Output) -> str:
     """The id of the model that is used where none is named; "" where it cannot be had."""
-    from ticli.models.source import locate
+    from ticli.models.describing import current
     from ticli.settings import load_settings
 
-    settings = load_settings()
-    try:
-        found: ModelSource = locate(settings["model"], offline=True)
-    except ModelUnavailable as error:
-        output.warn(f"the current model ({settings.origin('model')}): {error.message}")
-        return ""
-    return found.id
+    found, why_not = current(load_settings())
+    if why_not:
+        output.warn(why_not)
+    return found

@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ticli.errors import ModelUnavailable
 from ticli.models.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.short_names import short_names
-from ticli.models.single_files.single_file import VELOCITY, SingleFile
-from ticli.models.source import ModelSource
+from ticli.models.single_files.notes import remember
+from ticli.models.single_files.single_file import NOTHING_GIVEN, VELOCITY, Given, SingleFile
+from ticli.models.source import ModelSource, locate
+from ticli.settings import Settings
 
 
 def disk_use(source: ModelSource) -> int:
@@ -52,6 +55,27 @@ def notes(source: ModelSource) -> list[str]:
             "installed, and ti does so too"
         )
     return found
+
+
+def current(settings: Settings) -> tuple[str, str]:
+    """The id of the model that is used where none is named; else "" and why it cannot be had."""
+    try:
+        return locate(settings["model"], offline=True).id, ""
+    except ModelUnavailable as error:
+        return "", f"the current model ({settings.origin('model')}): {error.message}"
+
+
+def check_file(model: str, given: Given) -> None:
+    """Look at a model in one file before it gets a short name; remember what is `given` of it.
+
+    Other models are not looked at. Raises ModelUnavailable and NotFound, and Usage where `given`
+    says something of another model.
+    """
+    if given == NOTHING_GIVEN and not Path(model).expanduser().is_file():
+        return
+    single = locate(model, given=given).single
+    if single is not None:
+        remember(single.path, single.given)
 
 
 def _single_notes(single: SingleFile) -> list[str]:
