@@ -96,7 +96,9 @@ def sample(points: Sequence[Any], most: int | None) -> list[Any]:
     """The first, the last and some between; all where `most` is None."""
     if most is None or len(points) <= most:
         return list(points)
-    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+    # One alone is taken from the middle, where most is under way.
+    steps = [0.5] if most == 1 else [number / (most - 1) for number in range(most)]
+    return [points[round(step * (len(points) - 1))] for step in steps]
 
 
 class Stage:

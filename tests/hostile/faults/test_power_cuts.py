@@ -12,7 +12,7 @@ from powercuts import RECORDED, Disk, State, materialise, replay
 from ticli.errors import BadContent
 
 # Of the thousands of states a change has; those after its end come on top.
-STATES, ENDS = 9, 3
+STATES, ENDS = 5, 2
 SWEPT, SWEPT_ENDS = 500, 100
 
 
