@@ -163,7 +163,7 @@ FAULTS = (
         23,
         "HOME unset, odd names, a current folder that is gone, long paths",
         REAL,
-        ("test_places.py",),
+        ("test_odd_places.py",),
     ),
     Fault(
         24,
