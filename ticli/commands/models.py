@@ -48,7 +48,7 @@ def models(
     no_color: shared.NoColorOption = False,
     debug: shared.DebugOption = False,
 ) -> None:
-    """List the models that can be used, look at one, fetch one, or give one a short name.
+    """List, show, name and fetch models.
 
     Listed are the built-in starter, the configured model, those with short names and those of the
     hub's cache. The current one is used where -m names no other: TI_MODEL, the config file, or
