@@ -13,6 +13,7 @@ from original_layout import clip, joined, save, vae
 from PIL import Image
 from tiny_families import CLIP_G, CLIP_L, T5
 
+from ticli.errors import ModelUnavailable
 from ticli.models.fingerprint import fingerprint
 from ticli.models.identifying import encoder_parts
 from ticli.models.loading import load_denoiser, load_encoder, load_scheduler
@@ -125,7 +126,9 @@ def test_a_word_is_learned_and_drawn_as_on_the_folder(
 def test_what_is_in_the_file_is_not_taken_from_the_folder(models, tmp_path):
     folder, _, module = models["sd3"]
     from diffusers import AutoencoderKL
+    from safetensors.torch import load_file
     from tiny_single_files import text
+    from transformers import T5EncoderModel
 
     torch.manual_seed(2)
     small, large = text(64, projected=True, act="quick_gelu"), text(128, projected=True)
@@ -152,6 +155,27 @@ def test_what_is_in_the_file_is_not_taken_from_the_folder(models, tmp_path):
     assert torch.equal(first.text_projection.weight, torch.eye(64))
     assert torch.equal(second.text_projection.weight, large.text_projection.weight)
     assert first.config.hidden_act == "quick_gelu" and second.config.hidden_act == "gelu"
+    long = T5EncoderModel.from_pretrained(folder / "text_encoder_3")
+    tensors = load_file(alone)
+    for key, tensor in long.state_dict().items():
+        tensors[f"text_encoders.t5xxl.transformer.{key}"] = tensor.half()
+    # A T5 in the file needs the vocabulary, which is in no file, and is not left out silently.
+    all_in_one = save(tmp_path / "incl_t5.safetensors", tensors)
+    with pytest.raises(ModelUnavailable, match=r"without tokenizer_3$"):
+        locate(str(all_in_one))
+    (tmp_path / "words").mkdir()
+    shutil.copytree(folder / "tokenizer_3", tmp_path / "words" / "tokenizer_3")
+    complete = locate(str(all_in_one), given=Given(tmp_path / "words"))
+    third = load_encoder(complete, encoder_parts(complete)[2], torch.float32)
+    assert third.config.d_model == T5 and third.config.num_heads == long.config.num_heads
+    for key, tensor in long.state_dict().items():
+        assert torch.equal(third.state_dict()[key], tensor.half().float()), key
+    ids = torch.arange(12)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            third(ids).last_hidden_state, long(ids).last_hidden_state, atol=1e-2, rtol=0
+        )
+    assert len(fingerprint(complete)) == 64
     with_t5 = locate(str(alone), given=Given(folder))
     assert dict(with_t5.widths) == {"clip_l": 64, "clip_g": 128, "t5": T5}
 

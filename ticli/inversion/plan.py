@@ -13,7 +13,7 @@ from ticli.inversion.lineage import check_lineage, lineage_notes
 from ticli.library.library import Library
 from ticli.models.downloading import Announce
 from ticli.models.fingerprint import fingerprint
-from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
+from ticli.models.single_files.single_file import FLAG, NOTHING_GIVEN, Given
 from ticli.models.source import ModelSource, locate, vocabulary
 from ticli.names import TOKEN, Token, parse_token
 from ticli.photos.captions import Captions, read_captions
@@ -74,6 +74,13 @@ class Plan:
         noun = self.recipe.noun
         return f"{self.token.text} {noun}" if noun else self.token.text
 
+    def _said_of_file(self) -> dict[str, str]:
+        """What the user said that a model in one file predicts, if anything."""
+        # What is found by trying may come between two parts of a run, and is no other setting.
+        single = self.source.single
+        told = single is not None and single.told_by == FLAG
+        return {"prediction": single.prediction} if single is not None and told else {}
+
     def identity(self) -> dict[str, Any]:
         """What must be the same for an unfinished run to be continued."""
         return {
@@ -81,6 +88,7 @@ class Plan:
             "photos": [photo.sha256 for photo in self.photos.photos],
             "model": self.source.id,
             "fingerprint": self.fingerprint,
+            **self._said_of_file(),
             "seed": self.seed,
             **self.recipe.as_json(),
             "texts": [list(texts) for texts in self.sentences],

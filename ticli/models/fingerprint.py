@@ -127,9 +127,26 @@ def _read(
                     continue
                 begin, end = header[name]["data_offsets"]
                 stream.seek(8 + length + begin)
-                values = as_float32(stream.read(end - begin), header[name]["dtype"])
+                values = _numbers(stream.read(end - begin), header[name]["dtype"])
                 yield name, values.astype("<f2"), int((header[name]["shape"] or [1])[-1])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"{file} cannot be read: {error}", "download the model again"
         ) from error
+
+
+def _numbers(data: bytes, dtype: str) -> NDArray[np.float32]:
+    """The numbers of a tensor; large encoders also come in eight bits (2209.05433)."""
+    import numpy as np
+
+    if dtype == "F8_E5M2":
+        # It is the upper half of a float16.
+        return (np.frombuffer(data, "u1").astype("<u2") << 8).view("<f2").astype(np.float32)
+    if dtype == "F8_E4M3":
+        bits = np.arange(256)
+        exponent, fraction = (bits >> 3) & 15, (bits & 7) / 8
+        size = np.where(exponent, (1 + fraction) * 2.0 ** (exponent - 7), fraction * 2.0**-6)
+        values = np.where(bits & 127 == 127, np.nan, np.where(bits & 128, -size, size))
+        table: NDArray[np.float32] = values.astype(np.float32)[np.frombuffer(data, "u1")]
+        return table
+    return as_float32(data, dtype)

@@ -68,7 +68,9 @@ def locate(
 def _from_file(path: Path, given: Given) -> ModelSource:
     known = recall(path)
     told = given if given.prediction else known
-    components = given.components or known.components
+    # A folder that has gone since is not an error of the user's now: what lacks will be named.
+    there = known.components if known.components and known.components.is_dir() else None
+    components = given.components or there
     return open_single_file(path, Given(components, told.prediction, told.told_by))
 
 

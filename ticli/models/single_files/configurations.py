@@ -144,6 +144,23 @@ def open_clip(shapes: Shapes, left_out: int) -> dict[str, Any]:
     }
 
 
+def t5(shapes: Shapes) -> dict[str, Any]:
+    """The configuration of a T5 encoder of version 1.1, whose feed-forward part is gated."""
+    table = "shared.weight" if "shared.weight" in shapes else "encoder.embed_tokens.weight"
+    first = "encoder.block.0.layer.0.SelfAttention"
+    heads = shapes[f"{first}.relative_attention_bias.weight"][1]
+    return {
+        "vocab_size": shapes[table][0],
+        "d_model": shapes[table][1],
+        "num_layers": count(shapes, "encoder.block.{}."),
+        "num_heads": heads,
+        "d_kv": shapes[f"{first}.q.weight"][0] // heads,
+        "d_ff": shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0],
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    }
+
+
 def _text(words: int, width: int, positions: int) -> dict[str, Any]:
     return {
         "vocab_size": words,

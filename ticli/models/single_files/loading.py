@@ -11,7 +11,7 @@ import torch
 from ticli.errors import ModelUnavailable
 from ticli.models.single_files.flux import flux_state
 from ticli.models.single_files.single_file import SingleFile
-from ticli.models.single_files.texts import PROJECTION, State, clip_state, open_clip_state
+from ticli.models.single_files.texts import PROJECTION, State, clip_state, open_clip_state, t5_state
 
 Convert = Callable[[State, Mapping[str, Any]], State]
 
@@ -25,6 +25,10 @@ def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> A
 
     configuration = single.configurations[part]
     tensors = _tensors(single, part)
+    if "d_model" in configuration:
+        with _without_weights():
+            module = getattr(transformers, kind)(transformers.T5Config(**configuration))
+        return _filled(module, t5_state(tensors), single, dtype)
     open_clip = any(key.startswith("transformer.resblocks.") for key in tensors)
     state = (open_clip_state if open_clip else clip_state)(tensors, configuration)
     with _without_weights():

@@ -15,7 +15,7 @@ from ticli.models.identifying import ModelSource, from_configurations
 from ticli.models.single_files import configurations, transformers
 from ticli.models.single_files.contents import Contents, read_contents
 from ticli.models.single_files.prediction import told_prediction
-from ticli.models.single_files.recognising import VAE, Layout, Text, recognise
+from ticli.models.single_files.recognising import T5_WORDS, VAE, Layout, Text, recognise
 from ticli.models.single_files.single_file import (
     NOTHING_GIVEN,
     VELOCITY,
@@ -57,8 +57,7 @@ class Opened:
 
     def prefix_of(self, text: Text) -> str | None:
         """How the keys of a text encoder begin, if the file holds it."""
-        words = "token_embedding.weight" if text.open_clip else "embeddings.token_embedding.weight"
-        names = (words, f"text_model.{words}")
+        names = [f"{inner}{word}" for inner in ("", "text_model.") for word in text.words]
         found = any(f"{text.prefix}{name}" in self.contents.entries for name in names)
         return text.prefix if found else None
 
@@ -180,12 +179,15 @@ def _configurations(opened: Opened, single: SingleFile) -> dict[str, dict[str, A
     for text in opened.layout.texts:
         if single.holds(text.folder):
             found[text.folder] = _text(opened, text, single.prefixes[text.folder])
-            _check_words(opened.name, found[text.folder]["vocab_size"])
+            if text.words != T5_WORDS:
+                _check_words(opened.name, found[text.folder]["vocab_size"])
     return found | {"scheduler": _schedule(opened, single)}
 
 
 def _text(opened: Opened, text: Text, prefix: str) -> dict[str, Any]:
     shapes = opened.contents.under(prefix)
+    if text.words == T5_WORDS:
+        return configurations.t5(shapes)
     if text.open_clip:
         return configurations.open_clip(shapes, LEFT_OUT.get(opened.layout.family, 0))
     # Some versions of transformers have one more word before most keys.

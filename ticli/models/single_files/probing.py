@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from ticli.errors import ModelUnavailable
+from ticli.errors import ModelUnavailable, TiError
 from ticli.models.conditioning import Conditioning
 from ticli.models.single_files.notes import remember
-from ticli.models.single_files.single_file import EPSILON, TOLD, VELOCITY, Given
+from ticli.models.single_files.single_file import EPSILON, TRIED, VELOCITY, Given
 
 if TYPE_CHECKING:
     from ticli.models.model import Model
@@ -34,7 +36,7 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
     if single is None:
         return ""
     if single.prediction:
-        remember(single.path, single.given)
+        _note(single.path, single.given)
         return ""
     losses = _losses(model, latents)
     lower, higher = sorted(losses, key=lambda reading: losses[reading])
@@ -45,12 +47,18 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
             "say it: --prediction epsilon or --prediction v",
         )
     model.noise_schedule.register_to_config(prediction_type=lower)
-    remember(single.path, Given(single.components, lower, TOLD[1]))
+    _note(single.path, Given(single.components, lower, TRIED))
     names = {EPSILON: "noise (epsilon)", VELOCITY: "velocity (v)"}
     return (
         f"the model predicts {names[lower]}: read so its loss is {losses[lower]:.3g}, read the "
         f"other way {losses[higher]:.3g}; --prediction overrides this"
     )
+
+
+def _note(path: Path, given: Given) -> None:
+    # Where settings can only be read nothing is remembered; the next run tries again.
+    with contextlib.suppress(TiError):
+        remember(path, given)
 
 
 def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:

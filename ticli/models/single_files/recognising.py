@@ -17,11 +17,15 @@ COMPLETE = "give the complete checkpoint of the model"
 
 @dataclass(frozen=True)
 class Text:
-    """Where a layout keeps a text encoder; `open_clip` is OpenCLIP's own naming of layers."""
+    """Where a layout keeps a text encoder; `open_clip` is OpenCLIP's own naming of layers.
+
+    `words` are the names that its token table may have.
+    """
 
     folder: str
     prefix: str
     open_clip: bool = False
+    words: tuple[str, ...] = ("embeddings.token_embedding.weight", "token_embedding.weight")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Layout:
     plain: bool = True
 
 
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+T5_WORDS = ("shared.weight", "encoder.embed_tokens.weight")
 LAYOUTS = (
     Layout(
         "sdxl",
@@ -73,6 +79,7 @@ LAYOUTS = (
         (
             Text("text_encoder", "text_encoders.clip_l.transformer."),
             Text("text_encoder_2", "text_encoders.clip_g.transformer."),
+            Text("text_encoder_3", T5_PREFIX, words=T5_WORDS),
         ),
         (DENOISER, ""),
         plain=False,
@@ -81,7 +88,10 @@ LAYOUTS = (
         "flux",
         ("double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight"),
         (),
-        (Text("text_encoder", "text_encoders.clip_l.transformer."),),
+        (
+            Text("text_encoder", "text_encoders.clip_l.transformer."),
+            Text("text_encoder_2", T5_PREFIX, words=T5_WORDS),
+        ),
         (DENOISER, ""),
         plain=False,
     ),

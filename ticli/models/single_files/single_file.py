@@ -10,8 +10,6 @@ from typing import Any
 # OpenAI's vocabulary, which every CLIP of these models has.
 CLIP_TOKENIZER = Path(__file__).parents[1] / "clip_tokenizer"
 EPSILON, VELOCITY = "epsilon", "v_prediction"
-# What neither the file nor its family says.
-TOLD = ("--prediction", "trying both")
 PREDICTIONS = {"epsilon": EPSILON, "v": VELOCITY}
 
 
@@ -28,7 +26,8 @@ class Given:
 
 
 NOTHING_GIVEN = Given()
-FLAG = "--prediction"
+# What tells a prediction that neither the file nor its family does.
+FLAG, TRIED = "--prediction", "trying both"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class SingleFile:
     @property
     def given(self) -> Given:
         """What must be said again of this file, or remembered, for it to be the same model."""
-        told = (self.prediction, self.told_by) if self.told_by in TOLD else ("", "")
+        told = (self.prediction, self.told_by) if self.told_by in (FLAG, TRIED) else ("", "")
         return Given(self.components, *told)
 
     def holds(self, part: str) -> bool:

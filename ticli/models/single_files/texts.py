@@ -54,6 +54,13 @@ def open_clip_state(tensors: State, configuration: Any) -> State:
     return found
 
 
+def t5_state(tensors: State) -> State:
+    """Name the one token table twice, as transformers does."""
+    first, second = "shared.weight", "encoder.embed_tokens.weight"
+    table = tensors[first if first in tensors else second]
+    return {**tensors, first: table, second: table}
+
+
 def _layer(layer: str, key: str, tensor: torch.Tensor) -> State:
     if key.startswith("attn.in_proj_"):
         kind = key.removeprefix("attn.in_proj_")
