@@ -80,6 +80,9 @@ StrictBaseOption = Annotated[
     bool,
     typer.Option("--strict-base", help="Refuse a concept that was learned on another model."),
 ]
+AnyNormOption = Annotated[
+    bool, typer.Option("--any-norm", help="Use a word whose vectors are far too long all the same.")
+]
 # -n is --count here, so this flag has its long name only.
 LongDryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be drawn, load no model.")

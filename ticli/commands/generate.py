@@ -30,6 +30,7 @@ def generate(
     grid: drawing.GridOption = False,
     no_noun: drawing.NoNounOption = False,
     strict_base: drawing.StrictBaseOption = False,
+    any_norm: drawing.AnyNormOption = False,
     force: shared.ForceOption = False,
     dry_run: drawing.LongDryRunOption = False,
     model: shared.ModelOption = None,
@@ -51,7 +52,7 @@ def generate(
 
     answers = open_output(json, quiet, verbose, no_color, debug)
     request = Request(
-        negative=negative, nouns=not no_noun, count=count, seed=seed,
+        negative=negative, nouns=not no_noun, count=count, seed=seed, any_norm=any_norm,
         wanted=Wanted(steps, guidance, size, sampler), output=output, grid=grid, force=force,
         wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
             None if dry_run else announcer(answers), single_file.given_of(components, prediction)),
@@ -112,9 +113,7 @@ def _draw(plan: Plan, gallery: Gallery, library: Library) -> None:
 def _remember(plan: Plan, library: Library, output: Output) -> None:
     """Record that the concepts were used; a picture is not lost over that."""
     try:
-        recorded = library.touch(concept.name for concept in plan.concepts)
+        if not library.touch(concept.name for concept in plan.concepts):
+            output.detail("the library may only be read: that its words were used is not recorded")
     except TiError as error:
         output.warn(f"the library could not record that its concepts were used: {error.message}")
-        return
-    if not recorded:
-        output.detail("the library may only be read: when its concepts were used is not recorded")

@@ -11,7 +11,7 @@ from ticli.errors import Usage
 from ticli.generation.choosing import Choice, Wish, choose_model
 from ticli.generation.drawing import Drawing, Wanted, check_wanted, first_seed, settle
 from ticli.generation.naming import Place, Target, find_place, plan_grid, plan_targets
-from ticli.generation.prompts import ResolvedPrompt, Wording, resolve
+from ticli.generation.prompts import ResolvedPrompt, Wording, check_norms, resolve
 from ticli.settings import Settings, check_value
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Request:
     output: str
     grid: bool
     force: bool
+    any_norm: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def make_plan(
     seeds = range(seed, seed + total)
     place, targets, grid = _places(request, drawn, seeds, settings["output_dir"])
     concepts = {concept.name: concept for prompt in resolved for concept in prompt.concepts}
+    if not request.any_norm:
+        check_norms(concepts.values())
     choice = choose_model(tuple(concepts.values()), request.wish, settings)
     if request.negative and not choice.source.reads_negative:
         raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")

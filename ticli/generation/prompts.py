@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ticli.concept import Concept
-from ticli.errors import NotFound, Usage
+from ticli.errors import BadContent, NotFound, Usage
+from ticli.library.describe import longest_vector
 from ticli.names import Placeholder, nearest, placeholders, split_prompt
 
 if TYPE_CHECKING:
@@ -49,6 +50,17 @@ def resolve(wordings: Sequence[Wording], library: Library) -> list[ResolvedPromp
     texts = [text for wording in wordings for text in (wording.prompt, wording.negative)]
     known = _concepts(texts, library)
     return [_resolved(wording, known) for wording in wordings]
+
+
+def check_norms(concepts: Iterable[Concept]) -> None:
+    """Refuse words whose vectors would drown every other word. Raises BadContent."""
+    for concept in concepts:
+        if (norm := longest_vector(concept.norms)) is not None:
+            raise BadContent(
+                f"{concept.token} has a vector of norm {norm:.3g}, where words have about 0.4: "
+                "pictures of it would show nothing else, or nothing",
+                "learn it again, or give --any-norm to use it all the same",
+            )
 
 
 def with_nouns(prompt: str, nouns: Mapping[str, str]) -> str:

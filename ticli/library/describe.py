@@ -21,6 +21,16 @@ ENCODERS: Mapping[int, str] = {
 UNKNOWN_BASE = BaseModel("", "", "", "")
 
 
+# The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
+LARGEST_NORM = 100.0
+
+
+def longest_vector(norms: Mapping[str, list[float]]) -> float | None:
+    """The largest norm in a CLIP encoder, where it is larger than any word can use, else None."""
+    found = [max(values) for key, values in norms.items() if key.startswith("clip") and values]
+    return max(found) if found and max(found) > LARGEST_NORM else None
+
+
 def norms_of(embedding: Embedding) -> dict[str, list[float]]:
     """The L2 norm of every vector, by encoder."""
     import numpy as np

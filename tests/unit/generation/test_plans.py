@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from concepts import make_concept
 
 from ticli.errors import BadContent, Conflict, TiError, Usage
 from ticli.generation.choosing import Wish
@@ -84,3 +85,18 @@ def test_planning_imports_no_torch():
     assert "ticli.generation.planning" in loaded
     for module in ("torch", "diffusers", "transformers", "numpy", "PIL"):
         assert f"'{module}'" not in loaded
+
+
+def test_a_word_with_a_vector_far_too_long_is_refused(plan, library_with):
+    from ticli.concept import Embedding
+
+    library = library_with("mug")
+    import numpy as np
+
+    rows = np.full((1, 256), 4e3 / 16, np.float32)
+    library.add(make_concept("loud"), Embedding({"clip_l": rows}))
+    with pytest.raises(BadContent, match="norm 4e") as caught:
+        plan(library, "<mug> and <loud>")
+    assert "--any-norm" in caught.value.hint
+    assert plan(library, "<mug> and <loud>", any_norm=True).pictures
+    assert plan(library, "<mug>").pictures

@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from ticli.concept import BaseModel, Concept, Embedding
 from ticli.errors import BadContent, Usage
-from ticli.library.describe import UNKNOWN_BASE, bare_concept, check_vectors, norms_of
+from ticli.library.describe import (
+    UNKNOWN_BASE,
+    bare_concept,
+    check_vectors,
+    longest_vector,
+    norms_of,
+)
 from ticli.library.documents import (
     base_from_document,
     concept_from_document,
@@ -27,8 +33,6 @@ from ticli.library.formats.reading.layouts import find_words
 from ticli.library.formats.reading.opened import Opened, in_memory
 from ticli.names import Token, parse_token, slug
 
-# The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
-LARGEST_NORM = 100.0
 HASH = "modelspec.hash_sha256"
 PAIR = "diffusers pair"
 # The encoders that stand side by side in a model.
@@ -255,12 +259,13 @@ def _base(text: str) -> BaseModel:
 
 def _warnings(embedding: Embedding, origin: str) -> tuple[str, ...]:
     warnings = []
-    for encoder, norms in norms_of(embedding).items():
+    found = norms_of(embedding)
+    for norms in found.values():
         if zeros := sum(norm == 0 for norm in norms):
             warnings.append(f"{origin}: {zeros} of {len(norms)} vectors are zero")
-        if encoder.startswith("clip") and max(norms) > LARGEST_NORM:
-            warnings.append(
-                f"{origin}: the largest vector has a norm of {max(norms):.3g}, where words have "
-                "about 0.4; it may drown the rest of a prompt"
-            )
+    if (norm := longest_vector(found)) is not None:
+        warnings.append(
+            f"{origin}: the largest vector has a norm of {norm:.3g}, where words have about 0.4; "
+            "it would drown the rest of a prompt"
+        )
     return tuple(warnings)
