@@ -233,3 +233,45 @@ def test_models_show_tells_what_a_file_is(files, run):
     assert run("models", "add", "tiny", str(path)).code == 0
     listed = json.loads(run("models", "list", "--json").out)
     assert [m["id"] for m in listed if m["names"] == ["tiny"]] == [str(path)]
+
+
+def test_a_run_tries_both_readings_on_its_photos_and_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build("sd2", tmp_path / "model.safetensors")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (64, 64), (200, 40, 90)).save(photos / "one.png")
+    small = ["--size", "64", "--batch", "1", "--steps", "2", "--init", "mug"]
+    words = ["invert", str(photos), "--token", "<mug>", "-m", "model.safetensors", *small]
+    planned = run(*words, "--dry-run", "--prediction", "epsilon")
+    assert planned.code == 0, planned.err
+    shown = run("models", "show", "model.safetensors", "--json").json
+    assert shown["prediction"] == "", "a dry run remembers nothing"
+    done = run(*words)
+    # A model that answers next to nothing is far nearer to the velocity at the schedule's end.
+    assert done.code == 0 and "the model predicts velocity (v)" in done.err, done.err
+    shown = run("models", "show", "model.safetensors", "--json").json
+    assert shown["prediction"] == VELOCITY
+    assert any("trying both" in note for note in shown["notes"])
+    drawn = run("generate", "a <mug>", "--size", "64", "--steps", "1")
+    assert drawn.code == 0 and "the model predicts" not in drawn.err
+
+
+def test_an_unfinished_run_keeps_to_its_prediction(run, files, tmp_path, monkeypatch):
+    from ticli.inversion.plan import Request, make_plan
+    from ticli.library.library import Library
+    from ticli.recipe import Recipe
+
+    path, _ = files["sd2"]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (64, 64), (200, 40, 90)).save(photos / "one.png")
+
+    def identity(given: Given) -> dict:
+        recipe = Recipe(init="mug", size=64)
+        request = Request((str(photos),), "<mug>", recipe, str(path), 0, False, True, given=given)
+        return make_plan(request, Library.open()).identity()
+
+    said = [Given(None, prediction, "--prediction") for prediction in (EPSILON, VELOCITY)]
+    assert identity(said[0]) == identity(said[0]) != identity(said[1])
+    assert "prediction" not in identity(Given())
