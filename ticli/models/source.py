@@ -61,7 +61,8 @@ def locate(
     if HUB_ID.fullmatch(name) and not name.startswith("."):
         return _from_hub(name, None if offline else announce)
     raise ModelUnavailable(
-        f"no model folder {name!r}", "ti models lists what can be used; -m starter always works"
+        f"no model folder or file {name!r}",
+        "ti models lists what can be used; -m starter always works",
     )
 
 

@@ -57,7 +57,7 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
 
 def _note(path: Path, given: Given) -> None:
     # Where settings can only be read nothing is remembered; the next run tries again.
-    with contextlib.suppress(TiError):
+    with contextlib.suppress(TiError, OSError):
         remember(path, given)
 
 
