@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -20,6 +21,10 @@ CLEARED_PREFIXES = ("TI_", "XDG_", "HF_", "_TYPER", "TYPER_")
 # Threads that wait by spinning make a busy machine ten times slower, and where several workers
 # share the tests each has a thread of its own. torch is not imported yet.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What nohup and a shell's & ignore would be ignored by the commands that the tests stop.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

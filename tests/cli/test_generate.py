@@ -262,7 +262,9 @@ def test_a_failure_on_the_way_names_what_is_finished(run, library_with):
     # Finite, and large enough to overflow in the encoder: a real failure of the second picture.
     huge = Embedding({"clip_l": np.full((1, 256), 3e38, np.float32)})
     library.add(library.get("mug"), huge, replace=True)
-    result = run("generate", "-", "--json", "--seed", "7", *QUICK, stdin="a tree\na <mug>\n")
+    result = run(
+        "generate", "-", "--json", "--any-norm", "--seed", "7", *QUICK, stdin="a tree\na <mug>\n"
+    )
     assert result.code == 6
     first, last = (json.loads(line) for line in result.lines)
     assert first["path"] == "a-tree-7.png"
