@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "mug"
 STEPS = 60
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scores(tmp_path_factory):
