@@ -15,6 +15,8 @@ from crafted import a1111_json as document
 
 Calls = Sequence[Sequence[str]]
 GIVEN = [["import", "--", "given.pt"]]
+# A folder of Linux that not even root may put a file into.
+SEALED = Path("/sys/kernel")
 
 
 def made(make: Callable[[Path], object]) -> Callable[[Path], Calls]:
@@ -151,6 +153,12 @@ CASES: list[Case] = [
          exporting("-o", "x.safetensors", prepare=lambda f: (f / "x.safetensors").write_bytes(
              b"x")), "exists"),
     Case(52, "a device", "R", exporting("-o", "/dev/full", prepare=lambda f: None), "exists"),
+    *(
+        Case(52, name, "R", exporting("-o", f"{SEALED}/mug.safetensors", *force,
+             prepare=lambda f: None), "cannot be written")
+        for name, force in (("read-only", ()), ("read-only, forced", ("--force",)))
+        if SEALED.is_dir()
+    ),
     Case(53, "object in YAML", "R", configured("steps: !!python/object/apply:os.system [true]\n")),
     Case(53, "aliases in YAML", "R", configured(ALIASES)),
     Case(53, "no as a name", "R", configured("no: 5\n")),
