@@ -84,12 +84,18 @@ def test_a_trapezoid_is_flat_and_then_falls():
     assert learning_rate(none, 99) == 1.0
 
 
-def test_evaluations_cost_a_tenth_unless_told():
+def test_evaluations_that_decide_cost_a_tenth_unless_told():
     for batch, interval in ((4, 10), (8, 5), (32, 5), (1, 40)):
-        assert evaluation_interval(Recipe(batch=batch)) == interval
-    assert evaluation_interval(Recipe(batch=1, accumulate=4)) == 10
-    assert evaluation_interval(Recipe(batch=4, evaluation_timesteps=16)) == 20
+        assert evaluation_interval(Recipe(batch=batch, stop="auto")) == interval
+    assert evaluation_interval(Recipe(batch=1, accumulate=4, keep="best")) == 10
+    assert evaluation_interval(Recipe(batch=4, evaluation_timesteps=16, restarts=2)) == 20
     assert evaluation_interval(Recipe(evaluate_every=3)) == 3
+
+
+def test_evaluations_that_decide_nothing_cost_a_thirtieth():
+    undecided = Recipe(stop="never", keep="last", restarts=1)
+    assert evaluation_interval(undecided) == 34
+    assert evaluation_interval(Recipe(batch=64)) == 5
 
 
 def test_long_curves_are_thinned_and_end_where_they_end():
