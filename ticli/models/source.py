@@ -24,8 +24,14 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def starter() -> ModelSource:
-    """The small model that comes with `ti`."""
-    card = (STARTER / "README.md").read_text("utf-8")
+    """The small model that comes with `ti`. Raises ModelUnavailable where it cannot be read."""
+    try:
+        card = (STARTER / "README.md").read_text("utf-8")
+    except OSError as error:
+        raise ModelUnavailable(
+            f"the built-in starter cannot be read: {error.strerror or error}",
+            "install ti again, where you may read it",
+        ) from error
     version = re.search(r"^## This version\s+`([^`]+)`", card, re.MULTILINE)
     found = identify(STARTER, STARTER_ID, version[1] if version else "")
     return replace(found, defaults=STARTER_DEFAULTS)
