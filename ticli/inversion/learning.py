@@ -202,10 +202,7 @@ def _evaluate(learning: Learning) -> float:
         found = learning.judge.evaluate(state.vectors, state.step)
     state.evaluations.append(found)
     state.mark_good()
-    if recipe.vectors_at(state.step) < recipe.vectors:
-        # A word that is still to grow is neither kept nor settled.
-        return found.held_out
-    # A word of which vectors are still to join is not the one that was asked for.
+    # A word of which vectors are still to join, or have just joined, is not the one asked for.
     if recipe.vectors_at(max(0, state.step - 1)) == recipe.vectors:
         if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
             state.best = found, rows_of(state.vectors)
