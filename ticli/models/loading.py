@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,16 +83,7 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
     folder = source.place(part.folder)
     _, variant = weights(folder, source.id)
     with _explained(source.id, part.folder):
-        module, found = getattr(transformers, name).from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            variant=variant,
-            output_loading_info=True,
-        )
-    _check_complete(found, folder, name)
-    return module.requires_grad_(False).eval()
+        return _whole(getattr(transformers, name), folder, dtype=dtype, variant=variant)
 
 
 def load_folder(folder: Path, name: str) -> Any:
@@ -103,24 +94,28 @@ def load_folder(folder: Path, name: str) -> Any:
     import transformers
 
     with _explained(str(folder), name):
-        module, found = getattr(transformers, name).from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    _check_complete(found, folder, name)
-    return module.requires_grad_(False).eval()
+        return _whole(getattr(transformers, name), folder, dtype=torch.float32)
 
 
-def _check_complete(found: Mapping[str, Any], folder: Path, name: str) -> None:
-    """Refuse weights that the libraries would silently fill up at random."""
+def _whole(kind: Any, folder: Path, **options: Any) -> Any:
+    """Load a model of a class of the libraries from its folder: safetensors, frozen.
+
+    Refuses weights that the libraries would silently fill up at random. Raises ModelUnavailable.
+    """
+    module, found = kind.from_pretrained(
+        folder,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        **options,
+    )
     lacking = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
     if lacking:
         raise ModelUnavailable(
-            f"{folder} lacks {lacking[0]}, which a {name} has", "give a folder that holds all of it"
+            f"{folder} lacks {lacking[0]}, which a {kind.__name__} has",
+            "give a folder that holds all of it",
         )
+    return module.requires_grad_(False).eval()
 
 
 def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
@@ -153,17 +148,8 @@ def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[s
     place = source.place(folder)
     _, variant = weights(place, source.id)
     with _explained(source.id, folder):
-        module, found = getattr(diffusers, name).from_pretrained(
-            place,
-            low_cpu_mem_usage=False,
-            use_safetensors=True,
-            local_files_only=True,
-            variant=variant,
-            output_loading_info=True,
-            **options,
-        )
-    _check_complete(found, place, name)
-    return module.requires_grad_(False).eval()
+        kind = getattr(diffusers, name)
+        return _whole(kind, place, low_cpu_mem_usage=False, variant=variant, **options)
 
 
 def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
