@@ -69,6 +69,13 @@ class Library:
             raise self._unknown([name])
         return concept
 
+    def get_all(self, names: Sequence[str]) -> list[Concept]:
+        """The concepts of these names, in one look. Raises NotFound naming all there are not."""
+        found = self.find_all(names)
+        if missing := [name for name in names if name not in found]:
+            raise self._unknown(missing)
+        return [found[name] for name in names]
+
     def concepts(self, query: Query = Query()) -> list[Concept]:  # noqa: B008  # frozen
         """The concepts a query asks for, all by default. Raises Usage and BadContent."""
         return self._ask(listing.concepts, query)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticli.concept import Concept
 from ticli.durable import make_folder, write_file
 from ticli.errors import Conflict, TiError, Usage
 from ticli.library.formats.exporting import (
@@ -132,18 +133,19 @@ def _refuse_library(paths: Sequence[Path]) -> None:
 
 
 def _each(library: Library, order: Order) -> list[Exported]:
-    return [_export(library, order, [name]) for name in order.names]
+    return [_export(library, order, [each]) for each in library.get_all(order.names)]
 
 
-def _export(library: Library, order: Order, names: Sequence[str], stem: str = "") -> Exported:
-    concepts = [library.get(name) for name in names]
+def _export(
+    library: Library, order: Order, concepts: Sequence[Concept], stem: str = ""
+) -> Exported:
     loaded = [(concept, library.embedding(concept)) for concept in concepts]
     return export_concepts(loaded, order.target, order.extras, stem)
 
 
 def _as_named(library: Library, order: Order, place: Path) -> list[Outgoing]:
     """One file, or for a concept of several files one folder, with the name the user chose."""
-    exported = _export(library, order, order.names, place.stem)
+    exported = _export(library, order, library.get_all(order.names), place.stem)
     check_suffix(place.suffix, exported.layout)
     return _laid_out(exported, place)
 
