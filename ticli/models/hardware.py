@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import torch
 
 
+# Float16 overflows on CPUs that have it at all, and both halves have gone wrong on MPS.
+PRECISIONS = {"cuda": ("fp32", "fp16", "bf16"), "cpu": ("fp32", "bf16"), "mps": ("fp32",)}
+
+
 @dataclass(frozen=True)
 class Hardware:
     """Where the model runs, in which precision, and why so."""
@@ -39,8 +43,9 @@ def pick_hardware(device: str = "auto", dtype: str = "auto") -> Hardware:
     chosen, why = _device(device)
     wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     if dtype != "auto":
-        if chosen.type != "cuda" and dtype != "fp32":
-            raise Usage(f"{chosen.type} runs in fp32 only, not {dtype}", "leave --dtype out")
+        if dtype not in PRECISIONS[chosen.type]:
+            known = " or ".join(PRECISIONS[chosen.type])
+            raise Usage(f"{chosen.type} runs in {known}, not {dtype}", "leave --dtype out")
         return Hardware(chosen, wanted[dtype], why)
     if chosen.type == "cuda":
         half = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16

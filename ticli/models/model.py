@@ -19,6 +19,7 @@ from ticli.models.families.family import EncoderPart, Family
 from ticli.models.hardware import Hardware
 from ticli.models.identifying import ModelSource, configuration, encoder_parts
 from ticli.models.loading import (
+    attend_plainly,
     load_denoiser,
     load_encoder,
     load_scheduler,
@@ -126,6 +127,8 @@ class Model:
     def load_denoiser(self) -> None:
         """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
         loaded = load_denoiser(self.source, self.hardware.dtype)
+        if self.device.type == "cpu" and self.hardware.dtype is torch.bfloat16:
+            attend_plainly(loaded)
         self.denoiser = loaded.to(self.device)
 
     def release_encoders(self) -> None:
