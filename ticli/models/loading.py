@@ -138,7 +138,10 @@ def attend_plainly(denoiser: Any) -> None:
     from diffusers import UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
 
-    if isinstance(denoiser, UNet2DConditionModel) and denoiser.config.sample_size <= PLAIN_ATTENTION:
+    if not isinstance(denoiser, UNet2DConditionModel):
+        return
+    side = denoiser.config.sample_size
+    if isinstance(side, int) and side <= PLAIN_ATTENTION:
         denoiser.set_attn_processor(AttnProcessor())
 
 
