@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from concepts import make_concept, make_embedding
 
 
 def test_name_and_token_change_together(run, library_with) -> None:
@@ -43,3 +44,12 @@ def test_unknown_and_impossible_names(run, library_with) -> None:
     for name in ("my mug", "../mug", "mug_1", "con", "", "a/b", "é"):
         assert run("rename", "mug", name).code == 2, name
     assert run("list", "-q").lines == ["mug"]
+
+
+def test_a_word_whose_negative_twin_keeps_its_name_says_so(run, library_with) -> None:
+    library = library_with("mug-neg")
+    library.add(make_concept("mug", recipe={"negative_vectors": 3}), make_embedding("mug"))
+    result = run("rename", "mug", "cup")
+    assert (result.code, result.out) == (0, "cup\n")
+    assert "`ti rename mug-neg cup-neg`" in result.err
+    assert "negative twin" not in run("rename", "cup", "cup").err

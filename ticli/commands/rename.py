@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ticli.commands import options as shared
+from ticli.inversion.names import twin_name
 from ticli.names import lookup_name, parse_token
 from ticli.terminal.output import open_output
 
@@ -29,7 +30,14 @@ def rename(
     from ticli.library.library import Library
 
     output = open_output(json, quiet, verbose, no_color, debug)
-    renamed = Library.open().rename(old, parse_token(new))
+    library = Library.open()
+    renamed = library.rename(old, parse_token(new))
+    twin = library.find(twin_name(lookup_name(old)))
+    if twin is not None and renamed.recipe.get("negative_vectors"):
+        output.note(
+            f"its negative twin is still {twin.token}: "
+            f"`ti rename {twin.name} {twin_name(renamed.name)}`"
+        )
     if json:
         output.document({"old": lookup_name(old), "new": renamed.name, "token": renamed.token})
     else:
