@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import torch
 
 from ticli.inversion.draws import Draw
 from ticli.inversion.examples import Examples as Examples
+from ticli.inversion.examples import Prompt, Twin
 from ticli.inversion.vectors import Vectors
-from ticli.models.model import Model
+from ticli.models.model import Model, Rows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the denoiser is given: noised latents, timesteps, and prompts yet to be encoded.
+
+    `words` are the trainable rows by placeholder and encoder, `target` what should be predicted.
+    With a `guidance`, `z_t`, `t` and `prompts` hold each sample twice, the negative twin's last.
+    """
+
+    z_t: torch.Tensor
+    t: torch.Tensor
+    prompts: Sequence[Prompt]
+    words: Rows
+    target: torch.Tensor
+    guidance: float | None = None
 
 
 def training_loss(
@@ -18,6 +38,18 @@ def training_loss(
     Masks weigh it within a picture and min-SNR between timesteps, where the examples ask for it.
     """
     prediction, target = predict(model, examples, vectors, draw, part)
+    return compare(model, examples, (prediction, target), draw, part)
+
+
+def compare(
+    model: Model,
+    examples: Examples,
+    pair: tuple[torch.Tensor, torch.Tensor],
+    draw: Draw,
+    part: slice,
+) -> torch.Tensor:
+    """The training loss of a prediction and its target for `part` of a draw, a scalar."""
+    prediction, target = pair
     if examples.masks is None and not examples.min_snr:
         return torch.nn.functional.mse_loss(prediction, target)
     errors = (prediction - target).square()
@@ -64,27 +96,74 @@ def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Te
     return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
 
 
-def predict(
-    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the denoiser answers for noised photos, and what it should answer, both as latents."""
+def inputs(model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice) -> Inputs:
+    """What the denoiser is given for the samples in `part` of a draw; no gradient flows yet."""
     device = model.device
     z = examples.latents.sample(draw.photos[part], draw.mirrored[part], draw.spread[part])
     z, eps = z.to(device), draw.noise[part].to(device)
     t = draw.timesteps[part].to(device)
-    z_t = model.add_noise(z, eps, t)
     own = draw.private[part].tolist() if draw.private is not None else [False] * len(t)
     prompts = [
         examples.prompt(int(photo), int(number), private)
         for photo, number, private in zip(draw.photos[part], draw.sentences[part], own, strict=True)
     ]
-    words = vectors.words(examples.concept)
-    twin = examples.twin
-    if twin is None:
-        prediction = model.denoise(z_t, t, model.condition(prompts, words))
-        return prediction, model.target(z, eps, t)
-    # Classifier-free guidance inside the loss (DreamArtist, 2211.11337): ê = e⁻ + g · (e⁺ − e⁻).
-    conditioning = model.condition([*prompts, *[twin.prompt] * len(prompts)], words)
-    both = model.denoise(torch.cat([z_t, z_t]), torch.cat([t, t]), conditioning)
-    positive, negative = both.chunk(2)
-    return negative + twin.guidance * (positive - negative), model.target(z, eps, t)
+    given = Inputs(
+        model.add_noise(z, eps, t),
+        t,
+        tuple(prompts),
+        vectors.words(examples.concept),
+        model.target(z, eps, t),
+    )
+    return given if examples.twin is None else _beside_twin(given, examples.twin)
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """The inputs of several words as one batch, in their order; latents must be of one shape.
+
+    Samples are independent and the denoiser is frozen, so that each word's gradient is what it
+    would be alone. Guidance belongs to the words: it is applied to each one's part of the answer.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return Inputs(
+        torch.cat([part.z_t for part in parts]),
+        torch.cat([part.t for part in parts]),
+        tuple(prompt for part in parts for prompt in part.prompts),
+        {name: rows for part in parts for name, rows in part.words.items()},
+        torch.cat([part.target for part in parts]),
+    )
+
+
+def answer(model: Model, given: Inputs) -> torch.Tensor:
+    """What the denoiser answers, float32 of the shape of `z_t`."""
+    return model.denoise(given.z_t, given.t, model.condition(given.prompts, given.words))
+
+
+def guided(given: Inputs, answered: torch.Tensor) -> torch.Tensor:
+    """The prediction to compare with the target: an answer, or one guided away from the twin's.
+
+    Classifier-free guidance inside the loss (DreamArtist, 2211.11337): ê = e⁻ + g · (e⁺ − e⁻).
+    """
+    if given.guidance is None:
+        return answered
+    positive, negative = answered.chunk(2)
+    return negative + given.guidance * (positive - negative)
+
+
+def predict(
+    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the denoiser answers for noised photos, and what it should answer, both as latents."""
+    given = inputs(model, examples, vectors, draw, part)
+    return guided(given, answer(model, given)), given.target
+
+
+def _beside_twin(given: Inputs, twin: Twin) -> Inputs:
+    """Every sample twice: with its sentence, and with the negative twin's prompt."""
+    return replace(
+        given,
+        z_t=torch.cat([given.z_t, given.z_t]),
+        t=torch.cat([given.t, given.t]),
+        prompts=(*given.prompts, *[twin.prompt] * len(given.prompts)),
+        guidance=twin.guidance,
+    )
