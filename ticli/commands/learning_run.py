@@ -110,7 +110,7 @@ def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) ->
 
     if ask.deterministic:
         make_deterministic()
-    hardware = pick_hardware(way.device, way.dtype)
+    hardware = pick_hardware(way.device, way.dtype, half_on_cpu=plan.source.has_small_maps)
     output.note(f"{hardware.describe()}: {hardware.why}")
     start = library.embedding(plan.start) if plan.start else None
     learning = begin(plan, run, hardware, start, output.note)

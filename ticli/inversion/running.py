@@ -31,8 +31,9 @@ class Way:
         """The precision as asked, or how "auto" will choose; the vectors are always float32."""
         if self.dtype != "auto":
             return f"{self.dtype}, vectors fp32"
-        on_gpu = self.device.split(":")[0] == "cuda"
-        chosen = {"cpu": "fp32", "mps": "fp32"}.get(self.device)
-        if on_gpu:
-            chosen = "bf16 where the card has it, else fp16"
-        return f"{chosen or 'auto: half on CUDA, else fp32'}, vectors fp32"
+        chosen = {
+            "cpu": "bf16 where it pays, else fp32",
+            "mps": "fp32",
+            "cuda": "bf16 where the card has it, else fp16",
+        }.get(self.device.split(":")[0], "auto: half where it pays, else fp32")
+        return f"{chosen}, vectors fp32"

@@ -16,6 +16,9 @@ from ticli.models.files import read_json, weights
 from ticli.models.sentencepiece import FILE, read_vocabulary
 from ticli.models.single_files.single_file import SingleFile
 
+# The side of latents up to which a U-Net's whole attention map, of 32⁴ numbers a head, is small.
+SMALL_SIDE = 32
+
 
 @dataclass(frozen=True)
 class ModelSource:
@@ -48,6 +51,12 @@ class ModelSource:
     @property
     def is_starter(self) -> bool:
         return self.id == "starter"
+
+    @property
+    def has_small_maps(self) -> bool:
+        """Whether it is a U-Net whose largest attention map is of few tokens."""
+        unet = FAMILIES[self.family].denoiser[1] == "UNet2DConditionModel"
+        return unet and self.size // self.grain <= SMALL_SIDE
 
     def room(self, encoder: str) -> int:
         """How many tokens of a prompt an encoder reads, its start and end not counted."""

@@ -28,8 +28,6 @@ ENCODERS = {
     ("gemma", False): "Gemma2Model",
 }
 TOKENIZERS = {"clip": "CLIPTokenizer", "t5": "T5TokenizerFast", "gemma": "GemmaTokenizerFast"}
-# Sides of latents up to which a whole attention map is small: 32² tokens.
-PLAIN_ATTENTION = 32
 
 
 @contextmanager
@@ -129,20 +127,14 @@ def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
     return _from_diffusers(source, folder, name, {"torch_dtype": dtype, **extra})
 
 
-def attend_plainly(denoiser: Any) -> None:
-    """Have a small U-Net attend by plain products of matrices, for bfloat16 on a CPU.
+def attend_plainly(unet: Any) -> None:
+    """Have a U-Net with small attention maps hold them whole, for bfloat16 on a CPU.
 
     The backward pass of PyTorch's fused attention takes five times as long there (torch 2.13).
-    Large maps keep the fused one, which never holds a whole map in memory.
     """
-    from diffusers import UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
 
-    if not isinstance(denoiser, UNet2DConditionModel):
-        return
-    side = denoiser.config.sample_size
-    if isinstance(side, int) and side <= PLAIN_ATTENTION:
-        denoiser.set_attn_processor(AttnProcessor())
+    unet.set_attn_processor(AttnProcessor())
 
 
 def load_vae(source: ModelSource) -> Any:

@@ -127,7 +127,8 @@ class Model:
     def load_denoiser(self) -> None:
         """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
         loaded = load_denoiser(self.source, self.hardware.dtype)
-        if self.device.type == "cpu" and self.hardware.dtype is torch.bfloat16:
+        half_on_cpu = self.device.type == "cpu" and self.hardware.dtype is torch.bfloat16
+        if half_on_cpu and self.source.has_small_maps:
             attend_plainly(loaded)
         self.denoiser = loaded.to(self.device)
 
