@@ -27,8 +27,8 @@ from ticli.inversion.concluding import conclude
 from ticli.inversion.draws import Draw, DrawRule, draw
 from ticli.inversion.evaluation import held_out_loss
 from ticli.inversion.examples import Examples
+from ticli.inversion.gradients import draw_rule
 from ticli.inversion.learning import Learning, advance, begin
-from ticli.inversion.loop import draw_rule
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.runs import finish, open_run
 from ticli.library.library import Library

@@ -9,8 +9,9 @@ import torch
 from tiny import build_tiny_model
 
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import new_state, train
+from ticli.inversion.loop import train
 from ticli.inversion.objective import Examples
+from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import make_deterministic, pick_hardware
 from ticli.models.model import load_model

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import new_state, train
+from ticli.inversion.loop import train
 from ticli.inversion.objective import Examples
+from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.recipe import Recipe
 

@@ -13,11 +13,12 @@ from ticli.inversion.context import Context, build_context, context_distance
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.examples import Stage
 from ticli.inversion.learning import advance, begin
-from ticli.inversion.loop import new_state, train
+from ticli.inversion.loop import train
 from ticli.inversion.plan import make_plan
 from ticli.inversion.regularisers import regularise
 from ticli.inversion.runs import finish, open_run
 from ticli.inversion.starting import Start
+from ticli.inversion.state import new_state
 from ticli.inversion.vectors import start_vectors
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware

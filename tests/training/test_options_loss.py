@@ -10,10 +10,11 @@ from test_frozen import examples_for
 
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
-from ticli.inversion.loop import new_state, train
+from ticli.inversion.loop import train
 from ticli.inversion.names import private_name, twin_name
 from ticli.inversion.objective import denoising_losses, snr_weights, training_loss
 from ticli.inversion.starting import Start
+from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.recipe import Recipe
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ticli.inversion.loop import TrainingState
 from ticli.inversion.snapshots import Snapshot, rows_of
+from ticli.inversion.state import TrainingState
 from ticli.inversion.stopping import Evaluation, is_better
 from ticli.outcome import Attempt
 from ticli.recipe import Recipe

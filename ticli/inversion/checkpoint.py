@@ -16,8 +16,8 @@ from ticli.durable import write_file
 from ticli.errors import BadContent
 from ticli.inversion.attempts import Attempts, Finished
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import TrainingState
 from ticli.inversion.snapshots import put_back, take
+from ticli.inversion.state import TrainingState
 from ticli.inversion.stopping import Evaluation
 from ticli.outcome import Attempt
 

@@ -10,8 +10,8 @@ import torch
 
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
+from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import draw_rule
 from ticli.inversion.objective import Examples, denoising_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.starting import spread, word_rows

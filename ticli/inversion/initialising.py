@@ -14,8 +14,8 @@ from ticli.errors import BadContent, Usage
 from ticli.inversion.draws import Draw, keyed_generator
 from ticli.inversion.evaluation import fixed_draw
 from ticli.inversion.examples import Examples
+from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import draw_rule
 from ticli.inversion.objective import denoising_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run

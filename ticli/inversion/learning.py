@@ -16,13 +16,14 @@ from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
 from ticli.inversion.evaluation import Judge, evaluation_interval, make_judge
 from ticli.inversion.examples import Examples
 from ticli.inversion.initialising import choose_init, settled_plan
-from ticli.inversion.loop import Step, TrainingState, new_state, train
+from ticli.inversion.loop import Step, train
 from ticli.inversion.plan import AUTO, Plan
 from ticli.inversion.preparing import Prepared, encode, prepare_examples, trained_photos
 from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run, finish
 from ticli.inversion.snapshots import rows_of
 from ticli.inversion.starting import Start
+from ticli.inversion.state import TrainingState, new_state
 from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
 from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.inversion.warm_start import warm_start

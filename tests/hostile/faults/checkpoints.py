@@ -6,8 +6,8 @@ import torch
 
 from ticli.inversion.attempts import Attempts
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.loop import TrainingState, new_state
 from ticli.inversion.runs import open_run
+from ticli.inversion.state import TrainingState, new_state
 from ticli.inversion.vectors import Vectors
 from ticli.paths import places
 from ticli.recipe import Recipe
