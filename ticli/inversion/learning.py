@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -13,18 +13,18 @@ from ticli.concept import Embedding
 from ticli.errors import Diverged, Stopped
 from ticli.inversion.attempts import Attempts
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.evaluation import Judge, evaluation_interval, make_judge
+from ticli.inversion.evaluation import Judge, make_judge
 from ticli.inversion.examples import Examples
+from ticli.inversion.gradients import Learner, gradients
 from ticli.inversion.initialising import choose_init, settled_plan
-from ticli.inversion.loop import Step, train
+from ticli.inversion.loop import Step
 from ticli.inversion.plan import AUTO, Plan
 from ticli.inversion.preparing import Prepared, encode, prepare_examples, trained_photos
 from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run, finish
-from ticli.inversion.snapshots import rows_of
 from ticli.inversion.starting import Start
 from ticli.inversion.state import TrainingState, new_state
-from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
+from ticli.inversion.tries import next_learner, take_next
 from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.inversion.warm_start import warm_start
 from ticli.models.hardware import Hardware
@@ -50,6 +50,7 @@ class Learning:
     seconds_before: float
     began: float
     init_words: tuple[WordLoss, ...] = ()
+    learner: Learner | None = None
 
     @property
     def examples(self) -> Examples:
@@ -75,6 +76,10 @@ class Learning:
         left = last_step(recipe, self.state.cooling) - self.state.step
         return attempts.steps + left + (recipe.restarts - len(attempts.done) - 1) * recipe.steps
 
+    def new_try(self, seed: int) -> TrainingState:
+        """The state that a try of this seed begins with."""
+        return new_state(_start(self.model, self.plan, self.start, seed), self.plan.recipe)
+
     def save(self) -> None:
         """Write a checkpoint of the step the run stands at."""
         save_checkpoint(self.run.checkpoint, self.attempts, self.seconds)
@@ -93,15 +98,27 @@ def begin(
     start: Embedding | None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Learning:
-    """Load the model and the run's photos, and put its checkpoint back if there is one.
+    """Load the model and make a run on it ready, as `make_ready` does."""
+    with memory_of(plan):
+        model = load_model(plan.source, hardware)
+    return make_ready(plan, run, model, start, tell)
+
+
+def make_ready(
+    plan: Plan,
+    run: Run,
+    model: Model,
+    start: Embedding | None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Learning:
+    """Load the run's photos, and put its checkpoint back if there is one.
 
     `start` are the vectors of the concept to begin from, where the plan names one. Raises Usage
     where a sentence is too long for its placeholder, and ModelUnavailable, BadContent and
     DeviceFailed. What takes long before the first step is told to `tell`.
     """
     began = time.monotonic()
-    with _memory(plan):
-        model = load_model(plan.source, hardware)
+    with memory_of(plan):
         encoded = encode(plan, run, model)
         found = settle_prediction(model, encoded.learned.mean[:, 0])
         if found:
@@ -127,8 +144,8 @@ def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator
     """
     plan = learning.plan
     saved = time.monotonic()
-    with _memory(plan), _thrown_away_if_diverged(learning.run):
-        for step in _tries(learning):
+    with memory_of(plan), thrown_away_if_diverged(learning.run):
+        for step in _steps(learning):
             yield step
             number = signalled()
             if number is not None:
@@ -144,72 +161,24 @@ def advance(learning: Learning, signalled: Callable[[], int | None]) -> Iterator
     learning.save()
 
 
+def _steps(learning: Learning) -> Iterator[Step]:
+    """The steps of every try that is left."""
+    while (learner := next_learner(learning)) is not None:
+        began = time.monotonic()
+        (loss,) = gradients(learning.model, [learner])
+        step = take_next(learning, learner, loss, began)
+        if step is not None:
+            yield step
+
+
 @contextmanager
-def _thrown_away_if_diverged(run: Run) -> Iterator[None]:
+def thrown_away_if_diverged(run: Run) -> Iterator[None]:
+    """Remove a run that cannot be continued."""
     try:
         yield
     except Diverged:
         finish(run)
         raise
-
-
-def _tries(learning: Learning) -> Iterator[Step]:
-    """The steps of every try that is left."""
-    plan, attempts = learning.plan, learning.attempts
-    while True:
-        seed = attempts.seed(plan.seed)
-        if not attempts.closed:
-            try:
-                yield from _try(learning, seed)
-                attempts.close(plan.recipe, seed)
-            except Diverged:
-                attempts.give_up(seed)
-                if attempts.winner is None and len(attempts.done) == plan.recipe.restarts:
-                    raise
-        if len(attempts.done) >= plan.recipe.restarts:
-            return
-        seed = attempts.seed(plan.seed)
-        vectors = _start(learning.model, plan, learning.start, seed)
-        attempts.open(new_state(vectors, plan.recipe))
-
-
-def _try(learning: Learning, seed: int) -> Iterator[Step]:
-    """The steps of one try, evaluated at the recipe's interval, at its start and at its end."""
-    recipe, state = learning.plan.recipe, learning.state
-    interval = evaluation_interval(recipe)
-    if not state.evaluations:
-        _evaluate(learning)
-    for step in train(learning.model, learning.examples, state, recipe, seed):
-        began = time.monotonic()
-        held_out = None
-        if state.step % interval == 0 or state.step == last_step(recipe, state.cooling):
-            held_out = _evaluate(learning)
-        spent = step.seconds + time.monotonic() - began
-        yield replace(
-            step,
-            index=learning.attempts.steps,
-            total=learning.total,
-            seconds=spent,
-            held_out=held_out,
-        )
-
-
-def _evaluate(learning: Learning) -> float:
-    """Judge the vectors, and note what follows: good, best, settled, or exploded."""
-    recipe, state = learning.plan.recipe, learning.state
-    found = learning.judge.evaluate(state.vectors, state.step)
-    if has_exploded(found, state.evaluations):
-        state.go_back(recipe, f"the held-out loss came to {found.held_out:g}")
-        found = learning.judge.evaluate(state.vectors, state.step)
-    state.evaluations.append(found)
-    state.mark_good()
-    # A word of which vectors are still to join, or have just joined, is not the one asked for.
-    if recipe.vectors_at(max(0, state.step - 1)) == recipe.vectors:
-        if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
-            state.best = found, rows_of(state.vectors)
-        if state.cooling is None and should_cool_down(state.evaluations, recipe):
-            state.cooling = state.step
-    return found.held_out
 
 
 def _start(
@@ -234,7 +203,8 @@ def _start(
     return vectors
 
 
-def _memory(plan: Plan) -> AbstractContextManager[None]:
+def memory_of(plan: Plan) -> AbstractContextManager[None]:
+    """Say in words where a plan's batch is too large for the device."""
     recipe = plan.recipe
     return memory_explained(
         f"out of memory with {recipe.batch} pictures of {recipe.size} pixels a batch",

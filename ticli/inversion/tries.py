@@ -1,0 +1,101 @@
+"""The tries of a run, one step at a time: judged at the recipe's interval, ended, begun anew."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ticli.errors import Diverged
+from ticli.inversion.evaluation import evaluation_interval
+from ticli.inversion.gradients import Learner
+from ticli.inversion.loop import Step, enrol, take_step
+from ticli.inversion.rates import last_step
+from ticli.inversion.snapshots import rows_of
+from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
+
+if TYPE_CHECKING:
+    from ticli.inversion.learning import Learning
+
+
+def next_learner(learning: Learning) -> Learner | None:
+    """The try that a run takes its next step in, judged at its start; None after the last try.
+
+    Raises Diverged where no try ended well.
+    """
+    plan, attempts = learning.plan, learning.attempts
+    while True:
+        if attempts.closed:
+            if len(attempts.done) >= plan.recipe.restarts:
+                return None
+            attempts.open(learning.new_try(attempts.seed(plan.seed)))
+        seed, state = attempts.seed(plan.seed), attempts.state
+        try:
+            if not state.evaluations:
+                evaluate(learning)
+        except Diverged as error:
+            give_up(learning, seed, error)
+            continue
+        if state.step < last_step(plan.recipe, state.cooling):
+            return _learner(learning, seed)
+        attempts.close(plan.recipe, seed)
+
+
+def take_next(learning: Learning, learner: Learner, loss: float, began: float) -> Step | None:
+    """Take the step whose gradient is on the learner's rows, and judge the word where it is due.
+
+    `began` is the step's monotonic time. None where the try diverged and others are left; raises
+    Diverged where none is.
+    """
+    recipe, state = learner.recipe, learner.state
+    try:
+        step = take_step(learner, loss, began)
+        held_out = None
+        due = state.step % evaluation_interval(recipe) == 0
+        if due or state.step == last_step(recipe, state.cooling):
+            held_out = evaluate(learning)
+    except Diverged as error:
+        give_up(learning, learner.seed, error)
+        return None
+    return replace(
+        step,
+        index=learning.attempts.steps,
+        total=learning.total,
+        seconds=time.monotonic() - began,
+        held_out=held_out,
+    )
+
+
+def give_up(learning: Learning, seed: int, error: Diverged) -> None:
+    """End a try that diverged; raises its error where no try ended well and none is left."""
+    attempts = learning.attempts
+    attempts.give_up(seed)
+    if attempts.winner is None and len(attempts.done) == learning.plan.recipe.restarts:
+        raise error
+
+
+def evaluate(learning: Learning) -> float:
+    """Judge the vectors, and note what follows: good, best, settled, or exploded."""
+    recipe, state = learning.plan.recipe, learning.state
+    found = learning.judge.evaluate(state.vectors, state.step)
+    if has_exploded(found, state.evaluations):
+        state.go_back(recipe, f"the held-out loss came to {found.held_out:g}")
+        found = learning.judge.evaluate(state.vectors, state.step)
+    state.evaluations.append(found)
+    state.mark_good()
+    # A word of which vectors are still to join, or have just joined, is not the one asked for.
+    if recipe.vectors_at(max(0, state.step - 1)) == recipe.vectors:
+        if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
+            state.best = found, rows_of(state.vectors)
+        if state.cooling is None and should_cool_down(state.evaluations, recipe):
+            state.cooling = state.step
+    return found.held_out
+
+
+def _learner(learning: Learning, seed: int) -> Learner:
+    """The try under way as one that takes steps, made once."""
+    known, state = learning.learner, learning.state
+    if known is None or known.state is not state:
+        known = enrol(learning.model, learning.examples, state, learning.plan.recipe, seed)
+        learning.learner = known
+    return known
