@@ -16,6 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -122,8 +124,10 @@ def train(model: Model, table: Table, options: argparse.Namespace) -> list[float
     rate = options.lr * options.batch * options.accumulate
     optimiser = torch.optim.AdamW([table.weight], lr=rate, weight_decay=options.weight_decay)
     losses: list[float] = []
+    seconds: list[float] = []
     with model.vae() as vae:
         while len(losses) < options.steps:
+            began = time.monotonic()
             parts = []
             for _ in range(options.accumulate):
                 loss = loss_of(model, vae, *batch_of(pictures, sentences, options.batch))
@@ -133,8 +137,10 @@ def train(model: Model, table: Table, options: argparse.Namespace) -> list[float
             optimiser.zero_grad()
             table.put_back()
             losses.append(sum(parts) / len(parts))
+            seconds.append(time.monotonic() - began)
             if options.seconds and time.monotonic() - BEGAN >= options.seconds:
                 break
+    print(f"median of a step: {statistics.median(seconds) * 1000:.1f} ms", file=sys.stderr)
     return losses
 
 
