@@ -21,14 +21,14 @@ def make_photos(folder: Path, count: int) -> Path:
 
 
 def plan_for(photos: Path, model: Path, **knobs: Any) -> Any:
-    """The plan of a short run; `seed` and any knob of the recipe may be given."""
+    """The plan of a short run; `token`, `seed` and any knob of the recipe may be given."""
     from ticli.inversion.plan import Request, make_plan
     from ticli.library.library import Library
     from ticli.recipe import Recipe
 
-    seed = knobs.pop("seed", 0)
+    seed, token = knobs.pop("seed", 0), knobs.pop("token", "<mug>")
     recipe = Recipe(steps=6, lr=0.01, batch=3).with_flags(**knobs)
-    request = Request((str(photos),), "<mug>", recipe, str(model), seed, False, True)
+    request = Request((str(photos),), token, recipe, str(model), seed, False, True)
     return make_plan(request, Library.open())
 
 

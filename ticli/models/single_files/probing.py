@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,10 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
             "say it: --prediction epsilon or --prediction v",
         )
     model.noise_schedule.register_to_config(prediction_type=lower)
-    _note(single.path, Given(single.components, lower, TRIED))
+    found = replace(single, prediction=lower, told_by=TRIED)
+    # A loaded model is tried once, however many words are learned on it.
+    model.source = replace(model.source, single=found)
+    _note(single.path, found.given)
     names = {EPSILON: "noise (epsilon)", VELOCITY: "velocity (v)"}
     return (
         f"the model predicts {names[lower]}: read so its loss is {losses[lower]:.3g}, read the "

@@ -1,0 +1,221 @@
+"""Words that learn side by side on one model: as many at a time as there are seats."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ticli.concept import Embedding
+from ticli.errors import (
+    BadContent,
+    Conflict,
+    Diverged,
+    NotFound,
+    Stopped,
+    TiError,
+    Usage,
+)
+from ticli.inversion.gradients import Learner, gradients
+from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
+from ticli.inversion.loop import Step
+from ticli.inversion.plan import Plan
+from ticli.inversion.runs import finish, open_run
+from ticli.inversion.tries import next_learner, take_next
+from ticli.models.model import Model
+from ticli.names import Token
+
+# What concerns one word alone; a model that cannot be had or a full disk ends them all.
+OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A word that is to be learned; `ready` makes its plan, and the vectors it starts from.
+
+    Only then are its photos in memory. `fresh` throws an unfinished run of it away.
+    """
+
+    token: Token
+    ready: Callable[[], tuple[Plan, Embedding | None]]
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A word has taken a seat, with its photos encoded and its checkpoint put back."""
+
+    learning: Learning
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A word has taken a step."""
+
+    learning: Learning
+    step: Step
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A word has taken all its steps; its run is held until the next event is asked for."""
+
+    learning: Learning
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A word could not be learned, and the others go on."""
+
+    token: Token
+    error: TiError
+
+
+Event = Joined | Stepped | Ended | Failed
+
+
+@dataclass
+class _Seat:
+    """A word that is learning, and the lock of its run."""
+
+    learning: Learning
+    lock: ExitStack
+
+    @property
+    def token(self) -> Token:
+        return self.learning.plan.token
+
+
+@dataclass
+class Course:
+    """Where words learn together: the model, where runs are kept, how many words at a time.
+
+    What a user should hear is told to `tell`.
+    """
+
+    model: Model
+    runs: Path
+    most: int
+    tell: Callable[[str], None] = lambda text: None
+    seats: list[_Seat] = field(default_factory=list)
+
+    def leave(self, seat: _Seat) -> None:
+        """Free a seat and the lock of its word's run."""
+        self.seats.remove(seat)
+        seat.lock.close()
+
+
+def learn_together(
+    course: Course, entrants: Sequence[Entrant], signalled: Callable[[], int | None]
+) -> Iterator[Event]:
+    """Learn all the words, the next one sitting down as soon as another has ended.
+
+    Each is learned as it would be alone: draws, clipping, evaluation, stopping and checkpoint are
+    its own. Raises Stopped after all have a checkpoint, and what concerns not one word alone.
+    """
+    waiting = deque(entrants)
+    saved = time.monotonic()
+    try:
+        while waiting or course.seats:
+            while waiting and len(course.seats) < course.most:
+                yield _seated(course, waiting.popleft())
+                _stop_where_signalled(course, signalled, len(waiting))
+            yield from _round(course)
+            _stop_where_signalled(course, signalled, len(waiting))
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                _save(course)
+                saved = time.monotonic()
+    finally:
+        for seat in course.seats:
+            seat.lock.close()
+
+
+def _seated(course: Course, entrant: Entrant) -> Joined | Failed:
+    """Hold a word's run and make it ready to take steps."""
+    with ExitStack() as opened:
+        try:
+            plan, start = entrant.ready()
+            held = open_run(course.runs, plan.token.name, plan.identity(), fresh=entrant.fresh)
+            run = opened.enter_context(held)
+            learning = make_ready(plan, run, course.model, start, course.tell)
+        except OF_ONE_WORD as error:
+            return Failed(entrant.token, error)
+        course.seats.append(_Seat(learning, opened.pop_all()))
+    return Joined(learning)
+
+
+def _round(course: Course) -> Iterator[Event]:
+    """One step of every word in a seat; those that have none left give their seat up."""
+    began = time.monotonic()
+    going: list[tuple[_Seat, Learner]] = []
+    for seat in list(course.seats):
+        try:
+            with memory_of(seat.learning.plan):
+                learner = next_learner(seat.learning)
+        except Diverged as error:
+            yield _failed(course, seat, error)
+            continue
+        if learner is not None:
+            going.append((seat, learner))
+            continue
+        seat.learning.save()
+        yield Ended(seat.learning)
+        course.leave(seat)
+    losses = _gradients(course.model, going)
+    events: list[Event] = []
+    for (seat, learner), loss in zip(going, losses, strict=True):
+        try:
+            with memory_of(seat.learning.plan):
+                step = take_next(seat.learning, learner, loss, began)
+        except Diverged as error:
+            events.append(_failed(course, seat, error))
+            continue
+        if step is not None:
+            events.append(Stepped(seat.learning, step))
+    spent = time.monotonic() - began
+    for event in events:
+        if isinstance(event, Stepped):
+            event = replace(event, step=replace(event.step, seconds=spent))
+        yield event
+
+
+def _gradients(model: Model, going: Sequence[tuple[_Seat, Learner]]) -> list[float]:
+    """Every word's gradient on its rows, and its loss."""
+    if not going:
+        return []
+    with memory_of(going[0][0].learning.plan):
+        return gradients(model, [learner for _, learner in going])
+
+
+def _failed(course: Course, seat: _Seat, error: Diverged) -> Failed:
+    """What diverged cannot be continued: its run is thrown away."""
+    finish(seat.learning.run)
+    course.leave(seat)
+    return Failed(seat.token, error)
+
+
+def _save(course: Course) -> None:
+    for seat in course.seats:
+        seat.learning.save()
+
+
+def _stop_where_signalled(
+    course: Course, signalled: Callable[[], int | None], waiting: int
+) -> None:
+    number = signalled()
+    if number is None:
+        return
+    _save(course)
+    kept = ", ".join(
+        f"{seat.token.text} at step {seat.learning.attempts.steps} of {seat.learning.total}"
+        for seat in course.seats
+    )
+    rest = f"{waiting} not begun" if waiting else ""
+    raise Stopped(
+        f"stopped; {'; '.join(part for part in (kept and f'kept: {kept}', rest) if part)}",
+        "the same command again continues",
+        signal_number=number,
+    )
