@@ -12,7 +12,8 @@ from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
 from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
-from ticli.inversion.objective import Examples, denoising_losses
+from ticli.inversion.objective import Examples
+from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.starting import spread, word_rows
 from ticli.inversion.stopping import Evaluation
@@ -117,14 +118,7 @@ def held_out_loss(
     model: Model, examples: Examples, vectors: Vectors, drawn: Draw, batch: int
 ) -> float:
     """Mean denoising loss over a whole draw, `batch` samples at a time, without gradients."""
-    count, total = len(drawn.timesteps), 0.0
-    with torch.no_grad():
-        for begin in range(0, count, batch):
-            part = slice(begin, begin + batch)
-            losses = denoising_losses(model, examples, vectors, drawn, part)
-            # In double precision, which not every device has.
-            total += float(losses.cpu().double().sum())
-    return total / count
+    return float(plain_losses(model, examples, vectors, drawn, batch).double().mean())
 
 
 def evaluation_interval(recipe: Recipe) -> int:

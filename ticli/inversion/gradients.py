@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 
-from ticli.inversion.draws import Draw, DrawRule, draw
+from ticli.inversion.batches import Learner as Learner
+from ticli.inversion.batches import Task, share_of
+from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Examples
-from ticli.inversion.objective import Inputs, answer, compare, guided, inputs, joined
+from ticli.inversion.passes import add_gradients
 from ticli.inversion.regularisers import regularise
-from ticli.inversion.state import TrainingState
+from ticli.models.memory import with_less
 from ticli.models.model import Model
 from ticli.recipe import Recipe
 
@@ -21,79 +22,32 @@ from ticli.recipe import Recipe
 HALF_PRECISION_SCALE = 1024.0
 
 
-@dataclass(frozen=True)
-class Learner:
-    """A word under training: its state, what it learns from, and what its steps are drawn from.
-
-    `limits` are the largest norms of its vectors by encoder.
-    """
-
-    examples: Examples
-    state: TrainingState
-    recipe: Recipe
-    seed: int
-    rule: DrawRule
-    limits: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one learner's next step is taken on: its samples, and the examples of its stage."""
-
-    learner: Learner
-    examples: Examples
-    samples: Draw
-
-    def part(self, number: int) -> slice:
-        """The samples of one batch of the step's `accumulate` batches."""
-        batch = self.learner.recipe.batch
-        return slice(number * batch, (number + 1) * batch)
-
-
-@dataclass(frozen=True)
-class Share:
-    """One learner's samples in a batch, and what the denoiser is given for them."""
-
-    task: Task
-    part: slice
-    given: Inputs
-
-
 def gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
     """Leave the gradient of its next step on every learner's rows; each one's mean loss.
 
     Samples go through the denoiser together where their latents have one shape. A learner's
-    gradient hangs on its own samples alone, whoever learns beside it.
+    gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
+    memory, the step is taken again with less.
     """
+    batch = sum(learner.recipe.batch for learner in learners)
+    return with_less(model, batch, lambda: _gradients(model, learners))
+
+
+def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
     tasks = [_task(learner) for learner in learners]
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
     totals = dict.fromkeys(range(len(tasks)), 0.0)
     for number in range(max(learner.recipe.accumulate for learner in learners)):
         for places in _groups(tasks, number):
-            losses = batch_losses(model, [_share(model, tasks[at], number) for at in places])
-            # The sum: every word's rows get the gradient of their own loss.
-            (sum(losses[1:], losses[0]) * scale).backward()  # type: ignore[no-untyped-call]
-            for at, loss in zip(places, losses, strict=True):
-                totals[at] += float(loss.detach())
+            shares = [share_of(model, tasks[at], tasks[at].part(number)) for at in places]
+            for at, loss in zip(places, add_gradients(model, shares, scale), strict=True):
+                totals[at] += loss
     for task in tasks:
         learner = task.learner
         learner.state.vectors.finish_gradients(scale)
         key = learner.seed, learner.state.step
         regularise(model, task.examples, learner.state.vectors, learner.recipe, key)
     return list(totals.values())
-
-
-def batch_losses(model: Model, shares: Sequence[Share]) -> list[torch.Tensor]:
-    """Each learner's part of its step's loss, from one call of the denoiser for all of them."""
-    given = joined([share.given for share in shares])
-    sizes = [len(share.given.z_t) for share in shares]
-    answers = torch.split(answer(model, given), sizes)
-    losses = []
-    for share, answered in zip(shares, answers, strict=True):
-        pair = guided(share.given, answered), share.given.target
-        loss = compare(model, share.task.examples, pair, share.task.samples, share.part)
-        losses.append(loss / share.task.learner.recipe.accumulate)
-    return losses
 
 
 def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
@@ -125,11 +79,6 @@ def _task(learner: Learner) -> Task:
     state.optimizer.zero_grad(set_to_none=True)
     samples = draw(learner.seed, state.step, learner.rule)
     return Task(learner, learner.examples.at(vectors), samples)
-
-
-def _share(model: Model, task: Task, number: int) -> Share:
-    part, vectors = task.part(number), task.learner.state.vectors
-    return Share(task, part, inputs(model, task.examples, vectors, task.samples, part))
 
 
 def _groups(tasks: Sequence[Task], number: int) -> list[list[int]]:

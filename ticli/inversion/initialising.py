@@ -16,7 +16,7 @@ from ticli.inversion.evaluation import fixed_draw
 from ticli.inversion.examples import Examples
 from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
-from ticli.inversion.objective import denoising_losses
+from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run
 from ticli.inversion.vectors import Vectors
@@ -107,14 +107,8 @@ def _ranked(
     rule = draw_rule(model, examples, plan.recipe)
     drawn = _for_each(len(words), fixed_draw(rule, samples, keyed_generator(plan.seed, "init")))
     size = 2 * plan.recipe.batch
-    with torch.no_grad():
-        losses = torch.cat(
-            [
-                denoising_losses(model, examples, Vectors({}, {}), drawn, slice(at, at + size))
-                for at in range(0, len(words) * samples, size)
-            ]
-        )
-    means = losses.cpu().double().reshape(len(words), samples).mean(1).tolist()
+    losses = plain_losses(model, examples, Vectors({}, {}), drawn, size)
+    means = losses.double().reshape(len(words), samples).mean(1).tolist()
     found = [WordLoss(*pair) for pair in zip(words, means, strict=True)]
     return sorted(found, key=lambda word: word.held_out)
 

@@ -1,16 +1,40 @@
-"""A device's out-of-memory errors in words."""
+"""A device's memory: what is free, and its out-of-memory errors in words or overcome."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from ticli.errors import DeviceFailed
+from ticli.models.savings import below
 
-# MPS and the CPU allocator raise a plain RuntimeError holding one of these texts.
-TEXTS = (" out of memory", "can't allocate memory")
+if TYPE_CHECKING:
+    from ticli.models.model import Model
+
+T = TypeVar("T")
+
+# MPS and the CPU allocator raise a plain RuntimeError holding one of the first two texts; CUDA's
+# libraries report workspaces that they cannot have in words of their own.
+TEXTS = (
+    " out of memory",
+    "can't allocate memory",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+MEMORY, CONTROL_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of any device says that its memory is full."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in TEXTS)
+    )
 
 
 @contextmanager
@@ -19,6 +43,67 @@ def memory_explained(message: str, advice: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(t in str(error) for t in TEXTS):
+        if out_of_memory(error):
             raise DeviceFailed(message, advice) from error
         raise
+
+
+def with_less(model: Model, batch: int, work: Callable[[], T]) -> T:
+    """Do `work` on so many samples, and once more with less memory each time it runs out.
+
+    Work must begin anew when it is called again. The error goes through where nothing is left to
+    give up.
+    """
+    while True:
+        try:
+            return work()
+        except RuntimeError as error:
+            stage = below(model.savings, batch, model.possible_savings)
+            if stage is None or not out_of_memory(error):
+                raise
+        # Past the handler: the error's traceback holds the tensors that filled the memory.
+        model.spare(stage, f"{model.device} is out of memory")
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a device can still give; None where it does not say."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + idle
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return free_on_this_machine()
+
+
+def free_on_this_machine(
+    memory: Path = MEMORY, group: Path = CONTROL_GROUP, pages: str = "SC_AVPHYS_PAGES"
+) -> int | None:
+    """Bytes of main memory that are free, within the control group's limit where there is one."""
+    found = [size for size in (_available(memory), _within_group(group)) if size is not None]
+    if not found and pages in os.sysconf_names:
+        found = [os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")]
+    return min(found, default=None)
+
+
+def _available(memory: Path) -> int | None:
+    """MemAvailable: what programs can have without swapping, caches included."""
+    try:
+        lines = memory.read_text("ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) << 10
+    return None
+
+
+def _within_group(group: Path) -> int | None:
+    """What a container's limit leaves; None where there is no limit."""
+    try:
+        limit = (group / "memory.max").read_text("ascii").strip()
+        used = int((group / "memory.current").read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return max(0, int(limit) - used) if limit.isdigit() else None

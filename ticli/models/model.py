@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ from ticli.models.loading import (
     load_vae,
     quiet_libraries,
 )
+from ticli.models.savings import NONE, Savings, said
+from ticli.models.sparing import place_sparingly, possible_savings
 from ticli.models.text import Tokenised, tokenise
 
 
@@ -35,6 +37,8 @@ class Model:
     """A model without its VAE, which is loaded for as long as it is needed.
 
     `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its.
+    `savings` is what is given up for memory now, `given_up` says in words what was and why, and
+    every addition to it is told to `tell`.
     """
 
     source: ModelSource
@@ -43,6 +47,9 @@ class Model:
     denoiser: Any
     noise_schedule: Any
     configuration: Mapping[str, Any]
+    savings: Savings = NONE
+    given_up: list[str] = field(default_factory=list)
+    tell: Callable[[str], None] = lambda text: None
 
     @property
     def device(self) -> torch.device:
@@ -83,9 +90,26 @@ class Model:
             for encoder in self.encoders
         }
         joined = self.family.condition(encodings, self.configuration)
-        dtype = self.hardware.dtype
-        pooled = None if joined.pooled is None else joined.pooled.to(dtype)
-        return Conditioning(joined.hidden.to(dtype), pooled, joined.mask)
+        there = (self.device, self.hardware.dtype)
+        pooled = None if joined.pooled is None else joined.pooled.to(*there)
+        mask = None if joined.mask is None else joined.mask.to(self.device)
+        return Conditioning(joined.hidden.to(*there), pooled, mask)
+
+    @contextmanager
+    def encoders_at_hand(self) -> Iterator[None]:
+        """Text encoders on the device for a while, where savings keep them away from it.
+
+        A graph through them must have been used before the context ends.
+        """
+        if not self.savings.cut:
+            yield
+            return
+        try:
+            for encoder in self.encoders:
+                encoder.module.to(self.device)
+            yield
+        finally:
+            self._place_encoders()
 
     def denoise(
         self, noisy: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning
@@ -130,7 +154,28 @@ class Model:
         half_on_cpu = self.device.type == "cpu" and self.hardware.dtype is torch.bfloat16
         if half_on_cpu and self.source.has_small_maps:
             attend_plainly(loaded)
-        self.denoiser = loaded.to(self.device)
+        self.denoiser = place_sparingly(loaded, self.savings, self.device)
+
+    @property
+    def possible_savings(self) -> frozenset[str]:
+        """The rungs of the ladder that do something here."""
+        return possible_savings(self.denoiser, self.device)
+
+    def spare(self, savings: Savings, reason: str) -> None:
+        """Give up more for memory from now on, say so, and note it."""
+        given_up = f"{reason}: {said(savings, self.savings)}"
+        self.savings = savings
+        self._place_encoders()
+        if self.denoiser is not None:
+            self.denoiser = place_sparingly(self.denoiser, savings, self.device)
+        _collect(self.device)
+        self.given_up.append(given_up)
+        self.tell(given_up)
+
+    def _place_encoders(self) -> None:
+        place = torch.device("cpu") if self.savings.cut else self.device
+        for encoder in self.encoders:
+            encoder.module.to(place)
 
     def release_encoders(self) -> None:
         """Let the text encoders go, once every prompt is encoded."""
@@ -167,25 +212,26 @@ class Model:
             yield pipeline
 
 
-def load_model(source: ModelSource, hardware: Hardware) -> Model:
+def load_model(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
     """Load a model frozen and in evaluation mode, its text encoders one after the other.
 
     Raises ModelUnavailable where its files are damaged, DeviceFailed where memory is short.
     """
-    model = load_text(source, hardware)
+    model = load_text(source, hardware, savings)
     model.load_denoiser()
     return model
 
 
-def load_text(source: ModelSource, hardware: Hardware) -> Model:
+def load_text(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
     """Load a model's text encoders, its denoiser being left for later.
 
     Raises as load_model does.
     """
+    place = torch.device("cpu") if savings.cut else hardware.device
     encoders = tuple(
         TextEncoder(
             key=part.key,
-            module=load_encoder(source, part, encoder_dtype(part, hardware)).to(hardware.device),
+            module=load_encoder(source, part, encoder_dtype(part, hardware)).to(place),
             tokenizer=load_tokenizer(source, part),
             window=source.windows[part.key],
             part=part,
@@ -193,7 +239,7 @@ def load_text(source: ModelSource, hardware: Hardware) -> Model:
         for part in encoder_parts(source)
     )
     found = configuration(source, FAMILIES[source.family].denoiser[0])
-    return Model(source, hardware, encoders, None, load_scheduler(source), found)
+    return Model(source, hardware, encoders, None, load_scheduler(source), found, savings)
 
 
 def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
@@ -229,3 +275,5 @@ def _collect(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -1,0 +1,89 @@
+"""The ladder of what a run gives up for memory, from nothing to everything. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What is done to need less memory; the default is nothing.
+
+    `samples` is how many pictures go through the denoiser together, 0 for the whole batch. With
+    `cut` the text encoders work without a graph and leave the device meanwhile. `checkpoint`
+    computes activations twice, `slices` attends to a part of the picture at a time, `offload`
+    fetches the denoiser's blocks one by one, `eight_bit` keeps weights as 8-bit numbers.
+    """
+
+    samples: int = 0
+    cut: bool = False
+    checkpoint: bool = False
+    slices: bool = False
+    offload: bool = False
+    eight_bit: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Every value by its name."""
+        return asdict(self)
+
+
+NONE = Savings()
+# In the order in which they are tried: first what costs least time, last what costs accuracy.
+RUNGS = ("cut", "checkpoint", "slices", "offload", "eight_bit")
+SAID = {
+    "cut": "text encoders leave the device while the denoiser works",
+    "checkpoint": "activations are computed twice instead of kept",
+    "slices": "attention in slices",
+    "offload": "the denoiser's blocks are fetched one by one",
+    "eight_bit": "8-bit weights in the denoiser",
+}
+# Where `--low-memory` begins: a card of 4 to 6 GB holds one picture's activations at most.
+LOW = Savings(samples=1, cut=True, checkpoint=True, slices=True)
+
+
+def ladder(batch: int, possible: Collection[str] = RUNGS) -> Iterator[Savings]:
+    """Every stage for so many samples a batch, each with more given up than the one before."""
+    yield NONE
+    samples = batch
+    while samples > 1:
+        samples = (samples + 1) // 2
+        yield Savings(samples=samples)
+    stage = Savings(samples=1)
+    for name in RUNGS:
+        if name in possible:
+            stage = replace(stage, **{name: True})
+            yield stage
+
+
+def below(stage: Savings, batch: int, possible: Collection[str] = RUNGS) -> Savings | None:
+    """The stage that gives up the next thing for so many samples a batch; None at the end."""
+    samples = min(stage.samples or batch, batch)
+    if samples > 1:
+        return replace(stage, samples=(samples + 1) // 2)
+    for name in RUNGS:
+        if name in possible and not getattr(stage, name):
+            return replace(stage, samples=1, **{name: True})
+    return None
+
+
+def both(first: Savings, second: Savings) -> Savings:
+    """Everything that either gives up."""
+    counts = [stage.samples for stage in (first, second) if stage.samples]
+    flags = {name: getattr(first, name) or getattr(second, name) for name in RUNGS}
+    return Savings(samples=min(counts, default=0), **flags)
+
+
+def said(stage: Savings, before: Savings = NONE) -> str:
+    """What a stage gives up that another did not, in words."""
+    parts = [SAID[name] for name in RUNGS if getattr(stage, name) and not getattr(before, name)]
+    if stage.samples and stage.samples != before.samples:
+        pictures = "one picture" if stage.samples == 1 else f"{stage.samples} pictures"
+        parts.insert(0, f"{pictures} at a time, the same batch in all")
+    return "; ".join(parts) or "nothing more"
+
+
+def savings_from(document: Mapping[str, Any]) -> Savings:
+    """Read a stage back from its JSON object. Raises TypeError where it is none."""
+    return Savings(**document)
