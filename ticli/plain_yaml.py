@@ -30,19 +30,26 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def parse_mapping(text: str, origin: str) -> dict[str, Any]:
     """Parse YAML text as read_mapping does; `origin` names it in errors."""
+    value = parse_document(text, origin)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise BadContent(f"{origin} holds no mapping", "write one `key: value` a line")
+    return value
+
+
+def parse_document(text: str, origin: str) -> Any:
+    """Parse YAML text of any form as read_mapping does; None where there is nothing."""
     import yaml
 
     try:
         node = _compose(text)
-        value = _plain(node, origin, 0) if node is not None else {}
+        return _plain(node, origin, 0) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error) or "not YAML"
         raise BadContent(f"{origin}{where}: {problem}", "write one `key: value` a line") from error
-    if not isinstance(value, dict):
-        raise BadContent(f"{origin} holds no mapping", "write one `key: value` a line")
-    return value
 
 
 def _compose(text: str) -> Any:
