@@ -55,9 +55,7 @@ class Progress:
 
     def __init__(self, mode: ProgressMode, label: str, output: Output) -> None:
         self._writer = _writer(mode, safe_text(label), output)
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self._measured = 0
-        self._held_out: float | None = None
+        self._pace = Pace()
 
     def __enter__(self) -> Self:
         self._writer.start()
@@ -68,13 +66,26 @@ class Progress:
 
     def update(self, step: StepLike) -> None:
         """Show one finished step; `step.index` counts from 1."""
+        self._writer.show(step, *self._pace.note(step))
+
+
+class Pace:
+    """What the steps of one run tell together: how fast they come, the last evaluation."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._measured = 0
+        self._held_out: float | None = None
+
+    def note(self, step: StepLike) -> tuple[float | None, float | None]:
+        """Take in a step; the seconds left and the last held-out loss, each None if unknown."""
         self._measured += 1
         # The first step fills caches and compiles: the others tell the pace.
         if self._measured > 1:
             self._recent.append(step.seconds)
         if step.held_out is not None:
             self._held_out = step.held_out
-        self._writer.show(step, self._left(step), self._held_out)
+        return self._left(step), self._held_out
 
     def _left(self, step: StepLike) -> float | None:
         """Estimate the seconds to the end from recent steps, once three are measured."""
@@ -100,54 +111,30 @@ class _Lines(_Silent):
     """One JSON object a step, for programs: step total loss norm seconds left held_out."""
 
     def show(self, step: StepLike, left: float | None, known: float | None) -> None:
-        fields = {
-            "step": step.index,
-            "total": step.total,
-            "loss": step.loss,
-            "norm": step.norm,
-            "seconds": step.seconds,
-            "left": None if left is None else round(left, 1),
-            "held_out": step.held_out,
-        }
-        say(json_text(fields))
+        say(json_text(fields_of(step, left)))
 
 
-class _Plain(_Silent):
+class Plain(_Silent):
     """The first step, the last one, and one about every ten seconds between."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, every: float = PLAIN_EVERY) -> None:
         self._label = label
+        self._every = every
         self._said: float | None = None
 
     def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         now = time.monotonic()
         last = step.index == step.total
-        if self._said is None or last or now - self._said >= PLAIN_EVERY:
+        if self._said is None or last or now - self._said >= self._every:
             self._said = now
-            say(f"{self._label}  {step.index}/{step.total}  {_words(step, left, known)}")
+            say(f"{self._label}  {step.index}/{step.total}  {words_of(step, left, known)}")
 
 
 class _Bar:
     """A bar drawn by rich, taken away when the run ends."""
 
     def __init__(self, label: str, color: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as RichProgress
-
-        console = Console(
-            file=sys.stderr, markup=False, emoji=False, highlight=False, no_color=not color
-        )
-        # stdout is left alone: what is written there during a run is data.
-        self._bar = RichProgress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
-            console=console,
-            transient=True,
-            redirect_stdout=False,
-        )
+        self._bar = bars(color)
         self._label = label
         self._task: Any = None
 
@@ -157,10 +144,31 @@ class _Bar:
     def show(self, step: StepLike, left: float | None, known: float | None) -> None:
         if self._task is None:
             self._task = self._bar.add_task(self._label, total=step.total, words="")
-        self._bar.update(self._task, completed=step.index, words=_words(step, left, known))
+        self._bar.update(self._task, completed=step.index, words=words_of(step, left, known))
 
     def stop(self) -> None:
         self._bar.stop()
+
+
+def bars(color: bool) -> Any:
+    """Bars of rich on stderr, taken away when they stop; each shows its field `words`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    console = Console(
+        file=sys.stderr, markup=False, emoji=False, highlight=False, no_color=not color
+    )
+    # stdout is left alone: what is written there during a run is data.
+    return RichProgress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}", markup=False),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+    )
 
 
 def _writer(mode: ProgressMode, label: str, output: Output) -> Writer:
@@ -170,10 +178,24 @@ def _writer(mode: ProgressMode, label: str, output: Output) -> Writer:
         return _Silent()
     if mode == "auto" and is_terminal(sys.stderr):
         return _Bar(label, output.color_errors)
-    return _Plain(label)
+    return Plain(label)
 
 
-def _words(step: StepLike, left: float | None, known: float | None) -> str:
+def fields_of(step: StepLike, left: float | None) -> dict[str, Any]:
+    """A step as `--progress jsonl` writes it."""
+    return {
+        "step": step.index,
+        "total": step.total,
+        "loss": step.loss,
+        "norm": step.norm,
+        "seconds": step.seconds,
+        "left": None if left is None else round(left, 1),
+        "held_out": step.held_out,
+    }
+
+
+def words_of(step: StepLike, left: float | None, known: float | None) -> str:
+    """A step in the words that stand beside a bar."""
     text = f"loss {step.loss:.3f}  norm {step.norm:.2f}"
     if known is not None:
         text += f"  held out {known:.4f}"
