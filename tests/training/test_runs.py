@@ -16,7 +16,7 @@ from ticli.errors import BadContent, Conflict, Stopped, Usage
 from ticli.inversion.concluding import conclude
 from ticli.inversion.learning import advance, begin
 from ticli.inversion.plan import Request, make_plan
-from ticli.inversion.runs import discard, finish, open_run, unfinished
+from ticli.inversion.runs import check_run, discard, finish, open_run, unfinished
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
@@ -150,3 +150,37 @@ def test_signals_keep_the_run_and_the_same_command_continues(photos, tiny_folder
         assert f"continuing from step {left.step} of 60" in done.stderr
         assert done.stdout == "mug\n" and not unfinished(places().runs)
         assert Library.open().get("mug").steps == 60
+
+
+def test_a_run_is_looked_at_without_being_changed(photos, tiny_folder):
+    plan = make_plan(request_for(photos, tiny_folder), Library.open())
+    folder = places().runs
+    check_run(folder, "mug", plan.identity(), fresh=False)
+    assert not folder.exists()
+    with pytest.raises(Stopped):
+        learn(plan, stop_at=2)
+    before = sorted((path.name, path.read_bytes()) for path in (folder / "mug").iterdir())
+    check_run(folder, "mug", plan.identity(), fresh=False)
+    other = make_plan(request_for(photos, tiny_folder, lr=0.02), Library.open())
+    with pytest.raises(Conflict, match=r"lr was 0\.01"):
+        check_run(folder, "mug", other.identity(), fresh=False)
+    check_run(folder, "mug", other.identity(), fresh=True)
+    after = sorted((path.name, path.read_bytes()) for path in (folder / "mug").iterdir())
+    assert before == after
+    with (
+        open_run(folder, "mug", plan.identity()),
+        pytest.raises(Conflict, match="learned by another process"),
+    ):
+        check_run(folder, "mug", plan.identity(), fresh=False)
+
+
+def test_a_damaged_run_can_be_begun_anew(photos, tiny_folder):
+    plan = make_plan(request_for(photos, tiny_folder), Library.open())
+    with pytest.raises(Stopped):
+        learn(plan, stop_at=2)
+    (places().runs / "mug" / "run.json").write_text("{")
+    with pytest.raises(BadContent, match="cannot be read") as caught:
+        learn(plan)
+    assert "--fresh" in caught.value.hint
+    with open_run(places().runs, "mug", plan.identity(), fresh=True) as run:
+        assert run.step == 0

@@ -15,12 +15,12 @@ from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
 from ticli.inversion.concluding import conclude
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import finish, open_run, unfinished
+from ticli.inversion.surveying import Refused
 from ticli.inversion.together import (
     Course,
     Ended,
     Entrant,
     Event,
-    Failed,
     Joined,
     Stepped,
     learn_together,
@@ -193,7 +193,7 @@ def test_a_word_that_is_learned_elsewhere_fails_alone(planned, course):
     plans = [planned("mug"), planned("cup")]
     with open_run(places().runs, "mug", plans[0].identity()):
         found, events = together(course()[0], plans)
-    (failed,) = [event for event in events if isinstance(event, Failed)]
+    (failed,) = [event for event in events if isinstance(event, Refused)]
     assert failed.token.name == "mug" and isinstance(failed.error, Conflict)
     assert list(found) == ["cup"]
 
@@ -214,7 +214,7 @@ def test_a_word_that_diverges_takes_no_other_along(planned, course):
     where.model.denoiser.register_forward_hook(answer_nan)
     plans = [planned("mug", restores=0, steps=30), planned("cup", steps=12)]
     found, events = together(where, plans)
-    (failed,) = [event for event in events if isinstance(event, Failed)]
+    (failed,) = [event for event in events if isinstance(event, Refused)]
     assert failed.token.name == "mug" and isinstance(failed.error, Diverged)
     assert len(spoiled) == 10 and list(found) == ["cup"]
     assert not unfinished(places().runs)

@@ -75,18 +75,33 @@ def open_run(
     path = folder / name
     make_folder(path)
     with _locked(path, name):
-        known = _identity(path)
-        if known is not None and known != _as_json(identity):
-            # A run that never took a step, for it was refused, has nothing to lose.
-            if not fresh and (path / CHECKPOINT).exists():
-                raise _difference(name, known, _as_json(identity))
-            _empty(path)
-        elif fresh:
+        if fresh or not _is_same(path, identity):
             _empty(path)
         if not (path / IDENTITY).exists():
             text = json.dumps(_as_json(identity), indent=1, sort_keys=False)
             write_file(path / IDENTITY, text.encode(), replace=True)
         yield Run(name, path, _step(path / CHECKPOINT))
+
+
+def check_run(folder: Path, name: str, identity: Mapping[str, Any], *, fresh: bool) -> None:
+    """Refuse what open_run would refuse now, with nothing held or changed. Raises Conflict."""
+    path = folder / name
+    if path.is_dir():
+        with _locked(path, name):
+            # A run that is to be thrown away may be anything, damaged too.
+            if not fresh:
+                _is_same(path, identity)
+
+
+def _is_same(path: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a run in this folder is new, or as it was. Raises Conflict where steps are lost."""
+    known = _identity(path)
+    if known is None or known == _as_json(identity):
+        return True
+    # A run that never took a step, for it was refused, has nothing to lose.
+    if (path / CHECKPOINT).exists():
+        raise _difference(path.name, known, _as_json(identity))
+    return False
 
 
 def finish(run: Run) -> None:

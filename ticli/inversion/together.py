@@ -10,26 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ticli.concept import Embedding
-from ticli.errors import (
-    BadContent,
-    Conflict,
-    Diverged,
-    NotFound,
-    Stopped,
-    TiError,
-    Usage,
-)
+from ticli.errors import Diverged, Stopped
 from ticli.inversion.gradients import Learner, gradients
 from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import finish, open_run
+from ticli.inversion.surveying import OF_ONE_WORD, Refused
 from ticli.inversion.tries import next_learner, take_next
 from ticli.models.model import Model
 from ticli.names import Token
-
-# What concerns one word alone; a model that cannot be had or a full disk ends them all.
-OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
 
 
 @dataclass(frozen=True)
@@ -66,15 +56,7 @@ class Ended:
     learning: Learning
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A word could not be learned, and the others go on."""
-
-    token: Token
-    error: TiError
-
-
-Event = Joined | Stepped | Ended | Failed
+Event = Joined | Stepped | Ended | Refused
 
 
 @dataclass
@@ -133,7 +115,7 @@ def learn_together(
             seat.lock.close()
 
 
-def _seated(course: Course, entrant: Entrant) -> Joined | Failed:
+def _seated(course: Course, entrant: Entrant) -> Joined | Refused:
     """Hold a word's run and make it ready to take steps."""
     with ExitStack() as opened:
         try:
@@ -142,7 +124,7 @@ def _seated(course: Course, entrant: Entrant) -> Joined | Failed:
             run = opened.enter_context(held)
             learning = make_ready(plan, run, course.model, start, course.tell)
         except OF_ONE_WORD as error:
-            return Failed(entrant.token, error)
+            return Refused(entrant.token, error)
         course.seats.append(_Seat(learning, opened.pop_all()))
     return Joined(learning)
 
@@ -156,7 +138,7 @@ def _round(course: Course) -> Iterator[Event]:
             with memory_of(seat.learning.plan):
                 learner = next_learner(seat.learning)
         except Diverged as error:
-            yield _failed(course, seat, error)
+            yield _given_up(course, seat, error)
             continue
         if learner is not None:
             going.append((seat, learner))
@@ -171,7 +153,7 @@ def _round(course: Course) -> Iterator[Event]:
             with memory_of(seat.learning.plan):
                 step = take_next(seat.learning, learner, loss, began)
         except Diverged as error:
-            events.append(_failed(course, seat, error))
+            events.append(_given_up(course, seat, error))
             continue
         if step is not None:
             events.append(Stepped(seat.learning, step))
@@ -190,11 +172,11 @@ def _gradients(model: Model, going: Sequence[tuple[_Seat, Learner]]) -> list[flo
         return gradients(model, [learner for _, learner in going])
 
 
-def _failed(course: Course, seat: _Seat, error: Diverged) -> Failed:
+def _given_up(course: Course, seat: _Seat, error: Diverged) -> Refused:
     """What diverged cannot be continued: its run is thrown away."""
     finish(seat.learning.run)
     course.leave(seat)
-    return Failed(seat.token, error)
+    return Refused(seat.token, error)
 
 
 def _save(course: Course) -> None:
