@@ -46,7 +46,7 @@ class Outcome:
     `stopped` is "settled" or "steps"; `kept` the step whose vectors were kept, `held_out` their
     loss and `held_out_init` that of the class word in the same sentences. `held_out_photo` is the
     index of the photo that was not trained on, None where other crops stood in. `init_words` are
-    the best words of `--init auto`.
+    the best words of `--init auto`, `memory` says what was given up for lack of it, and why.
     """
 
     stopped: str = ""
@@ -59,6 +59,7 @@ class Outcome:
     restores: int = 0
     attempts: tuple[Attempt, ...] = ()
     init_words: tuple[WordLoss, ...] = ()
+    memory: tuple[str, ...] = ()
 
 
 def curves_from(document: Mapping[str, Any]) -> Curves:
@@ -71,5 +72,6 @@ def outcome_from(document: Mapping[str, Any]) -> Outcome:
     lists = {
         "attempts": tuple(Attempt(**item) for item in document.get("attempts", ())),
         "init_words": tuple(WordLoss(**item) for item in document.get("init_words", ())),
+        "memory": tuple(document.get("memory", ())),
     }
     return Outcome(**{**document, **lists})

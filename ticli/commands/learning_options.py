@@ -100,6 +100,9 @@ KeepPhotosOption = Annotated[
 FreshOption = Annotated[
     bool, typer.Option("--fresh", help="Throw an unfinished run of this name away.")
 ]
+LowMemoryOption = Annotated[
+    bool, typer.Option("--low-memory", help="Begin as on a card of 4 to 6 GB, more slowly.")
+]
 DeterministicOption = Annotated[
     bool, typer.Option("--deterministic", help="Equal bits on CUDA too, more slowly.")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,12 @@ from ticli.terminal.signals import noted_signals
 if TYPE_CHECKING:
     from ticli.concept import Concept
     from ticli.inversion.learning import Learning
-    from ticli.inversion.plan import Plan
+    from ticli.inversion.plan import Plan, Request
     from ticli.inversion.running import Way
     from ticli.inversion.runs import Run
     from ticli.library.library import Library
+    from ticli.models.hardware import Hardware
+    from ticli.models.identifying import ModelSource
     from ticli.models.single_files.single_file import Given
 
 
@@ -49,6 +51,7 @@ class Ask:
     device: str | None
     dtype: str | None
     deterministic: bool
+    low_memory: bool
     offline: bool
     progress: ProgressMode
     output: Output
@@ -61,27 +64,17 @@ def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def learn(ask: Ask) -> None:
-    """Carry out a call of `ti invert`. Raises the TiErrors of its parts."""
-    from ticli.inversion.plan import Request, make_plan
+    """Carry out a call of `ti invert` for one word. Raises the TiErrors of its parts."""
+    from ticli.inversion.plan import make_plan
     from ticli.inversion.runs import open_run
     from ticli.library.library import Library
     from ticli.terminal.planned import say_plan, show_plan
 
     settings = load_settings()
-    request = Request(
-        photos=ask.photos,
-        token=ask.token,
-        recipe=_recipe(ask, settings),
-        model=settings["model"] if ask.model is None else ask.model,
-        seed=ask.seed,
-        replace=ask.replace,
-        offline=ask.offline or settings["offline"] == "true",
-        stdin=_stdin(ask.photos),
-        announce=None if ask.dry_run else announcer(ask.output),
-        given=ask.given,
-    )
+    recipe = load_recipe(ask.recipe or settings["recipe"]).with_flags(**flags_of(ask))
+    request = request_of(ask, settings, recipe, _stdin(ask.photos))
     plan = make_plan(request, Library.open())
-    way = _way(ask, settings, plan)
+    way = way_of(ask, settings, f"{plan.token.name} in {places().home}")
     if ask.dry_run:
         show_plan(ask.output, plan, way)
         return
@@ -99,29 +92,44 @@ def learn(ask: Ask) -> None:
 
 def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) -> Concept:
     library, way = surroundings
+    hardware = hardware_of(ask, way, plan.source)
+    from ticli.inversion.learning import begin
+
+    start = library.embedding(plan.start) if plan.start else None
+    learning = begin(plan, run, hardware, start, ask.output.note)
+    _take_steps(ask, learning)
+    return keep_word(ask, learning, library)
+
+
+def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
+    """Import torch and choose the device and precision; what is loaded where is said."""
     output = ask.output
-    output.note(f"loading {plan.source.describe()} …")
+    output.note(f"loading {source.describe()} …")
     if ask.deterministic:
         prepare_determinism()
-    from ticli.inversion.learning import begin
-    from ticli.inversion.runs import finish
-    from ticli.inversion.twin import words_of
     from ticli.models.hardware import make_deterministic, pick_hardware
 
     if ask.deterministic:
         make_deterministic()
-    hardware = pick_hardware(way.device, way.dtype, half_on_cpu=plan.source.has_small_maps)
+    hardware = pick_hardware(way.device, way.dtype, half_on_cpu=source.has_small_maps)
+    hardware = replace(hardware, low_memory=ask.low_memory)
     output.note(f"{hardware.describe()}: {hardware.why}")
-    start = library.embedding(plan.start) if plan.start else None
-    learning = begin(plan, run, hardware, start, output.note)
-    _take_steps(ask, learning)
+    return hardware
+
+
+def keep_word(ask: Ask, learning: Learning, library: Library) -> Concept:
+    """Put what a run has learned into the library; the run is then no more."""
+    from ticli.inversion.runs import finish
+    from ticli.inversion.twin import words_of
+
+    output, plan = ask.output, learning.plan
     words = words_of(learning)
     if ask.keep_photos:
         changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
         for path in changed:
             output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
     concept, *twins = library.add_all(words, replace=ask.replace)
-    finish(run)
+    finish(learning.run)
     say_learned(output, concept, learning.seconds)
     for twin in twins:
         output.note(f'learned its negative twin too: --negative "{twin.token}"')
@@ -139,10 +147,10 @@ def _take_steps(ask: Ask, learning: Learning) -> None:
         for step in advance(learning, signalled):
             progress.update(step)
             if ask.preview_every and step.index % ask.preview_every == 0:
-                _preview(ask, learning, step.index)
+                preview(ask, learning, step.index)
 
 
-def _preview(ask: Ask, learning: Learning, step: int) -> None:
+def preview(ask: Ask, learning: Learning, step: int) -> None:
     """Write one picture of the word as it is; a full disk does not end the run."""
     from ticli.durable import make_folder, write_file
     from ticli.generation.pictures import png_bytes
@@ -162,13 +170,30 @@ def _preview(ask: Ask, learning: Learning, step: int) -> None:
     ask.output.note(f"preview {file}")
 
 
-def _recipe(ask: Ask, settings: Settings) -> Recipe:
+def flags_of(ask: Ask) -> dict[str, Any]:
+    """What the flags say of the recipe; None where they say nothing. Raises as read_sentences."""
     from ticli.photos.sentences import read_sentences
 
-    recipe = load_recipe(ask.recipe or settings["recipe"])
-    if ask.sentences is not None:
-        recipe = recipe.with_flags(sentences=read_sentences(ask.sentences))
-    return recipe.with_flags(**ask.knobs)
+    own = None if ask.sentences is None else read_sentences(ask.sentences)
+    return {**ask.knobs, "sentences": own}
+
+
+def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None = None) -> Request:
+    """What is asked of one word."""
+    from ticli.inversion.plan import Request
+
+    return Request(
+        photos=ask.photos,
+        token=ask.token,
+        recipe=recipe,
+        model=settings["model"] if ask.model is None else ask.model,
+        seed=ask.seed,
+        replace=ask.replace,
+        offline=ask.offline or settings["offline"] == "true",
+        stdin=stdin,
+        announce=None if ask.dry_run else announcer(ask.output),
+        given=ask.given,
+    )
 
 
 def _stdin(photos: tuple[str, ...]) -> bytes | None:
@@ -180,7 +205,8 @@ def _stdin(photos: tuple[str, ...]) -> bytes | None:
     return sys.stdin.buffer.read()
 
 
-def _way(ask: Ask, settings: Settings, plan: Plan) -> Way:
+def way_of(ask: Ask, settings: Settings, result: str) -> Way:
+    """How the call's runs are carried out; `result` says where their words will be."""
     from ticli.inversion.running import Way
     from ticli.settings import check_value
 
@@ -190,5 +216,5 @@ def _way(ask: Ask, settings: Settings, plan: Plan) -> Way:
         dtype=ask.dtype or settings["dtype"],
         recipe_name=ask.recipe or settings["recipe"],
         model_named=bool(ask.model or settings["model"]),
-        result=f"{plan.token.name} in {places().home}",
+        result=result,
     )

@@ -80,6 +80,7 @@ def _outcome(learning: Learning, winner: Finished, held_out_init: float) -> Outc
             for attempt in learning.attempts.done
         ),
         init_words=learning.init_words,
+        memory=tuple(learning.model.given_up),
     )
 
 

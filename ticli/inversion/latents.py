@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ticli.errors import BadContent
+from ticli.models.memory import out_of_memory
 from ticli.models.model import Model
 
 if TYPE_CHECKING:
@@ -43,11 +44,29 @@ class Latents:
 def encode_photos(model: Model, pictures: Sequence[Image.Image]) -> Latents:
     """Encode square RGB pictures of one size, one at a time, in float32.
 
-    Half precision overflows in some VAEs, so none is used. Raises BadContent where an encoding is
-    not finite.
+    Half precision overflows in some VAEs, so none is used. Where the device is out of memory the
+    CPU encodes them. Raises BadContent where an encoding is not finite.
     """
+    try:
+        latents = _encode(model, pictures, model.device)
+    except RuntimeError as error:
+        if model.device.type == "cpu" or not out_of_memory(error):
+            raise
+        latents = None
+    if latents is None:
+        model.note_given_up(f"{model.device} is out of memory: photos are encoded on the CPU")
+        latents = _encode(model, pictures, torch.device("cpu"))
+    if not (latents.mean.isfinite().all() and latents.spread.isfinite().all()):
+        raise BadContent(
+            f"the VAE of {model.source.id} turns a photo into numbers that are not finite",
+            "try another --size, or another model",
+        )
+    return latents
+
+
+def _encode(model: Model, pictures: Sequence[Image.Image], device: torch.device) -> Latents:
     means, spreads = [], []
-    with model.vae() as vae, torch.no_grad():
+    with model.vae(device) as vae, torch.no_grad():
         for picture in pictures:
             pixels = torch.from_numpy(np.asarray(picture, dtype=np.float32).copy())
             pixels = (pixels / 127.5 - 1).permute(2, 0, 1)
@@ -55,10 +74,4 @@ def encode_photos(model: Model, pictures: Sequence[Image.Image]) -> Latents:
             mean, spread = model.encode(vae, both)
             means.append(mean.cpu())
             spreads.append(spread.cpu())
-    latents = Latents(torch.stack(means).contiguous(), torch.stack(spreads).contiguous())
-    if not (latents.mean.isfinite().all() and latents.spread.isfinite().all()):
-        raise BadContent(
-            f"the VAE of {model.source.id} turns a photo into numbers that are not finite",
-            "try another --size, or another model",
-        )
-    return latents
+    return Latents(torch.stack(means).contiguous(), torch.stack(spreads).contiguous())

@@ -24,12 +24,13 @@ from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run, finish
 from ticli.inversion.starting import Start
 from ticli.inversion.state import TrainingState, new_state
+from ticli.inversion.thrift import keep_savings, load_sparingly, take_up_savings
 from ticli.inversion.tries import next_learner, take_next
 from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.inversion.warm_start import warm_start
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
-from ticli.models.model import Model, load_model
+from ticli.models.model import Model
 from ticli.models.single_files.probing import settle_prediction
 from ticli.outcome import WordLoss
 
@@ -82,6 +83,7 @@ class Learning:
 
     def save(self) -> None:
         """Write a checkpoint of the step the run stands at."""
+        keep_savings(self.run.path, self.model)
         save_checkpoint(self.run.checkpoint, self.attempts, self.seconds)
 
     def rows(self) -> dict[str, dict[str, torch.Tensor]]:
@@ -100,7 +102,8 @@ def begin(
 ) -> Learning:
     """Load the model and make a run on it ready, as `make_ready` does."""
     with memory_of(plan):
-        model = load_model(plan.source, hardware)
+        load = (plan.recipe.size, plan.recipe.batch)
+        model = load_sparingly(plan.source, hardware, load, tell)
     return make_ready(plan, run, model, start, tell)
 
 
@@ -119,6 +122,7 @@ def make_ready(
     """
     began = time.monotonic()
     with memory_of(plan):
+        take_up_savings(run.path, model)
         encoded = encode(plan, run, model)
         found = settle_prediction(model, encoded.learned.mean[:, 0])
         if found:

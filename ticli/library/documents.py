@@ -110,6 +110,7 @@ def _outcome(document: Mapping[str, Any]) -> Outcome:
             WordLoss(_text(word["word"]), _known_number(word["held_out"]))
             for word in _items(document["init_words"])
         ),
+        memory=tuple(_text(line) for line in _items(document.get("memory", []))),
     )
 
 

@@ -19,11 +19,15 @@ NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where the model runs, in which precision, and why so."""
+    """Where the model runs, in which precision, and why so.
+
+    With `low_memory` runs begin where a card of 4 to 6 GB would have to.
+    """
 
     device: torch.device
     dtype: torch.dtype
     why: str
+    low_memory: bool = False
 
     def describe(self) -> str:
         """Such as "cuda:0 (bf16)"."""

@@ -169,8 +169,12 @@ class Model:
         if self.denoiser is not None:
             self.denoiser = place_sparingly(self.denoiser, savings, self.device)
         _collect(self.device)
-        self.given_up.append(given_up)
-        self.tell(given_up)
+        self.note_given_up(given_up)
+
+    def note_given_up(self, text: str) -> None:
+        """Say what was given up for memory, and keep it for the record."""
+        self.given_up.append(text)
+        self.tell(text)
 
     def _place_encoders(self) -> None:
         place = torch.device("cpu") if self.savings.cut else self.device
@@ -183,9 +187,9 @@ class Model:
         _collect(self.device)
 
     @contextmanager
-    def vae(self) -> Iterator[Any]:
-        """The VAE in float32, on this model's device until the context ends."""
-        vae = load_vae(self.source).to(self.device)
+    def vae(self, device: torch.device | None = None) -> Iterator[Any]:
+        """The VAE in float32, on a device, by default this model's, until the context ends."""
+        vae = load_vae(self.source).to(device or self.device)
         try:
             yield vae
         finally:

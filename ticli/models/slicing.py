@@ -49,7 +49,9 @@ class SlicedAttention:
 
 
 def attend_in_slices(denoiser: Any) -> None:
-    """Have every plain attention of a U-Net work in slices; others stay as they are."""
+    """Have every plain attention of a U-Net work in slices; all others stay as they are."""
+    if not can_be_sliced(denoiser):
+        return
     for module in denoiser.modules():
         if hasattr(module, "set_processor") and _is_plain(module):
             module.set_processor(SlicedAttention())

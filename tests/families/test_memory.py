@@ -1,0 +1,63 @@
+"""Every family's demand is known, and every rung of the ladder leaves its gradients right."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_families import BUILDERS
+
+from ticli.inversion.gradients import gradients
+from ticli.inversion.latents import Latents
+from ticli.inversion.loop import enrol
+from ticli.inversion.objective import Examples
+from ticli.inversion.state import new_state
+from ticli.inversion.vectors import Start, start_vectors
+from ticli.models.demand import measure_demand
+from ticli.models.savings import Savings
+from ticli.recipe import Recipe
+
+RECIPE = Recipe(steps=2, lr=0.05, batch=2, norm="free", timestep_low=0)
+CPU = torch.device("cpu")
+
+
+def learned_gradient(model) -> torch.Tensor:
+    """The gradient of one step on the rows of every encoder, end to end."""
+    generator = torch.Generator().manual_seed(3)
+    side = model.source.size // model.source.grain * model.family.patch
+    shape = (2, 2, model.channels, side, side)
+    latents = Latents(torch.randn(shape, generator=generator), torch.full(shape, 0.1))
+    sentences = [[model.tokenise("a photo of a <mug> on the moon", {"mug": 1})]] * 2
+    state = new_state(start_vectors(model, Start("mug", 1, "free", 0)), RECIPE)
+    learner = enrol(model, Examples("mug", latents, sentences), state, RECIPE, 0)
+    gradients(model, [learner])
+    rows = state.vectors.rows
+    assert all(row.grad.abs().max() > 0 for row in rows.values())
+    return torch.cat([rows[key].grad.flatten() for key in sorted(rows)])
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_demand_is_that_of_the_loaded_model(models, name):
+    model = models[name]
+    demand = measure_demand(model.source, torch.float32, model.source.size, CPU)
+    assert demand.denoiser == sum(
+        tensor.nbytes for tensor in (*model.denoiser.parameters(), *model.denoiser.buffers())
+    )
+    encoders = sum(p.nbytes for e in model.encoders for p in e.module.parameters())
+    assert demand.encoders == encoders
+    assert 0 < demand.largest_block <= demand.blocks <= demand.denoiser
+    assert 0 < demand.largest_kept <= demand.kept and demand.encoding > 0
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_every_rung_keeps_the_gradient(fresh_model, name):
+    model = fresh_model(name)
+    expected = learned_gradient(model)
+    for rung in ("cut", "checkpoint", "offload"):
+        # From one to the next: what was given up before stays so.
+        model.spare(Savings(**{**model.savings.as_json(), rung: True}), "asked for")
+        assert torch.equal(learned_gradient(model), expected), rung
+    model.spare(Savings(1, cut=True, checkpoint=True, offload=True), "asked for")
+    assert torch.allclose(learned_gradient(model), expected, rtol=1e-3, atol=1e-7)
+    model.spare(Savings(1, True, True, True, True, True), "asked for")
+    cosine = torch.nn.functional.cosine_similarity(learned_gradient(model), expected, dim=0)
+    assert cosine > 0.99
