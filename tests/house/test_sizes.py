@@ -11,8 +11,12 @@ ROOT = Path(__file__).parents[2]
 LONGEST_FILE, LONGEST_COMMAND_FILE = 300, 120
 LONGEST_FUNCTION = 40
 MOST_PARAMETERS = 5
-# Packing the flags of `ti invert` and `ti score` and carrying the calls out are two files each.
-NO_COMMAND = {"commands/learning_run.py", "commands/scoring_run.py"}
+# Packing the flags of `ti invert` and `ti score` and carrying the calls out are files of their own.
+NO_COMMAND = {
+    "commands/learning_run.py",
+    "commands/learning_together.py",
+    "commands/scoring_run.py",
+}
 
 
 def functions(source) -> list[ast.FunctionDef]:

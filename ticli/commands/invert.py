@@ -5,6 +5,7 @@ from __future__ import annotations
 from ticli.commands import learning_options as learning
 from ticli.commands import method_options as method
 from ticli.commands import options as shared
+from ticli.commands import several_options as several
 from ticli.commands import single_file_options as single_file
 from ticli.commands import stopping_options as stopping
 from ticli.commands.learning_run import Ask, knob_flags, learn
@@ -13,8 +14,10 @@ from ticli.terminal.output import open_output
 
 
 def invert(
-    photos: learning.PhotosArgument,
-    token: learning.NewTokenOption,
+    photos: learning.PhotosArgument = None,
+    token: learning.NewTokenOption = None,
+    manifest: several.ManifestOption = None,
+    together: several.TogetherOption = None,
     recipe: learning.RecipeOption = None,
     kind: learning.KindOption = None,
     init: learning.InitOption = None,
@@ -90,28 +93,25 @@ def invert(
 ) -> None:
     """Learn a word from photos.
 
-    The same command again continues a run that was stopped.
+    The same command again continues a run that was stopped. Several words learn side by side; a
+    manifest has a token, photos and any knob of the recipe for each, as YAML, TSV or JSON lines.
     """
     knobs = knob_flags(locals()) | {"noun": _class_word(noun, no_noun)}
     ask = Ask(
-        photos=tuple(photos), token=token, recipe=recipe, knobs=knobs,
-        sentences=sentences, seed=seed,
-        preview_every=preview_every,
-        preview=preview, keep_photos=keep_photos,
-        replace=replace,
-        fresh=fresh,
-        dry_run=dry_run,
-        model=model,
-        given=single_file.given_of(components, prediction),
-        device=device,
-        dtype=dtype,
-        deterministic=deterministic,
-        low_memory=low_memory,
-        offline=offline,
-        progress=progress,
+        photos=tuple(photos or ()), tokens=tuple(token or ()), manifest=manifest, together=together,
+        recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
+        preview_every=preview_every, preview=preview, keep_photos=keep_photos,
+        replace=replace, fresh=fresh, dry_run=dry_run, model=model,
+        given=single_file.given_of(components, prediction), device=device, dtype=dtype,
+        deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
         output=open_output(json, quiet, verbose, no_color, debug),
     )  # fmt: skip
-    learn(ask)
+    if ask.several:
+        from ticli.commands.learning_together import learn_words
+
+        learn_words(ask)
+    else:
+        learn(ask)
 
 
 def _class_word(noun: str | None, no_noun: bool) -> str | None:

@@ -17,18 +17,18 @@ def knob(flag: str, help: str, metavar: str = "N") -> typer.models.OptionInfo:
 
 
 PhotosArgument = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="PHOTOS...", help="A folder, files, or - for paths on stdin.", show_default=False
     ),
 ]
 NewTokenOption = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--token",
         "-t",
         metavar="TOKEN",
-        help='The new word, as "<mug>" or mug.',
+        help='The new word, as "<mug>" or mug; for several, mug=PHOTOS each time.',
         show_default=False,
     ),
 ]

@@ -35,7 +35,9 @@ class Ask:
     """All that the flags of `ti invert` said; None where a flag was not given."""
 
     photos: tuple[str, ...]
-    token: str
+    tokens: tuple[str, ...]
+    manifest: str | None
+    together: int | None
     recipe: str | None
     knobs: Mapping[str, Any]
     sentences: Path | None
@@ -56,6 +58,16 @@ class Ask:
     progress: ProgressMode
     output: Output
 
+    @property
+    def token(self) -> str:
+        """The word's token, of a call for one word."""
+        return self.tokens[0] if self.tokens else ""
+
+    @property
+    def several(self) -> bool:
+        """Whether each word is asked for with its photos."""
+        return self.manifest is not None or any("=" in token for token in self.tokens)
+
 
 def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags that are called like a knob of the recipe and hold its value."""
@@ -65,6 +77,7 @@ def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 def learn(ask: Ask) -> None:
     """Carry out a call of `ti invert` for one word. Raises the TiErrors of its parts."""
+    _check_one(ask)
     from ticli.inversion.plan import make_plan
     from ticli.inversion.runs import open_run
     from ticli.library.library import Library
@@ -88,6 +101,17 @@ def learn(ask: Ask) -> None:
     else:
         ask.output.line(concept.name)
     ask.output.hint(f'try: ti generate "{concept.token} on the moon"')
+
+
+def _check_one(ask: Ask) -> None:
+    """Refuse what is no call for one word. Raises Usage."""
+    several = "for several words write each one's photos: --token mug=PHOTOS --token cup=PHOTOS"
+    if not ask.tokens:
+        raise Usage("there is no --token", f'name the word: --token "<mug>"; {several}')
+    if len(ask.tokens) > 1:
+        raise Usage(f"--token is given {len(ask.tokens)} times", several)
+    if ask.together is not None:
+        raise Usage("--together is of several words", f"leave it out; {several}")
 
 
 def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) -> Concept:

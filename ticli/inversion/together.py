@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +16,14 @@ from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, m
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import finish, open_run
+from ticli.inversion.seats import seats
 from ticli.inversion.surveying import OF_ONE_WORD, Refused
+from ticli.inversion.thrift import load_sparingly
 from ticli.inversion.tries import next_learner, take_next
+from ticli.models.hardware import Hardware
 from ticli.models.model import Model
 from ticli.names import Token
+from ticli.paths import places
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,31 @@ class Course:
         seat.lock.close()
 
 
+def open_course(
+    heaviest: Plan,
+    hardware: Hardware,
+    words: tuple[int, int | None],
+    tell: Callable[[str], None] = lambda text: None,
+) -> Course:
+    """Load the model of so many words, and say how many of them learn at a time.
+
+    `heaviest` is the plan that needs most memory. `words` are how many there are, and how many are
+    to learn at a time, None for as many as pay and fit. Raises as begin does.
+    """
+    count, asked = words
+    recipe, source = heaviest.recipe, heaviest.source
+    with memory_of(heaviest):
+        most = min(count, asked or seats(source, hardware, (recipe.size, recipe.batch), count))
+        load = recipe.size, recipe.batch * most
+        model = load_sparingly(source, hardware, load, tell)
+    if most < count:
+        tell(f"{count} words, {most} at a time")
+    return Course(model, places().runs, most, tell)
+
+
 def learn_together(
     course: Course, entrants: Sequence[Entrant], signalled: Callable[[], int | None]
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Learn all the words, the next one sitting down as soon as another has ended.
 
     Each is learned as it would be alone: draws, clipping, evaluation, stopping and checkpoint are

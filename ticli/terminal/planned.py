@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ticli.recipe import Recipe
 from ticli.terminal.output import Output, say, write_line
@@ -11,6 +11,7 @@ from ticli.terminal.safe_text import safe_text
 if TYPE_CHECKING:
     from ticli.inversion.plan import Plan
     from ticli.inversion.running import Way
+    from ticli.models.identifying import ModelSource
 
 
 def say_plan(output: Output, plan: Plan, way: Way) -> None:
@@ -23,30 +24,41 @@ def say_plan(output: Output, plan: Plan, way: Way) -> None:
 
 def say_notes(output: Output, plan: Plan, way: Way) -> None:
     """Say on stderr what a user should know of a run before it begins."""
-    if plan.source.is_starter and not way.model_named:
-        output.note(
-            f"using the built-in starter model ({plan.source.size} pixels, simple scenes); "
-            "-m MODEL or `ti config set model MODEL` chooses a real one"
-        )
+    say_starter(output, plan.source, way)
     for text in plan.notes:
         output.note(text)
     for text in plan.warnings:
         output.warn(text)
 
 
+def say_starter(output: Output, source: ModelSource, way: Way) -> None:
+    """Say on stderr that a run uses the starter, where nobody asked for it."""
+    if source.is_starter and not way.model_named:
+        output.note(
+            f"using the built-in starter model ({source.size} pixels, simple scenes); "
+            "-m MODEL or `ti config set model MODEL` chooses a real one"
+        )
+
+
 def show_plan(output: Output, plan: Plan, way: Way) -> None:
     """Write a dry run's plan to stdout, as text or one JSON document; notes go to stderr."""
-    from ticli.inversion.plan import plan_as_json
-
     say_notes(output, plan, way)
     if output.json:
-        output.document(
-            plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
-        )
+        output.document(json_of(plan, way))
         return
-    for line in _lines(plan, way):
-        write_line(line)
-    for line in _details(plan):
+    write_plan(plan, way)
+
+
+def json_of(plan: Plan, way: Way) -> dict[str, Any]:
+    """A dry run's plan as one JSON document."""
+    from ticli.inversion.plan import plan_as_json
+
+    return plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
+
+
+def write_plan(plan: Plan, way: Way) -> None:
+    """Write a dry run's plan to stdout as text."""
+    for line in (*_lines(plan, way), *_details(plan)):
         write_line(line)
 
 
