@@ -49,18 +49,34 @@ def compare(
     part: slice,
 ) -> torch.Tensor:
     """The training loss of a prediction and its target for `part` of a draw, a scalar."""
-    prediction, target = pair
-    if examples.masks is None and not examples.min_snr:
+    return weighed_loss(*pair, *weights_of(model, examples, draw, part))
+
+
+Weights = torch.Tensor | None
+
+
+def weights_of(
+    model: Model, examples: Examples, draw: Draw, part: slice
+) -> tuple[Weights, Weights]:
+    """Masks (batch, 1, h, w) and weights (batch,) of samples, on the device, where there are any."""
+    masks, weights = None, None
+    if examples.masks is not None:
+        masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
+        masks = masks.to(model.device, torch.float32)
+    if examples.min_snr:
+        weights = snr_weights(model, draw.timesteps[part], examples.min_snr).to(model.device)
+    return masks, weights
+
+
+def weighed_loss(
+    prediction: torch.Tensor, target: torch.Tensor, masks: Weights, weights: Weights
+) -> torch.Tensor:
+    """Mean squared error over samples, weighed within pictures and between them, a scalar."""
+    if masks is None and weights is None:
         return torch.nn.functional.mse_loss(prediction, target)
     errors = (prediction - target).square()
-    if examples.masks is None:
-        losses = errors.flatten(1).mean(1)
-    else:
-        masks = examples.masks[draw.photos[part], draw.mirrored[part].long()].to(errors)
-        losses = masked_means(errors, masks)
-    if examples.min_snr:
-        losses = losses * snr_weights(model, draw.timesteps[part], examples.min_snr).to(losses)
-    return losses.mean()
+    losses = errors.flatten(1).mean(1) if masks is None else masked_means(errors, masks)
+    return (losses if weights is None else losses * weights).mean()
 
 
 def denoising_losses(

@@ -20,6 +20,22 @@ FRAMES = {"clip": Frame(), "t5": Frame(start=False), "gemma": Frame(end=False)}
 
 
 @dataclass(frozen=True)
+class Layout:
+    """A batch of prompts as tensors, all whole numbers: `ids` and `mask` are (batch, length).
+
+    `ends` (batch,) are the places of end tokens. The vectors of slot i go to `rows[i]`,
+    `places[i]`. `shown` (batch, window) says what is passed on where an instruction is not.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    ends: torch.Tensor
+    rows: torch.Tensor
+    places: torch.Tensor
+    shown: torch.Tensor | None
+
+
+@dataclass(frozen=True)
 class TextEncoder:
     """One frozen text encoder with its tokenizer; `key` is its name in an Embedding."""
 
@@ -50,14 +66,41 @@ class TextEncoder:
 
     def encode(self, batch: Sequence[Tokenised], rows: Rows) -> Encoding:
         """Encode a batch as `hidden` does, with its mask and, where wanted, its pooled text."""
+        return self.read(self.lay_out(batch), self.gather(batch, rows))
+
+    def lay_out(self, batch: Sequence[Tokenised]) -> Layout:
+        """A batch as the tensors that the encoder reads, on its device."""
         device = self.table.device
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
-        ids = torch.tensor([self._read(prompt, longest) for prompt in batch], device=device)
-        mask = torch.tensor([_mask(prompt, longest) for prompt in batch], device=device)
-        with self._placed(batch, rows):
-            hidden, pooled = READERS[self.part.kind](self, ids, mask, batch)
-        if any(prompt.instruction for prompt in batch):
-            shown = torch.tensor([_shown(prompt) for prompt in batch], device=device)
+        slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
+        instructed = any(prompt.instruction for prompt in batch)
+        return Layout(
+            ids=torch.tensor([self._read(prompt, longest) for prompt in batch], device=device),
+            mask=torch.tensor([_mask(prompt, longest) for prompt in batch], device=device),
+            ends=torch.tensor([prompt.end for prompt in batch], device=device),
+            rows=torch.tensor([row for row, _ in slots], device=device, dtype=torch.long),
+            places=torch.tensor(
+                [_position(batch[row], slot.position) for row, slot in slots],
+                device=device,
+                dtype=torch.long,
+            ),
+            shown=torch.tensor([_shown(p) for p in batch], device=device) if instructed else None,
+        )
+
+    def gather(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor | None:
+        """The vectors of a batch's slots in their order, (slots, width); None without slots."""
+        slots = [slot for prompt in batch for slot in prompt.slots]
+        if not slots:
+            return None
+        return torch.stack([rows[slot.concept][self.key][slot.vector] for slot in slots])
+
+    def read(self, layout: Layout, vectors: torch.Tensor | None) -> Encoding:
+        """Encode what is laid out, the vectors standing in its places."""
+        with self._placed(layout, vectors):
+            hidden, pooled = READERS[self.part.kind](self, layout)
+        mask = layout.mask
+        if layout.shown is not None:
+            shown = layout.shown
             hidden = hidden.gather(1, shown[..., None].expand(-1, -1, hidden.shape[-1]))
             mask = mask.gather(1, shown)
         return Encoding(hidden, pooled, mask)
@@ -68,29 +111,23 @@ class TextEncoder:
         return ids + [self.tokenizer.pad_token_id] * (length - len(ids))
 
     @contextmanager
-    def _placed(self, batch: Sequence[Tokenised], rows: Rows) -> Iterator[None]:
+    def _placed(self, layout: Layout, vectors: torch.Tensor | None) -> Iterator[None]:
         """Put vectors into the output of the token table for one call, then unhook.
 
         Some tables scale what they look up; the vectors are scaled alike, so that they are kept
         in the units of the table's rows.
         """
-        slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
-        if not slots:
+        if vectors is None:
             yield
             return
-        device, embedding = self.table.device, self._embedding
-        where = (
-            torch.tensor([row for row, _ in slots], device=device),
-            torch.tensor([_position(batch[r], slot.position) for r, slot in slots], device=device),
-        )
-        vectors = torch.stack([rows[slot.concept][self.key][slot.vector] for _, slot in slots])
+        embedding = self._embedding
         scale = getattr(embedding, "embed_scale", None)
 
         def put(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
             placed = vectors.to(output.device, output.dtype)
             if scale is not None:
                 placed = placed * scale.to(output.device, output.dtype)
-            return output.index_put(where, placed)
+            return output.index_put((layout.rows, layout.places), placed)
 
         handle = embedding.register_forward_hook(put)
         try:
@@ -116,29 +153,24 @@ def _shown(prompt: Tokenised) -> list[int]:
 Read = tuple[torch.Tensor, torch.Tensor | None]
 
 
-def _read_clip(
-    encoder: TextEncoder, ids: torch.Tensor, _mask: torch.Tensor, batch: Sequence[Tokenised]
-) -> Read:
+def _read_clip(encoder: TextEncoder, layout: Layout) -> Read:
     """CLIP's pooled text stands at the end token: not at the largest id, as some configs say."""
     part, module = encoder.part, encoder.module
-    output = module(ids, output_hidden_states=part.penultimate)
+    output = module(layout.ids, output_hidden_states=part.penultimate)
     last = output.last_hidden_state
     hidden = output.hidden_states[-2] if part.penultimate else last
     if not part.pooled:
         return hidden, None
-    ends = torch.tensor([prompt.end for prompt in batch], device=ids.device)
-    pooled = last[torch.arange(len(batch), device=ids.device), ends]
+    pooled = last[torch.arange(len(last), device=last.device), layout.ends]
     return hidden, module.text_projection(pooled) if part.projected else pooled
 
 
-def _read_masked(
-    encoder: TextEncoder, ids: torch.Tensor, mask: torch.Tensor, _batch: Sequence[Tokenised]
-) -> Read:
-    output = encoder.module(ids, attention_mask=mask if encoder.part.masked else None)
-    return output.last_hidden_state, None
+def _read_masked(encoder: TextEncoder, layout: Layout) -> Read:
+    mask = layout.mask if encoder.part.masked else None
+    return encoder.module(layout.ids, attention_mask=mask).last_hidden_state, None
 
 
-READERS: dict[str, Callable[..., Read]] = {
+READERS: dict[str, Callable[[TextEncoder, Layout], Read]] = {
     "clip": _read_clip,
     "t5": _read_masked,
     "gemma": _read_masked,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ticli.models.conditioning import Conditioning as Conditioning
+from ticli.models.conditioning import Encoding
 from ticli.models.encoders import FRAMES
 from ticli.models.encoders import Rows as Rows
 from ticli.models.encoders import TextEncoder as TextEncoder
@@ -89,6 +90,10 @@ class Model:
             encoder.key: encoder.encode([prompt[encoder.key] for prompt in batch], rows)
             for encoder in self.encoders
         }
+        return self.join(encodings)
+
+    def join(self, encodings: Mapping[str, Encoding]) -> Conditioning:
+        """What the denoiser reads of every encoder's encoding, on its device in its precision."""
         joined = self.family.condition(encodings, self.configuration)
         there = (self.device, self.hardware.dtype)
         pooled = None if joined.pooled is None else joined.pooled.to(*there)

@@ -35,10 +35,12 @@ def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
     """Original size, crop and target size of whole pictures, pixels: (batch, 6)."""
     import torch
 
-    height, width = noisy.shape[-2] * PIXELS, noisy.shape[-1] * PIXELS
-    sizes = [height, width, 0, 0, height, width]
-    # In half precision some sizes would be rounded.
-    return noisy.new_tensor([sizes], dtype=torch.float32).expand(noisy.shape[0], -1)
+    # In half precision some sizes would be rounded. Filled, not copied from the host: a copy has
+    # no place in a CUDA graph.
+    sizes = noisy.new_zeros(noisy.shape[0], 6, dtype=torch.float32)
+    sizes[:, 0::4] = noisy.shape[-2] * PIXELS
+    sizes[:, 1::4] = noisy.shape[-1] * PIXELS
+    return sizes
 
 
 def _denoise(
