@@ -77,12 +77,17 @@ def batch_losses(
     answers = torch.split(model.denoise(given.z_t, given.t, told), sizes)
     losses = []
     for share, answered in zip(shares, answers, strict=True):
-        pair = guided(share.given, answered), share.given.target
+        pair = guided(share.given.guidance, answered), share.given.target
         loss = compare(model, share.task.examples, pair, share.task.samples, share.part)
-        loss = loss / share.task.learner.recipe.accumulate
-        # Without the product the same bits: most shares are all of their batch.
-        losses.append(loss if share.weight == 1.0 else loss * share.weight)
+        losses.append(portion(loss, share.task.learner.recipe.accumulate, share.weight))
     return losses
+
+
+def portion(loss: torch.Tensor, accumulate: int, weight: float) -> torch.Tensor:
+    """What a mean loss is of its step's, `weight` being its samples' share of their batch."""
+    loss = loss / accumulate
+    # Most shares are all of their batch; a product less, and the bits that they always had.
+    return loss if weight == 1.0 else loss * weight
 
 
 def smaller_batches(

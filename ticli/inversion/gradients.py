@@ -11,6 +11,7 @@ from ticli.inversion.batches import Learner as Learner
 from ticli.inversion.batches import Task, share_of
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Examples
+from ticli.inversion.graph import replayer_for
 from ticli.inversion.passes import add_gradients
 from ticli.inversion.regularisers import regularise
 from ticli.models.memory import with_less
@@ -29,6 +30,8 @@ def gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
     gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
     memory, the step is taken again with less.
     """
+    if model.replayer is None:
+        model.replayer = replayer_for(model)
     batch = sum(learner.recipe.batch for learner in learners)
     return with_less(model, batch, lambda: _gradients(model, learners))
 

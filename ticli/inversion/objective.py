@@ -58,7 +58,7 @@ Weights = torch.Tensor | None
 def weights_of(
     model: Model, examples: Examples, draw: Draw, part: slice
 ) -> tuple[Weights, Weights]:
-    """Masks (batch, 1, h, w) and weights (batch,) of samples, on the device, where there are any."""
+    """Masks (batch, 1, h, w) and weights (batch,) of samples on the device, if there are any."""
     masks, weights = None, None
     if examples.masks is not None:
         masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
@@ -155,15 +155,15 @@ def answer(model: Model, given: Inputs) -> torch.Tensor:
     return model.denoise(given.z_t, given.t, model.condition(given.prompts, given.words))
 
 
-def guided(given: Inputs, answered: torch.Tensor) -> torch.Tensor:
+def guided(guidance: float | None, answered: torch.Tensor) -> torch.Tensor:
     """The prediction to compare with the target: an answer, or one guided away from the twin's.
 
     Classifier-free guidance inside the loss (DreamArtist, 2211.11337): ê = e⁻ + g · (e⁺ − e⁻).
     """
-    if given.guidance is None:
+    if guidance is None:
         return answered
     positive, negative = answered.chunk(2)
-    return negative + given.guidance * (positive - negative)
+    return negative + guidance * (positive - negative)
 
 
 def predict(
@@ -171,7 +171,7 @@ def predict(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the denoiser answers for noised photos, and what it should answer, both as latents."""
     given = inputs(model, examples, vectors, draw, part)
-    return guided(given, answer(model, given)), given.target
+    return guided(given.guidance, answer(model, given)), given.target
 
 
 def _beside_twin(given: Inputs, twin: Twin) -> Inputs:

@@ -18,7 +18,7 @@ from ticli.models.model import Model
 
 def add_gradients(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     """Add the gradients of shares' losses, times `scale`, to their rows; the losses themselves."""
-    one_way = _cut if model.savings.cut else _whole
+    one_way = _cut if model.savings.cut else _replayed_or_whole
     totals = [0.0] * len(shares)
     for batch in smaller_batches(model, shares, model.savings.samples):
         losses = one_way(model, [share for _, share in batch], scale)
@@ -40,6 +40,13 @@ def plain_losses(
         return torch.cat([loss.cpu() for loss in found])
 
     return with_less(model, batch, losses)
+
+
+def _replayed_or_whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
+    if model.replayer is None:
+        return _whole(model, shares, scale)
+    losses: list[float] | None = model.replayer.add_gradients(model, shares, scale)
+    return _whole(model, shares, scale) if losses is None else losses
 
 
 def _whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:

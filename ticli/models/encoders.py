@@ -167,7 +167,9 @@ def _read_clip(encoder: TextEncoder, layout: Layout) -> Read:
 
 def _read_masked(encoder: TextEncoder, layout: Layout) -> Read:
     mask = layout.mask if encoder.part.masked else None
-    return encoder.module(layout.ids, attention_mask=mask).last_hidden_state, None
+    # A language model would else keep every layer's keys and values for the next word.
+    plain = {"use_cache": False} if encoder.part.kind == "gemma" else {}
+    return encoder.module(layout.ids, attention_mask=mask, **plain).last_hidden_state, None
 
 
 READERS: dict[str, Callable[[TextEncoder, Layout], Read]] = {

@@ -39,7 +39,7 @@ class Model:
 
     `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its.
     `savings` is what is given up for memory now, `given_up` says in words what was and why, and
-    every addition to it is told to `tell`.
+    every addition to it is told to `tell`. `replayer` takes recorded steps, where there is one.
     """
 
     source: ModelSource
@@ -51,6 +51,7 @@ class Model:
     savings: Savings = NONE
     given_up: list[str] = field(default_factory=list)
     tell: Callable[[str], None] = lambda text: None
+    replayer: Any = None
 
     @property
     def device(self) -> torch.device:
@@ -170,6 +171,8 @@ class Model:
         """Give up more for memory from now on, say so, and note it."""
         given_up = f"{reason}: {said(savings, self.savings)}"
         self.savings = savings
+        # What was recorded holds memory, and addresses of weights that now move.
+        self.replayer = None
         self._place_encoders()
         if self.denoiser is not None:
             self.denoiser = place_sparingly(self.denoiser, savings, self.device)

@@ -1,0 +1,227 @@
+"""Steps recorded once as a CUDA graph and replayed, so that no launch waits for Python."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ticli.inversion import compiling
+from ticli.inversion.batches import Share
+from ticli.inversion.static_step import Batch, Buffers, Shape, lay_out, step
+from ticli.models.memory import out_of_memory
+from ticli.models.model import Model
+
+# Steps before recording: libraries choose kernels and reserve workspaces in them.
+WARM_UPS = 3
+# Shapes of batches that are kept recorded: captions that name a word twice have one of their own.
+MOST = 4
+# Savings under which a step does more than fill buffers and launch kernels.
+EAGER = ("cut", "checkpoint", "slices", "offload")
+# Replays that are timed before and after the denoiser is compiled.
+TIMED = 10
+
+Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
+# Records a function; gives back what runs it again, and the outputs that then change in place.
+Record = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
+
+
+@dataclass
+class Recorded:
+    """A step that can be replayed: buffers to fill before, outputs to read after."""
+
+    buffers: Buffers
+    replay: Callable[[], None]
+    outputs: Outputs
+    # The parameters themselves, lest another one comes to lie in their place.
+    rows: list[torch.Tensor]
+    seconds: list[float] = field(default_factory=list)
+    settled: bool = False
+
+
+@dataclass
+class Replayer:
+    """The recorded steps of a model, by shape; `record` makes them, `compiled` the faster ones.
+
+    `broken` says why nothing is recorded any more.
+    """
+
+    record: Record
+    compiled: Callable[[Any], Any] | None = None
+    kept: dict[Shape, Recorded] = field(default_factory=dict)
+    seen: Counter[Shape] = field(default_factory=Counter)
+    broken: str = ""
+
+    def add_gradients(
+        self, model: Model, shares: Sequence[Share], scale: float
+    ) -> list[float] | None:
+        """Take a recorded step and add its gradients; None where this one must be taken plainly.
+
+        A shape is recorded the second time it comes, so that rare ones never are.
+        """
+        if self.broken or any(getattr(model.savings, rung) for rung in EAGER):
+            return None
+        batch = lay_out(model, shares, scale)
+        self.seen[batch.shape] += 1
+        recorded = self.kept.get(batch.shape)
+        if recorded is None:
+            if self.seen[batch.shape] == 1 or not batch.can_be_replayed:
+                return None
+            recorded = self._recorded(model, batch)
+            if recorded is None:
+                return None
+        elif not recorded.settled and len(recorded.seconds) >= TIMED:
+            recorded = self._settled(model, batch, recorded, _steps_left(shares))
+        return _replayed(batch, recorded)
+
+    def _recorded(self, model: Model, batch: Batch) -> Recorded | None:
+        try:
+            recorded = _record(model, batch, self.record)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            self.broken = (str(error).splitlines() or [type(error).__name__])[0]
+            model.tell(f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}")
+            return None
+        if len(self.kept) >= MOST:
+            del self.kept[next(iter(self.kept))]
+        self.kept[batch.shape] = recorded
+        return recorded
+
+    def _settled(self, model: Model, batch: Batch, recorded: Recorded, steps_left: int) -> Recorded:
+        """The recorded step, or a compiled one where that is faster and there is time for it."""
+        recorded.settled = True
+        what = _name_of(model, batch)
+        seconds = sorted(recorded.seconds)[len(recorded.seconds) // 2]
+        cost = compiling.cost_of(what)
+        if self.compiled is None or not compiling.repays(seconds, steps_left, cost):
+            return recorded
+        began = time.monotonic()
+        try:
+            with _denoiser(model, self.compiled(model.denoiser)):
+                other = _record(model, batch, self.record)
+        except Exception as error:
+            # Compilers fail in types of their own, and a step that is not compiled is as good.
+            if out_of_memory(error):
+                raise
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            model.tell(f"the denoiser stays uncompiled: {first}")
+            return recorded
+        compiling.remember_cost(what, time.monotonic() - began)
+        other.settled = True
+        if min(_timed(batch, other)) >= min(_timed(batch, recorded)):
+            return recorded
+        self.kept[batch.shape] = other
+        return other
+
+
+def replayer_for(model: Model) -> Replayer | None:
+    """What replays a model's steps: nothing but CUDA does."""
+    if model.device.type != "cuda":
+        return None
+    from diffusers import UNet2DConditionModel
+
+    if isinstance(model.denoiser, UNet2DConditionModel):
+        # Tensor cores take channels last; cuDNN would else turn each input around and back.
+        model.denoiser.to(memory_format=torch.channels_last)
+    compiled = None if compiling.obstacle() else lambda d: torch.compile(d, dynamic=False)
+    return Replayer(CudaGraphs(), compiled)
+
+
+class CudaGraphs:
+    """Records into CUDA graphs that share one pool of memory: one is replayed at a time."""
+
+    def __init__(self) -> None:
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """Warm up beside the current stream, as capture demands, then capture."""
+        with _kernels_chosen_by_timing():
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    function()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                outputs = function()
+        return graph.replay, outputs
+
+
+def _record(model: Model, batch: Batch, record: Record) -> Recorded:
+    buffers = {name: tensor.clone() for name, tensor in batch.tensors.items()}
+    if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
+        buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
+    replay, outputs = record(lambda: step(model, batch.shape, buffers, batch.rows))
+    return Recorded(buffers, replay, outputs, list(batch.rows.values()))
+
+
+def _replayed(batch: Batch, recorded: Recorded) -> list[float]:
+    began = time.monotonic()
+    for name, tensor in batch.tensors.items():
+        recorded.buffers[name].copy_(tensor, non_blocking=True)
+    recorded.replay()
+    losses, gradients = recorded.outputs
+    for row, gradient in zip(batch.rows.values(), gradients, strict=True):
+        if gradient is not None:
+            # Copied: the next replay writes over it.
+            row.grad = gradient.clone() if row.grad is None else row.grad + gradient
+    # Waits for the device.
+    found: list[float] = losses.tolist()
+    recorded.seconds.append(time.monotonic() - began)
+    return found
+
+
+def _timed(batch: Batch, recorded: Recorded) -> list[float]:
+    """Seconds of some replays, whose gradients go nowhere."""
+    seconds = []
+    for _ in range(TIMED):
+        began = time.monotonic()
+        recorded.replay()
+        recorded.outputs[0].tolist()
+        seconds.append(time.monotonic() - began)
+    return seconds
+
+
+@contextmanager
+def _denoiser(model: Model, other: Any) -> Iterator[None]:
+    """Another denoiser in a model's place for a while."""
+    own = model.denoiser
+    model.denoiser = other
+    try:
+        yield
+    finally:
+        model.denoiser = own
+
+
+@contextmanager
+def _kernels_chosen_by_timing() -> Iterator[None]:
+    """cuDNN tries its convolutions out, unless runs must give equal bits."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=not torch.are_deterministic_algorithms_enabled(),
+        deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32,
+    ):
+        yield
+
+
+def _steps_left(shares: Sequence[Share]) -> int:
+    """The steps that this batch will be taken again, as far as can be seen."""
+    learners = [share.task.learner for share in shares]
+    left = min(learner.recipe.steps - learner.state.step for learner in learners)
+    return left * learners[0].recipe.accumulate
+
+
+def _name_of(model: Model, batch: Batch) -> str:
+    """What was compiled: family, precision, shape of latents, machine and version."""
+    where = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
+    shape = "x".join(map(str, batch.tensors["z_t"].shape))
+    return f"{model.source.family} {model.hardware.dtype} {shape} {where} torch {torch.__version__}"
