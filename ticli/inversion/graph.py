@@ -126,7 +126,7 @@ def replayer_for(model: Model) -> Replayer | None:
         return None
     from diffusers import UNet2DConditionModel
 
-    if isinstance(model.denoiser, UNet2DConditionModel):
+    if isinstance(model.denoiser, UNet2DConditionModel) and not model.savings.offload:
         # Tensor cores take channels last; cuDNN would else turn each input around and back.
         model.denoiser.to(memory_format=torch.channels_last)
     compiled = None if compiling.obstacle() else lambda d: torch.compile(d, dynamic=False)

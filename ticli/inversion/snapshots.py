@@ -12,7 +12,7 @@ from ticli.inversion.vectors import Vectors
 # Named as in Vectors.parameters(); the optimiser's tensors as "exp_avg.clip_l" and so on.
 Snapshot = Mapping[str, torch.Tensor]
 ROWS = "rows"
-# The optimiser's count of updates stays on the CPU, its other tensors with their parameter.
+# The count of updates stays on the CPU unless the optimiser is fused, all else with its parameter.
 COUNT = "step"
 
 
@@ -29,11 +29,14 @@ def take(vectors: Vectors, optimizer: Any) -> dict[str, torch.Tensor]:
 def put_back(snapshot: Snapshot, vectors: Vectors, optimizer: Any) -> None:
     """Make parameters and the optimiser's state what they were when the copy was taken."""
     optimizer.state.clear()
+    counts_here = not optimizer.defaults.get("fused")
     with torch.no_grad():
         for name, row in vectors.parameters().items():
             row.copy_(snapshot[f"{ROWS}.{name}"])
             state = {
-                kind: value.clone() if kind == COUNT else value.to(row.device, copy=True)
+                kind: value.clone()
+                if kind == COUNT and counts_here
+                else value.to(row.device, copy=True)
                 for kind, value in _of(snapshot, name)
                 if kind != ROWS
             }
