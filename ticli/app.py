@@ -47,6 +47,7 @@ VERBS = (
         (
             'ti invert examples/mug --token "<mug>"',
             'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
+            "ti invert --manifest words.tsv",
         ),
     ),
     Verb(
