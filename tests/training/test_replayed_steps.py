@@ -10,7 +10,7 @@ from test_frozen import begin, examples_for
 from ticli.inversion import compiling
 from ticli.inversion.batches import Learner
 from ticli.inversion.gradients import gradients
-from ticli.inversion.graph import MOST, TIMED, Replayer, replayer_for
+from ticli.inversion.graph import MOST, TIMED, UNUSED, Replayer, replayer_for
 from ticli.inversion.loop import enrol, take_step, train
 from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
@@ -63,7 +63,7 @@ def test_buffers_stay_where_they_are(tiny):
     for _ in train(tiny, examples, state, recipe, seed=0):
         for recorded in tiny.replayer.kept.values():
             losses, found = recorded.outputs
-            tensors = [*recorded.buffers.values(), losses, *found, *recorded.rows]
+            tensors = [*recorded.buffers.values(), losses, *found]
             places_of.append([tensor.data_ptr() for tensor in tensors])
     assert len(places_of) == 4 and all(place == places_of[0] for place in places_of)
 
@@ -92,14 +92,33 @@ def test_words_that_learn_together_are_replayed_together(tiny):
     assert record.recorded == 1 and record.replays == 3
 
 
-def test_batches_of_another_shape_are_recorded_apart_and_the_oldest_let_go(tiny):
+def test_another_word_takes_the_same_recorded_step(tiny):
+    def learned(name: str, seed: int) -> torch.Tensor:
+        own = learner(tiny, name, seed, 3)
+        for _ in range(3):
+            take_step(own, *gradients(tiny, [own]), 0.0)
+        return own.state.vectors.rows["clip_l"].detach()
+
+    expected = [learned("mug", 0), learned("cup", 1)]
     record = Running()
     tiny.replayer = Replayer(record)
-    for batch in range(1, MOST + 3):
-        own = learner(tiny, "mug", 0, batch)
-        gradients(tiny, [own])
-        gradients(tiny, [own])
-    assert record.recorded == MOST + 2 and len(tiny.replayer.kept) == MOST
+    for mine, theirs in zip([learned("mug", 0), learned("cup", 1)], expected, strict=True):
+        assert torch.equal(mine, theirs)
+    assert record.recorded == 1 and record.replays == 5
+
+
+def test_batches_of_another_shape_are_recorded_apart_and_idle_ones_let_go(tiny):
+    record = Running()
+    tiny.replayer = Replayer(record)
+    several = [learner(tiny, "mug", 0, batch) for batch in range(1, MOST + 3)]
+    for _ in range(4):
+        for own in several:
+            gradients(tiny, [own])
+    # Those that come in turn would else be recorded again and again.
+    assert record.recorded == MOST == len(tiny.replayer.kept)
+    for _ in range(UNUSED + 2):
+        gradients(tiny, several[-1:])
+    assert record.recorded == MOST + 1 and len(tiny.replayer.kept) == MOST
 
 
 def test_photos_own_words_are_taken_plainly(tiny):

@@ -13,14 +13,15 @@ import torch
 
 from ticli.inversion import compiling
 from ticli.inversion.batches import Share
-from ticli.inversion.static_step import Batch, Buffers, Shape, lay_out, step
+from ticli.inversion.static_step import Batch, Buffers, Shape, buffers_of, fill, lay_out, step
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model
 
 # Steps before recording: libraries choose kernels and reserve workspaces in them.
 WARM_UPS = 3
 # Shapes of batches that are kept recorded: captions that name a word twice have one of their own.
-MOST = 4
+# Where there are more, one that was not used in so many batches makes room.
+MOST, UNUSED = 4, 20
 # Savings under which a step does more than fill buffers and launch kernels.
 EAGER = ("cut", "checkpoint", "slices", "offload")
 # Replays that are timed before and after the denoiser is compiled.
@@ -38,10 +39,9 @@ class Recorded:
     buffers: Buffers
     replay: Callable[[], None]
     outputs: Outputs
-    # The parameters themselves, lest another one comes to lie in their place.
-    rows: list[torch.Tensor]
     seconds: list[float] = field(default_factory=list)
     settled: bool = False
+    used: int = 0
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Replayer:
     compiled: Callable[[Any], Any] | None = None
     kept: dict[Shape, Recorded] = field(default_factory=dict)
     seen: Counter[Shape] = field(default_factory=Counter)
+    batches: int = 0
     broken: str = ""
 
     def add_gradients(
@@ -67,17 +68,29 @@ class Replayer:
         if self.broken or any(getattr(model.savings, rung) for rung in EAGER):
             return None
         batch = lay_out(model, shares, scale)
+        self.batches += 1
         self.seen[batch.shape] += 1
         recorded = self.kept.get(batch.shape)
         if recorded is None:
-            if self.seen[batch.shape] == 1 or not batch.can_be_replayed:
+            if self.seen[batch.shape] == 1 or not (batch.can_be_replayed and self._room()):
                 return None
             recorded = self._recorded(model, batch)
             if recorded is None:
                 return None
         elif not recorded.settled and len(recorded.seconds) >= TIMED:
             recorded = self._settled(model, batch, recorded, _steps_left(shares))
+        recorded.used = self.batches
         return _replayed(batch, recorded)
+
+    def _room(self) -> bool:
+        """Whether another shape may be recorded, for which one that is no longer used is let go."""
+        if len(self.kept) < MOST:
+            return True
+        oldest = min(self.kept, key=lambda shape: self.kept[shape].used)
+        if self.batches - self.kept[oldest].used < UNUSED:
+            return False
+        del self.kept[oldest]
+        return True
 
     def _recorded(self, model: Model, batch: Batch) -> Recorded | None:
         try:
@@ -88,8 +101,6 @@ class Replayer:
             self.broken = (str(error).splitlines() or [type(error).__name__])[0]
             model.tell(f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}")
             return None
-        if len(self.kept) >= MOST:
-            del self.kept[next(iter(self.kept))]
         self.kept[batch.shape] = recorded
         return recorded
 
@@ -113,7 +124,7 @@ class Replayer:
             model.tell(f"the denoiser stays uncompiled: {first}")
             return recorded
         compiling.remember_cost(what, time.monotonic() - began)
-        other.settled = True
+        other.settled, other.used = True, recorded.used
         if min(_timed(batch, other)) >= min(_timed(batch, recorded)):
             return recorded
         self.kept[batch.shape] = other
@@ -155,20 +166,19 @@ class CudaGraphs:
 
 
 def _record(model: Model, batch: Batch, record: Record) -> Recorded:
-    buffers = {name: tensor.clone() for name, tensor in batch.tensors.items()}
+    buffers = buffers_of(batch)
     if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
         buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
-    replay, outputs = record(lambda: step(model, batch.shape, buffers, batch.rows))
-    return Recorded(buffers, replay, outputs, list(batch.rows.values()))
+    replay, outputs = record(lambda: step(model, batch.shape, buffers))
+    return Recorded(buffers, replay, outputs)
 
 
 def _replayed(batch: Batch, recorded: Recorded) -> list[float]:
     began = time.monotonic()
-    for name, tensor in batch.tensors.items():
-        recorded.buffers[name].copy_(tensor, non_blocking=True)
+    fill(recorded.buffers, batch)
     recorded.replay()
     losses, gradients = recorded.outputs
-    for row, gradient in zip(batch.rows.values(), gradients, strict=True):
+    for row, gradient in zip(batch.rows, gradients, strict=True):
         if gradient is not None:
             # Copied: the next replay writes over it.
             row.grad = gradient.clone() if row.grad is None else row.grad + gradient

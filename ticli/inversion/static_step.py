@@ -14,7 +14,7 @@ from ticli.models.encoders import Layout
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text import Tokenised
 
-# The trainable row of a slot: the parameter's own place in memory, the vector's number.
+# The vector of a slot: its parameter among the batch's, its number in that one.
 Slot = tuple[int, int]
 Buffers = dict[str, torch.Tensor]
 
@@ -46,17 +46,18 @@ class Shape:
 class Batch:
     """A batch as a shape and the tensors that change from step to step, by name.
 
-    `rows` are all trainable parameters that its slots name, by their place in memory.
+    `rows` are the trainable parameters that its slots name, in the order they do so. They are
+    among the tensors too, so that another word may take the same replay.
     """
 
     shape: Shape
     tensors: Buffers
-    rows: Mapping[int, torch.Tensor]
+    rows: tuple[torch.Tensor, ...]
 
     @property
     def can_be_replayed(self) -> bool:
         """Whether all that its slots name stays where it is: photos' own words are slices."""
-        return all(row.is_leaf for row in self.rows.values())
+        return all(row.is_leaf for row in self.rows)
 
 
 def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
@@ -64,13 +65,12 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
     given = joined([share.given for share in shares])
     tensors: Buffers = {"z_t": given.z_t, "t": given.t}
     slots: list[tuple[str, tuple[Slot, ...]]] = []
-    rows: dict[int, torch.Tensor] = {}
+    rows: list[torch.Tensor] = []
     for encoder in model.encoders:
         prompts = [prompt[encoder.key] for prompt in given.prompts]
         tensors |= _named(encoder.key, encoder.lay_out(prompts))
-        own, found = _slots(encoder, prompts, given.words)
-        slots.append((encoder.key, own))
-        rows |= found
+        slots.append((encoder.key, _slots(encoder, prompts, given.words, rows)))
+    tensors |= {f"row.{number}": row.detach() for number, row in enumerate(rows)}
     parts = []
     for place, share in enumerate(shares):
         task = share.task
@@ -81,20 +81,37 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
         about = share.given.guidance, task.learner.recipe.accumulate, share.weight
         parts.append(Part(len(share.given.z_t), *about))
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
-    return Batch(Shape(tuple(parts), tuple(slots), shapes, scale), tensors, rows)
+    return Batch(Shape(tuple(parts), tuple(slots), shapes, scale), tensors, tuple(rows))
+
+
+def buffers_of(batch: Batch) -> Buffers:
+    """Copies of a batch's tensors to take steps over; those of rows take gradients."""
+    buffers = {name: tensor.clone() for name, tensor in batch.tensors.items()}
+    for number in range(len(batch.rows)):
+        buffers[f"row.{number}"].requires_grad_()
+    return buffers
+
+
+def fill(buffers: Buffers, batch: Batch) -> None:
+    """Put what another batch of the same shape reads into buffers."""
+    with torch.no_grad():
+        for name, tensor in batch.tensors.items():
+            buffers[name].copy_(tensor, non_blocking=True)
 
 
 def step(
-    model: Model, shape: Shape, buffers: Buffers, rows: Mapping[int, torch.Tensor]
+    model: Model, shape: Shape, buffers: Buffers
 ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-    """Losses of the parts, (parts,), and the gradients of `rows` in their order, by buffers alone.
+    """Losses of the parts, (parts,), and the gradients of the rows in their order.
 
-    Nothing is read from or sent to the host, so that the whole of it can be captured.
+    Nothing but buffers is read, and nothing is sent to or asked of the host, so that the whole of
+    it can be captured.
     """
+    rows = [tensor for name, tensor in buffers.items() if name.startswith("row.")]
     encodings = {}
     for encoder in model.encoders:
         own = dict(shape.slots)[encoder.key]
-        vectors = torch.stack([rows[place][number] for place, number in own]) if own else None
+        vectors = torch.stack([rows[row][number] for row, number in own]) if own else None
         encodings[encoder.key] = encoder.read(_layout(encoder.key, buffers), vectors)
     answers = model.denoise(buffers["z_t"], buffers["t"], model.join(encodings))
     losses = []
@@ -106,7 +123,7 @@ def step(
         losses.append(portion(loss, part.accumulate, part.weight))
     # The sum: every word's rows get the gradient of their own loss.
     total = sum(losses[1:], losses[0]) * shape.scale
-    gradients = torch.autograd.grad(total, list(rows.values()), allow_unused=True)
+    gradients = torch.autograd.grad(total, rows, allow_unused=True)
     return torch.stack([loss.detach() for loss in losses]), list(gradients)
 
 
@@ -124,12 +141,15 @@ def _slots(
     encoder: TextEncoder,
     prompts: Sequence[Tokenised],
     words: Mapping[str, Mapping[str, torch.Tensor]],
-) -> tuple[tuple[Slot, ...], dict[int, torch.Tensor]]:
-    """The vectors that stand in a batch's slots, and the parameters that they are of."""
-    slots, rows = [], {}
+    rows: list[torch.Tensor],
+) -> tuple[Slot, ...]:
+    """The vectors that stand in a batch's slots; parameters not yet among `rows` join them."""
+    slots = []
     for prompt in prompts:
         for slot in prompt.slots:
             row = words[slot.concept][encoder.key]
-            rows[row.data_ptr()] = row
-            slots.append((row.data_ptr(), slot.vector))
-    return tuple(slots), rows
+            numbers = [number for number, known in enumerate(rows) if known is row]
+            if not numbers:
+                rows.append(row)
+            slots.append((numbers[0] if numbers else len(rows) - 1, slot.vector))
+    return tuple(slots)
