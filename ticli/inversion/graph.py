@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,8 +169,14 @@ def _record(model: Model, batch: Batch, record: Record) -> Recorded:
     buffers = buffers_of(batch)
     if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
         buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
-    replay, outputs = record(lambda: step(model, batch.shape, buffers))
+    with _current(model.device):
+        replay, outputs = record(lambda: step(model, batch.shape, buffers))
     return Recorded(buffers, replay, outputs)
+
+
+def _current(device: torch.device) -> AbstractContextManager[None]:
+    """Make a CUDA device the current one: its are the streams that are captured."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _replayed(batch: Batch, recorded: Recorded) -> list[float]:

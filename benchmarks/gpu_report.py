@@ -1,0 +1,128 @@
+"""The GPU benchmark's results as Markdown and as a picture."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from gpu_steps import Timing
+from PIL import Image, ImageDraw
+
+# Milliseconds a step on an H100 or H200, Stable Diffusion 1.5 at 512 pixels in bfloat16, by batch:
+# not above the first, aimed at the second; and GiB allocated at most.
+BARS = {1: (15, 12, 3.1), 4: (30, 27, 5.4), 8: (52, 48, 8.5)}
+WIDTH, HEIGHT, EDGE = 720, 420, 56
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
+
+
+def environment(device: torch.device) -> list[tuple[str, str]]:
+    """Machine, driver and versions."""
+    import diffusers
+    import transformers
+
+    found = [("torch", torch.__version__), ("diffusers", diffusers.__version__)]
+    found += [("transformers", transformers.__version__), ("python", platform.python_version())]
+    if device.type != "cuda":
+        return [("device", platform.processor() or platform.machine()), *found]
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
+    found += [("CUDA", str(torch.version.cuda)), ("cuDNN", str(torch.backends.cudnn.version()))]
+    found += [("triton", _version("triton")), ("driver", driver)]
+    return [("device", torch.cuda.get_device_name(device)), *found]
+
+
+def table(timings: Sequence[Timing], bars: bool) -> list[str]:
+    """One line a measurement, with its bar where there is one and `bars` are asked for."""
+    lines = [
+        "| what | batch | words | ms a step | floor | times the floor | GiB allocated | reserved |"
+        " bar |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in timings:
+        milliseconds, floor = 1e3 * row.seconds, 1e3 * row.floor
+        lines.append(
+            f"| {row.what} | {row.batch} | {row.words} | {milliseconds:.1f} | {floor:.2f} | "
+            f"{row.seconds / row.floor:.1f} | {row.allocated:.1f} | {row.reserved:.1f} | "
+            f"{_bar(row) if bars else ''} |"
+        )
+    return lines
+
+
+def profile(model: Any, step: Any, steps: int = 5) -> list[str]:
+    """The kernels that take longest, and the share of time in which none is at work."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiled
+
+    on_card = model.device.type == "cuda"
+    activities = [ProfilerActivity.CUDA if on_card else ProfilerActivity.CPU]
+    with profiled(activities=activities) as found:
+        for _ in range(steps):
+            step()
+        if on_card:
+            torch.cuda.synchronize(model.device)
+    name = "self_device_time_total" if on_card else "self_cpu_time_total"
+    rows = sorted(found.key_averages(), key=lambda row: -getattr(row, name))
+    spent = sum(getattr(row, name) for row in rows)
+    events = [event.time_range for event in found.events()]
+    wall = max(e.end for e in events) - min(e.start for e in events)
+    lines = ["| kernel | ms a step | share |", "|---|---|---|"]
+    for row in rows[:12]:
+        took = getattr(row, name)
+        title = row.key.replace("|", "/")[:90]
+        lines.append(f"| `{title}` | {took / steps / 1e3:.2f} | {100 * took / spent:.0f} % |")
+    idle = max(0.0, 1 - spent / wall)
+    return [*lines, "", f"No kernel at work: {100 * idle:.0f} % of {wall / steps / 1e3:.1f} ms."]
+
+
+def plot(path: Path, title: str, axis: str, series: dict[str, list[tuple[int, float]]]) -> None:
+    """Draw milliseconds a step against a count that doubles, a line for each series."""
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw = ImageDraw.Draw(image)
+    points = [point for line in series.values() for point in line]
+    counts = sorted({count for count, _ in points})
+    most = max(value for _, value in points) * 1.1
+
+    def at(count: int, value: float) -> tuple[float, float]:
+        across = counts.index(count) / max(1, len(counts) - 1)
+        room = WIDTH - 2 * EDGE, HEIGHT - 2 * EDGE
+        return EDGE + across * room[0], HEIGHT - EDGE - value / most * room[1]
+
+    draw.text((EDGE, 12), title, fill="black")
+    draw.text((WIDTH // 2, HEIGHT - 20), axis, fill="black")
+    for count in counts:
+        draw.text((at(count, 0)[0] - 6, HEIGHT - EDGE + 8), str(count), fill="black")
+    for part in range(5):
+        value = most * part / 4
+        height = at(counts[0], value)[1]
+        draw.line([(EDGE, height), (WIDTH - EDGE, height)], fill="#dddddd")
+        draw.text((4, height - 6), f"{value:.3g} ms", fill="black")
+    for number, (name, line) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        places = [at(*point) for point in sorted(line)]
+        draw.line(places, fill=colour, width=2)
+        for x, y in places:
+            draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
+        draw.text((EDGE + 8, 32 + 14 * number), name, fill=colour)
+    image.save(path)
+
+
+def _bar(row: Timing) -> str:
+    if not row.what.startswith("ours, recorded") or row.batch not in BARS:
+        return ""
+    most, aim, memory = BARS[row.batch]
+    reached = "met" if 1e3 * row.seconds <= most else "missed"
+    held = "met" if row.allocated <= memory else "missed"
+    return f"≤ {most} ms {reached} (aim {aim}); ≤ {memory} GiB {held}"
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
