@@ -100,6 +100,10 @@ class Recipe:
     stop_ratio: float = _knob(0.15, "their variance, of all evaluations'", low=0.0, high=1.0)
     # Constant, then down to zero: the end need not be known in advance (2405.18392).
     cooldown: int = _knob(30, "last steps, over which the rate falls to zero", low=0)
+    # Polynomial-decay averaging (Shamir & Zhang 2013); Karras et al. (2312.02696) choose its power.
+    average: float = _knob(
+        0.0, "keep the mean of about the last 1/γ of the steps; 0 keeps the last", low=0.0, high=1e3
+    )
     keep: str = _knob("last", "vectors of the last step, or of the best evaluation", choices=KEEPS)
     # The cosine of CoRe's regulariser (2408.15914), used here to judge by.
     drift_limit: float = _knob(0.2, "most the prompt's other words may drift", low=0.0, high=2.0)

@@ -64,6 +64,7 @@ def invert(
     stop_window: stopping.StopWindowOption = None,
     stop_ratio: stopping.StopRatioOption = None,
     cooldown: stopping.CooldownOption = None,
+    average: stopping.AverageOption = None,
     keep: stopping.KeepOption = None,
     drift_limit: stopping.DriftLimitOption = None,
     restores: stopping.RestoresOption = None,

@@ -29,6 +29,10 @@ StopRatioOption = Annotated[
 CooldownOption = Annotated[
     int | None, knob("--cooldown", "Last steps, over which the rate falls to zero.")
 ]
+AverageOption = Annotated[
+    float | None,
+    knob("--average", "Keep the mean of about the last 1/G of the steps; 0: the last.", "G"),
+]
 KeepOption = Annotated[
     Literal["last", "best"] | None,
     knob("--keep", "Vectors of the last step, or of the best evaluation.", "last|best"),

@@ -69,7 +69,7 @@ class Attempts:
 
 def finish_attempt(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
     """What a try that took all its steps leaves: its last vectors, or those of its best."""
-    kept, rows = state.evaluations[-1], rows_of(state.vectors)
+    kept, rows = state.evaluations[-1], rows_of(state.word)
     if recipe.keep == "best" and state.best is not None:
         kept, rows = state.best[0], dict(state.best[1])
     stopped = CAPPED if state.cooling is None else SETTLED

@@ -94,7 +94,7 @@ def restore_checkpoint(path: Path, attempts: Attempts) -> float:
 def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
     """A try's state as tensors and as what JSON can say."""
     tensors = _under("now", take(state.vectors, state.optimizer))
-    tensors |= _under("start", state.vectors.start)
+    tensors |= _under("start", state.vectors.start) | _under("averages", state.averages)
     tensors["losses"] = _numbers(state.losses)
     tensors["evaluations"] = _table(state.evaluations)
     if state.good is not None:
@@ -122,6 +122,8 @@ def _restore_state(state: TrainingState, tensors: Tensors, facts: Mapping[str, A
     state.losses[:] = tensors["losses"].tolist()
     state.evaluations[:] = _evaluations(tensors["evaluations"])
     state.good = _within("good", tensors) or None
+    device = next(iter(state.vectors.parameters().values())).device
+    state.averages = {n: row.to(device) for n, row in _within("averages", tensors).items()}
     if facts["best"] is not None:
         state.best = Evaluation(**facts["best"]), _within("best", tensors)
     state.step = facts["step"]

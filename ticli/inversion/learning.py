@@ -89,7 +89,7 @@ class Learning:
     def rows(self) -> dict[str, dict[str, torch.Tensor]]:
         """The vectors that the word has now, by concept and encoder."""
         count = self.plan.recipe.vectors_at(self.state.step)
-        rows = {key: row.detach()[:count] for key, row in self.state.vectors.rows.items()}
+        rows = {key: row.detach()[:count] for key, row in self.state.word.rows.items()}
         return {self.plan.token.name: rows}
 
 

@@ -82,6 +82,8 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
         state.skipped += 1
         state.unusable += 1
     state.step += 1
+    if usable and recipe.average:
+        state.average(recipe.average)
     if state.unusable >= PATIENCE:
         state.go_back(recipe, f"no finite gradient in {PATIENCE} steps")
     elif not _within(state.vectors, learner.limits):

@@ -77,16 +77,16 @@ def give_up(learning: Learning, seed: int, error: Diverged) -> None:
 def evaluate(learning: Learning) -> float:
     """Judge the vectors, and note what follows: good, best, settled, or exploded."""
     recipe, state = learning.plan.recipe, learning.state
-    found = learning.judge.evaluate(state.vectors, state.step)
+    found = learning.judge.evaluate(state.word, state.step)
     if has_exploded(found, state.evaluations):
         state.go_back(recipe, f"the held-out loss came to {found.held_out:g}")
-        found = learning.judge.evaluate(state.vectors, state.step)
+        found = learning.judge.evaluate(state.word, state.step)
     state.evaluations.append(found)
     state.mark_good()
     # A word of which vectors are still to join, or have just joined, is not the one asked for.
     if recipe.vectors_at(max(0, state.step - 1)) == recipe.vectors:
         if is_better(found, state.best[0] if state.best else None, recipe.drift_limit):
-            state.best = found, rows_of(state.vectors)
+            state.best = found, rows_of(state.word)
         if state.cooling is None and should_cool_down(state.evaluations, recipe):
             state.cooling = state.step
     return found.held_out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -57,6 +57,22 @@ class Vectors:
             own = {key: row[photo : photo + 1] for key, row in self.private.items()}
             words[private_name(concept, photo)] = own
         return words
+
+    def at(self, values: Mapping[str, torch.Tensor]) -> Vectors:
+        """The same words with other values, by the names of `parameters`; nothing trains them.
+
+        Norms that are held are held here too.
+        """
+        fixed = {n: torch.nn.Parameter(v.clone(), requires_grad=False) for n, v in values.items()}
+        moved = replace(
+            self,
+            rows={key: fixed[key] for key in self.rows},
+            private={key: fixed[key + PRIVATE] for key in self.private},
+            negative={key: fixed[key + NEGATIVE] for key in self.negative},
+        )
+        if self.pull_share == 1:
+            moved.hold()
+        return moved
 
     def norms(self) -> dict[str, list[float]]:
         """L2 norm of each of the word's vectors, by encoder."""
