@@ -168,3 +168,11 @@ def test_a_row_that_joins_takes_its_first_step_by_fresh_moments(tiny):
     list(train(tiny, examples, state, recipe, seed=0))
     step = (state.vectors.rows["clip_l"].detach()[1] - start).abs()
     assert step.median() == pytest.approx(0.01, rel=0.02)
+
+
+def test_without_a_class_word_it_is_left_out_and_said(photos, tiny_folder):
+    made = make_plan(request_for(photos, tiny_folder, context=0.5, init="random"), Library.open())
+    assert made.recipe.context == 0.0
+    assert any("context is left out" in note for note in made.notes)
+    kept = make_plan(request_for(photos, tiny_folder, context=0.5, init="red"), Library.open())
+    assert kept.recipe.context == 0.5 and not any("context" in note for note in kept.notes)

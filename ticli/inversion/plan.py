@@ -181,6 +181,9 @@ def _settle(
     if noun == "auto":
         is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
         noun = (start.noun if start else init) if is_word else ""
+    if recipe.context and not noun and (start or init in ("random", "mean")):
+        notes.append("context is left out: there is no class word to compare with; --noun WORD")
+        recipe = replace(recipe, context=0.0)
     size = recipe.size or source.size
     grain = source.grain
     if size % grain:
