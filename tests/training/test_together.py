@@ -249,3 +249,37 @@ def test_memory_that_does_not_suffice_for_one_ends_all(planned, course):
     where.model.denoiser.register_forward_pre_hook(refuse)
     with pytest.raises(DeviceFailed, match="out of memory with 3 pictures"):
         together(where, [planned("mug"), planned("cup")])
+
+
+def test_photos_of_words_that_sit_down_together_are_encoded_at_once(planned, course, monkeypatch):
+    where, _ = course()
+    loaded: list[int] = []
+    vae = where.model.vae
+
+    def counted(*arguments: Any) -> Any:
+        loaded.append(1)
+        return vae(*arguments)
+
+    monkeypatch.setattr(where.model, "vae", counted)
+    plans = [planned("mug"), planned("cup", hold_out="never"), planned("fern", size=96)]
+    found, _ = together(where, plans)
+    # Once for each size of pictures, and what is encoded so is what would be alone.
+    assert len(loaded) == 2
+    for plan in plans:
+        assert_as_alone(plan, found[plan.token.name])
+
+
+def test_a_photo_that_cannot_be_encoded_is_its_own_words_trouble(planned, course, monkeypatch):
+    where, _ = course()
+    encode = where.model.encode
+
+    def spoiled(vae: Any, pixels: Any) -> Any:
+        # The pictures of the second word have a side of 96.
+        mean, spread = encode(vae, pixels)
+        return mean * (float("nan") if pixels.shape[-1] == 96 else 1), spread
+
+    monkeypatch.setattr(where.model, "encode", spoiled)
+    found, events = together(where, [planned("mug"), planned("cup", size=96), planned("fern")])
+    (failed,) = [event for event in events if isinstance(event, Refused)]
+    assert failed.token.name == "cup" and "not finite" in failed.error.message
+    assert sorted(found) == ["fern", "mug"]

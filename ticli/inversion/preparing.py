@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 
+from ticli.errors import BadContent
 from ticli.inversion.checkpoint import load_latents, save_latents
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.evaluation import HeldOut
@@ -18,6 +20,9 @@ from ticli.inversion.runs import Run
 from ticli.models.model import Model
 from ticli.photos.cropping import training_picture
 from ticli.photos.other_crops import other_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # With fewer photos each is needed: about five are best to learn from (2208.01618, appendix B).
 FEWEST_TO_SPARE_ONE = 4
@@ -50,12 +55,34 @@ def encode(plan: Plan, run: Run, model: Model) -> Encoded:
     as many photos as an evaluation has samples.
     """
     spared = spared_photo(plan)
-    latents, others = _latents(plan, run, model, spared)
+    latents, others = _latents(plan, run, model)
     every = range(len(plan.photos.photos))
     trained = [photo for photo in every if photo != spared]
     judged = [spared] if spared is not None else list(every)[: _crops(plan)]
     held = pick(latents, judged) if others is None else others
     return Encoded(pick(latents, trained), trained, held, judged, spared)
+
+
+def encode_ahead(model: Model, runs: Sequence[tuple[Plan, Run]]) -> None:
+    """Encode the photos of several runs into their folders, with the VAE loaded once a size.
+
+    Runs that have theirs are left alone.
+    """
+    sizes: dict[int, list[tuple[Plan, Run]]] = {}
+    for plan, run in runs:
+        if not _is_encoded(run, _crops(plan)):
+            sizes.setdefault(plan.recipe.size, []).append((plan, run))
+    for group in sizes.values():
+        pictures = [_pictures(plan, _crops(plan)) for plan, _ in group]
+        try:
+            encoded = encode_photos(model, [picture for own in pictures for picture in own])
+        except BadContent:
+            # One of the photos: the run it belongs to finds that out by itself, and says so.
+            continue
+        begin = 0
+        for (plan, run), own in zip(group, pictures, strict=True):
+            _keep(plan, run, pick(encoded, range(begin, begin + len(own))))
+            begin += len(own)
 
 
 def prepare_examples(plan: Plan, model: Model, encoded: Encoded) -> Prepared:
@@ -93,22 +120,35 @@ def pick(latents: Latents, photos: Sequence[int]) -> Latents:
 
 def _crops(plan: Plan) -> int:
     """How many photos are cropped a second time: more than samples would never be seen."""
+    if spared_photo(plan) is not None:
+        return 0
     return min(len(plan.photos.photos), plan.recipe.evaluation_timesteps)
 
 
-def _latents(
-    plan: Plan, run: Run, model: Model, spared: int | None
-) -> tuple[Latents, Latents | None]:
+def _latents(plan: Plan, run: Run, model: Model) -> tuple[Latents, Latents | None]:
     """The photos' latents and their other crops': from the run's folder, else encoded now."""
-    crops = _crops(plan) if spared is None else 0
-    if run.latents.exists() and (not crops or run.held_out.exists()):
+    crops = _crops(plan)
+    if _is_encoded(run, crops):
         return load_latents(run.latents), load_latents(run.held_out) if crops else None
+    return _keep(plan, run, encode_photos(model, _pictures(plan, crops)))
+
+
+def _is_encoded(run: Run, crops: int) -> bool:
+    return run.latents.exists() and (not crops or run.held_out.exists())
+
+
+def _pictures(plan: Plan, crops: int) -> list[Image.Image]:
+    """Every photo as it is trained on, then the first few cropped otherwise."""
     photos, size = plan.photos.photos, plan.recipe.size
     pictures = [training_picture(photo, size) for photo in photos]
-    pictures += [other_picture(photo, size, k) for k, photo in enumerate(photos[:crops])]
-    encoded = encode_photos(model, pictures)
-    latents = pick(encoded, range(len(photos)))
-    others = pick(encoded, range(len(photos), len(pictures))) if crops else None
+    return pictures + [other_picture(photo, size, k) for k, photo in enumerate(photos[:crops])]
+
+
+def _keep(plan: Plan, run: Run, encoded: Latents) -> tuple[Latents, Latents | None]:
+    """Write the latents of a plan's pictures into the run's folder, those of other crops apart."""
+    count, every = len(plan.photos.photos), len(encoded.mean)
+    latents = pick(encoded, range(count))
+    others = pick(encoded, range(count, every)) if every > count else None
     save_latents(run.latents, latents)
     if others is not None:
         save_latents(run.held_out, others)

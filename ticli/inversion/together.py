@@ -15,7 +15,8 @@ from ticli.inversion.gradients import Learner, gradients
 from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
-from ticli.inversion.runs import finish, open_run
+from ticli.inversion.preparing import encode_ahead
+from ticli.inversion.runs import Run, finish, open_run
 from ticli.inversion.seats import seats
 from ticli.inversion.surveying import OF_ONE_WORD, Refused
 from ticli.inversion.thrift import load_sparingly
@@ -63,16 +64,22 @@ class Ended:
 Event = Joined | Stepped | Ended | Refused
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A word whose run is held and that is not ready yet."""
+
+    plan: Plan
+    start: Embedding | None
+    run: Run
+    lock: ExitStack
+
+
+@dataclass(frozen=True, eq=False)
 class _Seat:
     """A word that is learning, and the lock of its run."""
 
     learning: Learning
     lock: ExitStack
-
-    @property
-    def token(self) -> Token:
-        return self.learning.plan.token
 
 
 @dataclass
@@ -86,6 +93,7 @@ class Course:
     runs: Path
     most: int
     tell: Callable[[str], None] = lambda text: None
+    held: list[_Held] = field(default_factory=list)
     seats: list[_Seat] = field(default_factory=list)
 
     def leave(self, seat: _Seat) -> None:
@@ -128,8 +136,8 @@ def learn_together(
     saved = time.monotonic()
     try:
         while waiting or course.seats:
-            while waiting and len(course.seats) < course.most:
-                yield _seated(course, waiting.popleft())
+            for event in _filled(course, waiting):
+                yield event
                 _stop_where_signalled(course, signalled, len(waiting))
             yield from _round(course)
             _stop_where_signalled(course, signalled, len(waiting))
@@ -137,22 +145,42 @@ def learn_together(
                 _save(course)
                 saved = time.monotonic()
     finally:
-        for seat in course.seats:
-            seat.lock.close()
+        for lock in [*(word.lock for word in course.held), *(seat.lock for seat in course.seats)]:
+            lock.close()
 
 
-def _seated(course: Course, entrant: Entrant) -> Joined | Refused:
-    """Hold a word's run and make it ready to take steps."""
-    with ExitStack() as opened:
+def _filled(course: Course, waiting: deque[Entrant]) -> Iterator[Joined | Refused]:
+    """Give free seats to waiting words, whose photos are encoded together."""
+    while waiting and len(course.seats) + len(course.held) < course.most:
+        entrant = waiting.popleft()
         try:
-            plan, start = entrant.ready()
-            held = open_run(course.runs, plan.token.name, plan.identity(), fresh=entrant.fresh)
-            run = opened.enter_context(held)
-            learning = make_ready(plan, run, course.model, start, course.tell)
+            course.held.append(_held(course, entrant))
         except OF_ONE_WORD as error:
-            return Refused(entrant.token, error)
-        course.seats.append(_Seat(learning, opened.pop_all()))
-    return Joined(learning)
+            yield Refused(entrant.token, error)
+    if len(course.held) > 1:
+        with memory_of(course.held[0].plan):
+            encode_ahead(course.model, [(word.plan, word.run) for word in course.held])
+    while course.held:
+        word = course.held[0]
+        try:
+            learning = make_ready(word.plan, word.run, course.model, word.start, course.tell)
+        except OF_ONE_WORD as error:
+            course.held.remove(word)
+            word.lock.close()
+            yield Refused(word.plan.token, error)
+            continue
+        course.held.remove(word)
+        course.seats.append(_Seat(learning, word.lock))
+        yield Joined(learning)
+
+
+def _held(course: Course, entrant: Entrant) -> _Held:
+    """Hold a word's run."""
+    plan, start = entrant.ready()
+    with ExitStack() as opened:
+        held = open_run(course.runs, plan.token.name, plan.identity(), fresh=entrant.fresh)
+        run = opened.enter_context(held)
+        return _Held(plan, start, run, opened.pop_all())
 
 
 def _round(course: Course) -> Iterator[Event]:
@@ -202,7 +230,7 @@ def _given_up(course: Course, seat: _Seat, error: Diverged) -> Refused:
     """What diverged cannot be continued: its run is thrown away."""
     finish(seat.learning.run)
     course.leave(seat)
-    return Refused(seat.token, error)
+    return Refused(seat.learning.plan.token, error)
 
 
 def _save(course: Course) -> None:
@@ -217,11 +245,13 @@ def _stop_where_signalled(
     if number is None:
         return
     _save(course)
+    learnings = [seat.learning for seat in course.seats]
     kept = ", ".join(
-        f"{seat.token.text} at step {seat.learning.attempts.steps} of {seat.learning.total}"
-        for seat in course.seats
+        f"{learning.plan.token.text} at step {learning.attempts.steps} of {learning.total}"
+        for learning in learnings
     )
-    rest = f"{waiting} not begun" if waiting else ""
+    later = waiting + len(course.held)
+    rest = f"{later} not begun" if later else ""
     raise Stopped(
         f"stopped; {'; '.join(part for part in (kept and f'kept: {kept}', rest) if part)}",
         "the same command again continues",
