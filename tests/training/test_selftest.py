@@ -84,6 +84,18 @@ def test_a_word_is_learned_on_a_stand_in_for_mps(tiny_folder, tiny, monkeypatch)
     assert state.vectors.rows["clip_l"].is_contiguous()
 
 
+def test_a_picture_is_drawn_on_a_stand_in_for_mps(tiny_folder, tiny, monkeypatch):
+    from ticli.generation.preview import draw_preview
+
+    rows = {"mug": {"clip_l": torch.randn(1, 32, generator=torch.Generator().manual_seed(1))}}
+    expected = draw_preview(tiny, "a <mug> on the moon", rows, 5)
+    with mps_played_by_the_cpu(monkeypatch) as stand_in:
+        monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
+        model = load_model(locate(str(tiny_folder)), pick_hardware("mps"))
+        found = draw_preview(model, "a <mug> on the moon", rows, 5)
+    assert stand_in.moved > 10 and found.tobytes() == expected.tobytes()
+
+
 def test_the_stand_in_refuses_what_mps_lacks(monkeypatch):
     with mps_played_by_the_cpu(monkeypatch), pytest.raises(TypeError, match="float64"):
         torch.zeros(2, dtype=torch.float64).to("mps")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,6 +50,44 @@ def test_a_pass_without_numbers_counts_what_a_real_one_keeps(tiny):
     assert demand.denoiser == sum(p.nbytes for p in tiny.denoiser.parameters())
     assert demand.encoders == sum(p.nbytes for p in tiny.encoders[0].module.parameters())
     assert 0 < demand.largest_kept < demand.kept and 0 < demand.inputs < demand.kept
+
+
+@pytest.mark.parametrize(("batch", "measured"), [(1, 3.1), (4, 5.4), (8, 8.5)])
+def test_the_demand_of_a_published_model_is_about_what_was_measured(tmp_path, batch, measured):
+    """Stable Diffusion 1.5 at 512 pixels in bfloat16, GiB allocated at most on an H100."""
+    demand = measure_demand(settings_of_sd15(tmp_path), torch.bfloat16, 512, torch.device("cuda"))
+    gib = demand.need(NONE, batch) / (1 << 30)
+    assert measured <= gib <= 1.1 * measured
+    # What a card of 4 GB leaves to programs.
+    assert demand.need(LOW, batch) < 3.5 * (1 << 30)
+
+
+def settings_of_sd15(folder):
+    """A model's folder without its weights, as its source."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+    try:
+        from gpu_models import CLIP_L, SCHEDULE, SD15, TOKENIZER, VAE
+    finally:
+        sys.path.pop(0)
+    from ticli.models.identifying import identify
+
+    pixels = {"in_channels": 4, "out_channels": 4}
+    parts = {
+        "unet": SD15 | pixels,
+        "vae": VAE | {"scaling_factor": 0.18215},
+        "text_encoder": CLIP_L,
+    }
+    for part, settings in parts.items():
+        (folder / part).mkdir()
+        (folder / part / "config.json").write_text(json.dumps(settings))
+        name = "model" if part == "text_encoder" else "diffusion_pytorch_model"
+        (folder / part / f"{name}.safetensors").touch()
+    shutil.copytree(TOKENIZER, folder / "tokenizer")
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULE))
+    index = {"_class_name": "StableDiffusionPipeline"}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return identify(folder, "sd15", "")
 
 
 def test_half_precision_needs_half(tiny):

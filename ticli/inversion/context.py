@@ -110,6 +110,8 @@ def _outputs(
     found: list[dict[str, torch.Tensor]] = [{} for _ in prompts]
     for encoder in model.encoders:
         hidden = encoder.hidden([prompt[encoder.key] for prompt in prompts], rows).float()
+        # Encoders that were sent away to save memory answer from where they are.
+        hidden = hidden.to(model.device)
         for number, where in enumerate(places):
             found[number][encoder.key] = hidden[number, where[encoder.key]]
     return found

@@ -66,8 +66,8 @@ def _outputs(
 ) -> list[torch.Tensor]:
     (encoder,) = (encoder for encoder in model.encoders if encoder.key == key)
     batch = [prompt[key] for prompt in prompts]
-    with torch.no_grad():
-        hidden = encoder.hidden(batch, word).float()
+    with model.encoders_at_hand(), torch.no_grad():
+        hidden = encoder.hidden(batch, word).float().to(model.device)
     return [hidden[row, begin : _stop(encoder, one)] for row, one in enumerate(batch)]
 
 
