@@ -8,8 +8,7 @@ from ticli.commands import options as shared
 from ticli.commands import several_options as several
 from ticli.commands import single_file_options as single_file
 from ticli.commands import stopping_options as stopping
-from ticli.commands.learning_run import Ask, knob_flags, learn
-from ticli.errors import Usage
+from ticli.commands.learning_run import Ask, class_word, knob_flags, learn
 from ticli.terminal.output import open_output
 
 
@@ -97,7 +96,7 @@ def invert(
     The same command again continues a run that was stopped. Several words learn side by side; a
     manifest has a token, photos and any knob of the recipe for each, as YAML, TSV or JSON lines.
     """
-    knobs = knob_flags(locals()) | {"noun": _class_word(noun, no_noun)}
+    knobs = knob_flags(locals()) | {"noun": class_word(noun, no_noun)}
     ask = Ask(
         photos=tuple(photos or ()), tokens=tuple(token or ()), manifest=manifest, together=together,
         recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
@@ -113,9 +112,3 @@ def invert(
         learn_words(ask)
     else:
         learn(ask)
-
-
-def _class_word(noun: str | None, no_noun: bool) -> str | None:
-    if noun is not None and no_noun:
-        raise Usage("--noun and --no-noun contradict each other", "leave one out")
-    return "" if no_noun else noun

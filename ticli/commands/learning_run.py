@@ -75,6 +75,13 @@ def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if name in knobs}
 
 
+def class_word(noun: str | None, no_noun: bool) -> str | None:
+    """The noun that two flags ask for, "" for none; None where neither was given. Raises Usage."""
+    if noun is not None and no_noun:
+        raise Usage("--noun and --no-noun contradict each other", "leave one out")
+    return "" if no_noun else noun
+
+
 def learn(ask: Ask) -> None:
     """Carry out a call of `ti invert` for one word. Raises the TiErrors of its parts."""
     _check_one(ask)
