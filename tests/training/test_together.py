@@ -283,3 +283,29 @@ def test_a_photo_that_cannot_be_encoded_is_its_own_words_trouble(planned, course
     (failed,) = [event for event in events if isinstance(event, Refused)]
     assert failed.token.name == "cup" and "not finite" in failed.error.message
     assert sorted(found) == ["fern", "mug"]
+
+
+def test_words_that_are_due_are_judged_in_one_batch(planned, course):
+    where, _ = course()
+    rows: list[int] = []
+
+    def count(_module: Any, args: Any, _output: Any) -> None:
+        if not torch.is_grad_enabled():
+            rows.append(len(args[0]))
+
+    where.model.denoiser.register_forward_hook(count)
+    knobs = {"evaluate_every": 2, "evaluation_timesteps": 5}
+    plans = [planned("mug", steps=5, **knobs), planned("cup", batch=2, **knobs)]
+    plans.append(planned("fern", steps=4, negative_vectors=1, **knobs))
+    judged: list[list[int]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Stepped) and event.step.index in (2, 4) and rows:
+            judged.append(list(rows))
+        rows.clear()
+
+    found, _ = together(where, plans, watch=note)
+    # Five samples each, in threes, twos and threes: those of a word are what they are alone.
+    assert judged == [[8, 6, 1], [8, 6, 1]]
+    for plan in plans:
+        assert_as_alone(plan, found[plan.token.name])

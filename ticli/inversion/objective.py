@@ -86,7 +86,11 @@ def denoising_losses(
 
     The mean is over a sample's values; neither masks nor weights of the recipe are in it.
     """
-    prediction, target = predict(model, examples, vectors, draw, part)
+    return sample_losses(*predict(model, examples, vectors, draw, part))
+
+
+def sample_losses(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """|target − prediction|² of each sample, its mean over the sample's values: (batch,)."""
     return (prediction - target).square().flatten(1).mean(1)
 
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from ticli.concept import Embedding
 from ticli.errors import Diverged, Stopped
 from ticli.inversion.gradients import Learner, gradients
+from ticli.inversion.judging import Trial, evaluate_together
 from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
 from ticli.inversion.preparing import encode_ahead
 from ticli.inversion.runs import Run, finish, open_run
 from ticli.inversion.seats import seats
+from ticli.inversion.stopping import Evaluation
 from ticli.inversion.surveying import OF_ONE_WORD, Refused
 from ticli.inversion.thrift import load_sparingly
-from ticli.inversion.tries import next_learner, take_next
+from ticli.inversion.tries import is_due, judged, next_learner, take
 from ticli.models.hardware import Hardware
 from ticli.models.model import Model
 from ticli.names import Token
@@ -200,30 +202,49 @@ def _round(course: Course) -> Iterator[Event]:
         seat.learning.save()
         yield Ended(seat.learning)
         course.leave(seat)
-    losses = _gradients(course.model, going)
+    if going:
+        with memory_of(going[0][0].learning.plan):
+            events = _steps(course, going, began)
+        spent = time.monotonic() - began
+        for event in events:
+            if isinstance(event, Stepped):
+                event = replace(event, step=replace(event.step, seconds=spent))
+            yield event
+
+
+def _steps(course: Course, going: Sequence[tuple[_Seat, Learner]], began: float) -> list[Event]:
+    """Take the step of every word, and judge those together that are due."""
     events: list[Event] = []
+    taken: list[tuple[_Seat, Learner, Step]] = []
+    losses = gradients(course.model, [learner for _, learner in going])
     for (seat, learner), loss in zip(going, losses, strict=True):
         try:
-            with memory_of(seat.learning.plan):
-                step = take_next(seat.learning, learner, loss, began)
+            step = take(seat.learning, learner, loss, began)
         except Diverged as error:
             events.append(_given_up(course, seat, error))
             continue
         if step is not None:
-            events.append(Stepped(seat.learning, step))
-    spent = time.monotonic() - began
-    for event in events:
-        if isinstance(event, Stepped):
-            event = replace(event, step=replace(event.step, seconds=spent))
-        yield event
+            taken.append((seat, learner, step))
+    found = _found(course.model, taken)
+    for seat, learner, step in taken:
+        try:
+            own = judged(seat.learning, learner, step, began, found.get(seat))
+        except Diverged as error:
+            events.append(_given_up(course, seat, error))
+            continue
+        if own is not None:
+            events.append(Stepped(seat.learning, own))
+    return events
 
 
-def _gradients(model: Model, going: Sequence[tuple[_Seat, Learner]]) -> list[float]:
-    """Every word's gradient on its rows, and its loss."""
-    if not going:
-        return []
-    with memory_of(going[0][0].learning.plan):
-        return gradients(model, [learner for _, learner in going])
+def _found(model: Model, taken: Sequence[tuple[_Seat, Learner, Step]]) -> dict[_Seat, Evaluation]:
+    """What the words are worth whose step is followed by an evaluation."""
+    due = [(seat, learner) for seat, learner, _ in taken if is_due(learner)]
+    trials = [
+        Trial(seat.learning.judge, learner.state.word, learner.state.step) for seat, learner in due
+    ]
+    found = evaluate_together(model, trials) if trials else []
+    return {seat: own for (seat, _), own in zip(due, found, strict=True)}
 
 
 def _given_up(course: Course, seat: _Seat, error: Diverged) -> Refused:

@@ -12,7 +12,7 @@ from ticli.inversion.gradients import Learner
 from ticli.inversion.loop import Step, enrol, take_step
 from ticli.inversion.rates import last_step
 from ticli.inversion.snapshots import rows_of
-from ticli.inversion.stopping import has_exploded, is_better, should_cool_down
+from ticli.inversion.stopping import Evaluation, has_exploded, is_better, should_cool_down
 
 if TYPE_CHECKING:
     from ticli.inversion.learning import Learning
@@ -47,13 +47,41 @@ def take_next(learning: Learning, learner: Learner, loss: float, began: float) -
     `began` is the step's monotonic time. None where the try diverged and others are left; raises
     Diverged where none is.
     """
-    recipe, state = learner.recipe, learner.state
+    step = take(learning, learner, loss, began)
+    return None if step is None else judged(learning, learner, step, began)
+
+
+def take(learning: Learning, learner: Learner, loss: float, began: float) -> Step | None:
+    """Take a step as take_next does, and leave its judging for later."""
     try:
-        step = take_step(learner, loss, began)
-        held_out = None
-        due = state.step % evaluation_interval(recipe) == 0
-        if due or state.step == last_step(recipe, state.cooling):
-            held_out = evaluate(learning)
+        return take_step(learner, loss, began)
+    except Diverged as error:
+        give_up(learning, learner.seed, error)
+        return None
+
+
+def is_due(learner: Learner) -> bool:
+    """Whether the step that was taken is followed by an evaluation."""
+    recipe, state = learner.recipe, learner.state
+    last = state.step == last_step(recipe, state.cooling)
+    return last or state.step % evaluation_interval(recipe) == 0
+
+
+def judged(
+    learning: Learning,
+    learner: Learner,
+    step: Step,
+    began: float,
+    found: Evaluation | None = None,
+) -> Step | None:
+    """Judge the word where it is due, or note what was `found`; the step as its run counts it.
+
+    None and Diverged as with take_next.
+    """
+    held_out = None
+    try:
+        if is_due(learner):
+            held_out = evaluate(learning, found)
     except Diverged as error:
         give_up(learning, learner.seed, error)
         return None
@@ -74,10 +102,14 @@ def give_up(learning: Learning, seed: int, error: Diverged) -> None:
         raise error
 
 
-def evaluate(learning: Learning) -> float:
-    """Judge the vectors, and note what follows: good, best, settled, or exploded."""
+def evaluate(learning: Learning, found: Evaluation | None = None) -> float:
+    """Judge the vectors, and note what follows: good, best, settled, or exploded.
+
+    What was `found` of them already is taken as it is.
+    """
     recipe, state = learning.plan.recipe, learning.state
-    found = learning.judge.evaluate(state.word, state.step)
+    if found is None:
+        found = learning.judge.evaluate(state.word, state.step)
     if has_exploded(found, state.evaluations):
         state.go_back(recipe, f"the held-out loss came to {found.held_out:g}")
         found = learning.judge.evaluate(state.word, state.step)

@@ -1,0 +1,85 @@
+"""Words judged side by side: their held-out samples go through the denoiser together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ticli.inversion.drift import drift
+from ticli.inversion.evaluation import Judge
+from ticli.inversion.objective import Inputs, answer, guided, inputs, joined, sample_losses
+from ticli.inversion.stopping import Evaluation
+from ticli.inversion.vectors import Vectors
+from ticli.models.memory import with_less
+from ticli.models.model import Model
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A word as it is after a step, before its judge."""
+
+    judge: Judge
+    vectors: Vectors
+    step: int
+
+    def given(self, model: Model, number: int) -> Inputs | None:
+        """What the denoiser is given in one of the trial's batches; None after the last."""
+        judge = self.judge
+        begin = number * judge.batch
+        if begin >= len(judge.draw.timesteps):
+            return None
+        part = slice(begin, begin + judge.batch)
+        return inputs(model, judge.examples, self.vectors, judge.draw, part)
+
+
+def evaluate_together(model: Model, trials: Sequence[Trial]) -> list[Evaluation]:
+    """Judge every word as its own judge would."""
+    if len(trials) == 1:
+        return [trial.judge.evaluate(trial.vectors, trial.step) for trial in trials]
+    batch = sum(trial.judge.batch for trial in trials)
+    losses = with_less(model, batch, lambda: _held_out(model, trials))
+    found = []
+    for trial, loss in zip(trials, losses, strict=True):
+        judge = trial.judge
+        word = {judge.examples.concept: trial.vectors.rows}
+        found.append(Evaluation(trial.step, loss, drift(model, judge.context, word)))
+    return found
+
+
+def _held_out(model: Model, trials: Sequence[Trial]) -> list[float]:
+    """The mean denoising loss of every word, without gradients."""
+    if model.savings.samples:
+        # Memory holds no more than a part of one word's batch.
+        return [trial.judge.held_out(trial.vectors) for trial in trials]
+    losses: list[list[torch.Tensor]] = [[] for _ in trials]
+    with torch.no_grad(), model.encoders_at_hand():
+        for places in _of_one_shape(trials):
+            _judge(model, trials, places, losses)
+    return [float(torch.cat(own).double().mean()) for own in losses]
+
+
+def _judge(
+    model: Model, trials: Sequence[Trial], places: list[int], losses: list[list[torch.Tensor]]
+) -> None:
+    """Add to the losses of the trials at `places`, batch by batch."""
+    number = 0
+    while places:
+        asked = [(at, trials[at].given(model, number)) for at in places]
+        going = [(at, given) for at, given in asked if given is not None]
+        if not going:
+            return
+        answered = answer(model, joined([given for _, given in going]))
+        sizes = [len(given.z_t) for _, given in going]
+        for (at, given), own in zip(going, torch.split(answered, sizes), strict=True):
+            losses[at].append(sample_losses(guided(given.guidance, own), given.target).cpu())
+        number += 1
+
+
+def _of_one_shape(trials: Sequence[Trial]) -> list[list[int]]:
+    """Places of the trials, apart where their latents differ in shape."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for at, trial in enumerate(trials):
+        groups.setdefault(tuple(trial.judge.draw.noise.shape[1:]), []).append(at)
+    return list(groups.values())
