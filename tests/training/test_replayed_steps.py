@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from learning_runs import make_photos, plan_for
 from recording import Running
 from test_frozen import begin, examples_for
+from tiny import WIDTH
 
 from ticli.inversion import compiling
 from ticli.inversion.batches import Learner
+from ticli.inversion.context import build_context, context_distance
 from ticli.inversion.gradients import gradients
 from ticli.inversion.graph import MOST, TIMED, UNUSED, Replayer, replayer_for
 from ticli.inversion.loop import enrol, take_step, train
 from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
+from ticli.inversion.static_context import replayed
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.savings import Savings
 from ticli.paths import places
@@ -231,3 +237,36 @@ def test_what_compiling_lacks_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setenv("PATH", "")
     assert compiling.obstacle() == "there is no C compiler"
+
+
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_the_context_of_a_word_is_replayed_beside_its_loss(tiny, tmp_path, tiny_folder, vectors):
+    plan = plan_for(make_photos(tmp_path / "photos", 2), tiny_folder, context=0.5, vectors=vectors)
+    context = build_context(tiny, plan, vectors)
+    recipe = Recipe(steps=5, lr=0.05, batch=3, context=0.5, vectors=vectors, norm="free")
+
+    def make(model, _recipe):
+        examples, state = begin(model, recipe)
+        return replace(examples, context=context), state
+
+    expected = rows_after(tiny, recipe, make)
+    without = rows_after(tiny, recipe)
+    assert not torch.allclose(expected, without, atol=1e-3)
+    record = Running()
+    tiny.replayer = Replayer(record)
+    assert torch.allclose(rows_after(tiny, recipe, make), expected, atol=1e-4)
+    # One for the loss and one for the context, each from its second time on.
+    assert record.recorded == 2 and record.replays == 2 * (recipe.steps - 1)
+
+
+def test_a_replayed_context_has_the_plain_gradient(tiny, tmp_path, tiny_folder):
+    plan = plan_for(make_photos(tmp_path / "photos", 2), tiny_folder, context=0.5)
+    context = build_context(tiny, plan, 1)
+    numbers = [0, 3, 1]
+    row = torch.nn.Parameter(torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(2)))
+    (0.5 * context_distance(tiny, context, {"clip_l": row}, numbers)).backward()
+    expected, row.grad = row.grad, None
+    tiny.replayer = Replayer(Running())
+    assert not replayed(tiny, context, {"clip_l": row}, numbers, 0.5)
+    assert replayed(tiny, context, {"clip_l": row}, numbers, 0.5)
+    assert torch.allclose(row.grad, expected, rtol=1e-4, atol=1e-8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,13 +27,15 @@ class Context:
     """Sentences around a word, and what their other tokens become beside the class word.
 
     `places[prompt]` are, by encoder, the positions of the tokens that are not the word's, its end
-    token included; `wanted[prompt]` are the encoder's outputs there, (positions, width).
+    token included; `wanted[prompt]` are the encoder's outputs there, (positions, width). `padded`
+    keeps them by encoder in one tensor, once a recorded step has asked for it.
     """
 
     concept: str
     prompts: Sequence[Mapping[str, Tokenised]]
     places: Sequence[Mapping[str, list[int]]]
     wanted: Sequence[Mapping[str, torch.Tensor]]
+    padded: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
 
 def build_context(model: Model, plan: Plan, vectors: int) -> Context:

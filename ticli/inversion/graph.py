@@ -13,7 +13,7 @@ import torch
 
 from ticli.inversion import compiling
 from ticli.inversion.batches import Share
-from ticli.inversion.static_step import Batch, Buffers, Shape, buffers_of, fill, lay_out, step
+from ticli.inversion.static_step import Batch, Buffers, Outputs, Shape, buffers_of, fill, lay_out
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model
 
@@ -27,7 +27,6 @@ EAGER = ("cut", "checkpoint", "slices", "offload")
 # Replays that are timed before and after the denoiser is compiled.
 TIMED = 10
 
-Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
 # Records a function; gives back what runs it again, and the outputs that then change in place.
 Record = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 
@@ -61,13 +60,20 @@ class Replayer:
     def add_gradients(
         self, model: Model, shares: Sequence[Share], scale: float
     ) -> list[float] | None:
-        """Take a recorded step and add its gradients; None where this one must be taken plainly.
+        """Take a recorded step and add its gradients; None where this one must be taken plainly."""
+        return self.take(model, lambda: lay_out(model, shares, scale), _steps_left(shares))
 
-        A shape is recorded the second time it comes, so that rare ones never are.
+    def take(
+        self, model: Model, make: Callable[[], Batch], steps_left: int = 0
+    ) -> list[float] | None:
+        """Replay what `make` lays out and add its gradients; None where it must be done plainly.
+
+        A shape is recorded the second time it comes, so that rare ones never are. Nothing is
+        compiled where no steps are left to repay it.
         """
         if self.broken or any(getattr(model.savings, rung) for rung in EAGER):
             return None
-        batch = lay_out(model, shares, scale)
+        batch = make()
         self.batches += 1
         self.seen[batch.shape] += 1
         recorded = self.kept.get(batch.shape)
@@ -78,7 +84,7 @@ class Replayer:
             if recorded is None:
                 return None
         elif not recorded.settled and len(recorded.seconds) >= TIMED:
-            recorded = self._settled(model, batch, recorded, _steps_left(shares))
+            recorded = self._settled(model, batch, recorded, steps_left)
         recorded.used = self.batches
         return _replayed(batch, recorded)
 
@@ -170,7 +176,7 @@ def _record(model: Model, batch: Batch, record: Record) -> Recorded:
     if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
         buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
     with _current(model.device):
-        replay, outputs = record(lambda: step(model, batch.shape, buffers))
+        replay, outputs = record(lambda: batch.step(model, batch.shape, buffers))
     return Recorded(buffers, replay, outputs)
 
 

@@ -7,6 +7,7 @@ import torch
 from ticli.inversion.context import context_distance
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.examples import Examples
+from ticli.inversion.static_context import replayed
 from ticli.inversion.vectors import Vectors
 from ticli.models.model import Model
 from ticli.recipe import Recipe
@@ -24,8 +25,9 @@ def regularise(
             (recipe.batch * recipe.accumulate,),
             generator=keyed_generator(key[0], "context", key[1]),
         )
-        distance = context_distance(model, examples.context, vectors.rows, numbers.tolist())
-        (recipe.context * distance).backward()  # type: ignore[no-untyped-call]
+        if not replayed(model, examples.context, vectors.rows, numbers.tolist(), recipe.context):
+            distance = context_distance(model, examples.context, vectors.rows, numbers.tolist())
+            (recipe.context * distance).backward()  # type: ignore[no-untyped-call]
 
 
 def _pull(vectors: Vectors, weight: float) -> None:

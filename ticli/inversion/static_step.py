@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from ticli.inversion.batches import Share, portion
 from ticli.inversion.objective import guided, joined, weighed_loss, weights_of
+from ticli.models.conditioning import Encoding
 from ticli.models.encoders import Layout
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text import Tokenised
@@ -17,6 +18,8 @@ from ticli.models.text import Tokenised
 # The vector of a slot: its parameter among the batch's, its number in that one.
 Slot = tuple[int, int]
 Buffers = dict[str, torch.Tensor]
+# Losses, and the gradients of the rows in their order.
+Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as a shape and the tensors that change from step to step, by name.
+    """A batch as a shape, the tensors that change from step to step, by name, and what is done.
 
     `rows` are the trainable parameters that its slots name, in the order they do so. They are
     among the tensors too, so that another word may take the same replay.
@@ -53,6 +56,7 @@ class Batch:
     shape: Shape
     tensors: Buffers
     rows: tuple[torch.Tensor, ...]
+    step: Callable[[Model, Shape, Buffers], Outputs]
 
     @property
     def can_be_replayed(self) -> bool:
@@ -68,8 +72,8 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
     rows: list[torch.Tensor] = []
     for encoder in model.encoders:
         prompts = [prompt[encoder.key] for prompt in given.prompts]
-        tensors |= _named(encoder.key, encoder.lay_out(prompts))
-        slots.append((encoder.key, _slots(encoder, prompts, given.words, rows)))
+        tensors |= named(encoder.key, encoder.lay_out(prompts))
+        slots.append((encoder.key, slots_of(encoder, prompts, given.words, rows)))
     tensors |= {f"row.{number}": row.detach() for number, row in enumerate(rows)}
     parts = []
     for place, share in enumerate(shares):
@@ -80,8 +84,13 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
         tensors |= {f"weights.{place}": weights} if weights is not None else {}
         about = share.given.guidance, task.learner.recipe.accumulate, share.weight
         parts.append(Part(len(share.given.z_t), *about))
-    shapes = tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
-    return Batch(Shape(tuple(parts), tuple(slots), shapes, scale), tensors, tuple(rows))
+    shape = Shape(tuple(parts), tuple(slots), shapes_of(tensors), scale)
+    return Batch(shape, tensors, tuple(rows), step)
+
+
+def shapes_of(tensors: Buffers) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The shape of every tensor by its name."""
+    return tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
 
 
 def buffers_of(batch: Batch) -> Buffers:
@@ -99,20 +108,13 @@ def fill(buffers: Buffers, batch: Batch) -> None:
             buffers[name].copy_(tensor, non_blocking=True)
 
 
-def step(
-    model: Model, shape: Shape, buffers: Buffers
-) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
     """Losses of the parts, (parts,), and the gradients of the rows in their order.
 
     Nothing but buffers is read, and nothing is sent to or asked of the host, so that the whole of
     it can be captured.
     """
-    rows = [tensor for name, tensor in buffers.items() if name.startswith("row.")]
-    encodings = {}
-    for encoder in model.encoders:
-        own = dict(shape.slots)[encoder.key]
-        vectors = torch.stack([rows[row][number] for row, number in own]) if own else None
-        encodings[encoder.key] = encoder.read(_layout(encoder.key, buffers), vectors)
+    encodings = {e.key: encoded(e, shape, buffers) for e in model.encoders}
     answers = model.denoise(buffers["z_t"], buffers["t"], model.join(encodings))
     losses = []
     for place, answered in enumerate(torch.split(answers, [p.samples for p in shape.parts])):
@@ -123,13 +125,26 @@ def step(
         losses.append(portion(loss, part.accumulate, part.weight))
     # The sum: every word's rows get the gradient of their own loss.
     total = sum(losses[1:], losses[0]) * shape.scale
-    gradients = torch.autograd.grad(total, rows, allow_unused=True)
+    gradients = torch.autograd.grad(total, rows_of(buffers), allow_unused=True)
     return torch.stack([loss.detach() for loss in losses]), list(gradients)
 
 
-def _named(key: str, layout: Layout) -> Buffers:
-    named = {f"{key}.{field.name}": getattr(layout, field.name) for field in fields(layout)}
-    return {name: tensor for name, tensor in named.items() if tensor is not None}
+def rows_of(buffers: Buffers) -> list[torch.Tensor]:
+    """The trainable rows among buffers, in their order."""
+    return [tensor for name, tensor in buffers.items() if name.startswith("row.")]
+
+
+def encoded(encoder: TextEncoder, shape: Shape, buffers: Buffers) -> Encoding:
+    """What an encoder makes of the prompts in buffers, their rows' vectors standing in slots."""
+    own, rows = dict(shape.slots)[encoder.key], rows_of(buffers)
+    vectors = torch.stack([rows[row][number] for row, number in own]) if own else None
+    return encoder.read(_layout(encoder.key, buffers), vectors)
+
+
+def named(key: str, layout: Layout) -> Buffers:
+    """The tensors of a layout by names of their own."""
+    found = {f"{key}.{field.name}": getattr(layout, field.name) for field in fields(layout)}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def _layout(key: str, buffers: Buffers) -> Layout:
@@ -137,7 +152,7 @@ def _layout(key: str, buffers: Buffers) -> Layout:
     return Layout(**found)
 
 
-def _slots(
+def slots_of(
     encoder: TextEncoder,
     prompts: Sequence[Tokenised],
     words: Mapping[str, Mapping[str, torch.Tensor]],
