@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from learning_runs import learn, make_photos, plan_for
+from recording import Running
 
 from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
 from ticli.inversion.concluding import conclude
+from ticli.inversion.graph import Replayer
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import finish, open_run, unfinished
 from ticli.inversion.surveying import Refused
@@ -307,5 +309,31 @@ def test_words_that_are_due_are_judged_in_one_batch(planned, course):
     found, _ = together(where, plans, watch=note)
     # Five samples each, in threes, twos and threes: those of a word are what they are alone.
     assert judged == [[8, 6, 1], [8, 6, 1]]
+    for plan in plans:
+        assert_as_alone(plan, found[plan.token.name])
+
+
+@pytest.mark.parametrize(("steps", "recorded"), [((4, 10, 10), 1), ((4, 40, 4), 2)])
+def test_a_recorded_step_serves_on_when_words_have_ended(planned, course, steps, recorded):
+    where, _ = course()
+    record = Running()
+    where.model.replayer = Replayer(record)
+    # One timestep's evaluation now and then: runs of forty steps are long here.
+    knobs = {"evaluate_every": 10, "evaluation_timesteps": 2}
+    names = ("mug", "cup", "fern")
+    plans = [planned(name, steps=n, **knobs) for name, n in zip(names, steps, strict=True)]
+    found, _ = together(where, plans)
+    assert record.recorded == recorded
+    for plan in plans:
+        assert_as_alone(plan, found[plan.token.name])
+
+
+def test_a_seat_that_is_taken_again_replays_the_recorded_step(planned, course):
+    where, _ = course(2)
+    record = Running()
+    where.model.replayer = Replayer(record)
+    plans = [planned("mug", steps=3), planned("cup", steps=8), planned("fern", steps=5)]
+    found, _ = together(where, plans)
+    assert record.recorded == 1 and record.replays == 7
     for plan in plans:
         assert_as_alone(plan, found[plan.token.name])

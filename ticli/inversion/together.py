@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ticli.concept import Embedding
 from ticli.errors import Diverged, Stopped
+from ticli.inversion.fillers import Fillers
 from ticli.inversion.gradients import Learner, gradients
 from ticli.inversion.judging import Trial, evaluate_together
 from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
@@ -97,6 +98,7 @@ class Course:
     tell: Callable[[str], None] = lambda text: None
     held: list[_Held] = field(default_factory=list)
     seats: list[_Seat] = field(default_factory=list)
+    fillers: Fillers = field(default_factory=Fillers)
 
     def leave(self, seat: _Seat) -> None:
         """Free a seat and the lock of its word's run."""
@@ -141,7 +143,7 @@ def learn_together(
             for event in _filled(course, waiting):
                 yield event
                 _stop_where_signalled(course, signalled, len(waiting))
-            yield from _round(course)
+            yield from _round(course, bool(waiting))
             _stop_where_signalled(course, signalled, len(waiting))
             if time.monotonic() - saved >= CHECKPOINT_SECONDS:
                 _save(course)
@@ -185,8 +187,11 @@ def _held(course: Course, entrant: Entrant) -> _Held:
         return _Held(plan, start, run, opened.pop_all())
 
 
-def _round(course: Course) -> Iterator[Event]:
-    """One step of every word in a seat; those that have none left give their seat up."""
+def _round(course: Course, others: bool) -> Iterator[Event]:
+    """One step of every word in a seat; those that have none left give their seat up.
+
+    Where others wait for such a seat they take it first.
+    """
     began = time.monotonic()
     going: list[tuple[_Seat, Learner]] = []
     for seat in list(course.seats):
@@ -202,6 +207,10 @@ def _round(course: Course) -> Iterator[Event]:
         seat.learning.save()
         yield Ended(seat.learning)
         course.leave(seat)
+        if seat.learning.learner is not None:
+            course.fillers.left.append(seat.learning.learner)
+    if others and len(course.seats) < course.most:
+        return
     if going:
         with memory_of(going[0][0].learning.plan):
             events = _steps(course, going, began)
@@ -216,8 +225,10 @@ def _steps(course: Course, going: Sequence[tuple[_Seat, Learner]], began: float)
     """Take the step of every word, and judge those together that are due."""
     events: list[Event] = []
     taken: list[tuple[_Seat, Learner, Step]] = []
-    losses = gradients(course.model, [learner for _, learner in going])
-    for (seat, learner), loss in zip(going, losses, strict=True):
+    learners = [learner for _, learner in going]
+    fillers = course.fillers.beside(course.model, learners)
+    losses = gradients(course.model, [*learners, *fillers])
+    for (seat, learner), loss in zip(going, losses, strict=False):
         try:
             step = take(seat.learning, learner, loss, began)
         except Diverged as error:
