@@ -54,6 +54,7 @@ from ticli.models.savings import NONE
 from ticli.models.source import locate
 
 PLAIN, RECORDED, COMPILED = "plain loop", "ours, recorded", "ours, recorded and compiled"
+EAGER, DEFAULT = "ours, eager", "ours, recorded, by the default recipe"
 WORDS = "ours, several words"
 SCRIPT_BATCHES, SCRIPT_STEPS = (1, 4), (20, 60)
 WORDS_BATCH = 4
@@ -87,19 +88,20 @@ def loaded(options: argparse.Namespace, name: str) -> tuple[Path, Model]:
 def by_batch(model: Model, options: argparse.Namespace, floor: float) -> Iterator[Timing]:
     """The plain loop, ours without recording, and ours, at every batch."""
     # What is not recorded comes first: recording turns the weights to channels last.
-    ways: dict[str, Callable[[], Any]] = {PLAIN: NeverRecorded, "ours, eager": NeverRecorded}
+    ways: dict[str, Callable[[], Any]] = {PLAIN: NeverRecorded, EAGER: NeverRecorded}
     if model.device.type == "cuda":
-        ways[RECORDED] = lambda: uncompiled(model)
+        ways |= {RECORDED: lambda: uncompiled(model), DEFAULT: lambda: uncompiled(model)}
         ways |= {} if obstacle() else {COMPILED: lambda: replayer_for(model)}
     for what, replayer in ways.items():
         for batch in options.batches:
-            if what == COMPILED and batch not in BARS:
+            if what in (COMPILED, DEFAULT) and batch not in BARS:
                 continue
             model.replayer = replayer()
             if what == PLAIN:
                 step = plain_step(model, batch)
             else:
-                step = our_step(model, [learner_of(model, batch)])
+                preset = "default" if what == DEFAULT else ""
+                step = our_step(model, [learner_of(model, batch, preset=preset)])
             found = measured(model, what, batch, step, options)
             if found is None:
                 break

@@ -8,13 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from ticli.inversion.batches import Learner
+from ticli.inversion.context import build_context
 from ticli.inversion.gradients import gradients
 from ticli.inversion.latents import Latents
 from ticli.inversion.loop import enrol, take_step
@@ -22,8 +24,9 @@ from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.model import Model
+from ticli.names import Token
 from ticli.photos.sentences import family, fill
-from ticli.recipe import Recipe
+from ticli.recipe import Recipe, load_recipe
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "mug"
 PHOTOS = 5
@@ -59,17 +62,28 @@ class NeverRecorded:
     take = add_gradients
 
 
-def learner_of(model: Model, batch: int, number: int = 0) -> Learner:
-    """A word on latents at random, with the sentences of objects."""
+def learner_of(model: Model, batch: int, number: int = 0, preset: str = "") -> Learner:
+    """A word on latents at random, with the sentences of objects, learned plainly or by a preset.
+
+    A step of a preset includes its context, where it has one.
+    """
     side = model.configuration["sample_size"]
     generator = torch.Generator().manual_seed(number)
     shape = (PHOTOS, 2, model.channels, side, side)
     latents = Latents(torch.randn(shape, generator=generator), torch.full(shape, 0.1))
     name = f"thing-{number}"
     texts = [model.tokenise(fill(t, f"<{name}> mug"), {name: 1}) for t in family("object")]
-    recipe = Recipe(steps=MANY_STEPS, batch=batch, schedule="constant")
+    recipe = load_recipe(preset) if preset else Recipe(schedule="constant")
+    recipe = replace(recipe, steps=MANY_STEPS, batch=batch, init="mug", noun="mug")
+    context = None
+    if recipe.context:
+        # As much of a plan as the context is made of.
+        token, trigger = Token(name, f"<{name}>"), f"<{name}> mug"
+        plan: Any = SimpleNamespace(recipe=recipe, token=token, trigger=trigger, start=None)
+        context = build_context(model, plan, 1)
     state = new_state(start_vectors(model, Start("mug", 1, recipe.norm, number)), recipe)
-    return enrol(model, Examples(name, latents, [texts] * PHOTOS), state, recipe, number)
+    examples = Examples(name, latents, [texts] * PHOTOS, context=context)
+    return enrol(model, examples, state, recipe, number)
 
 
 def our_step(model: Model, learners: Sequence[Learner]) -> Callable[[], None]:

@@ -30,13 +30,13 @@ def gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
     gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
     memory, the step is taken again with less.
     """
-    if model.replayer is None:
-        model.replayer = replayer_for(model)
     batch = sum(learner.recipe.batch for learner in learners)
     return with_less(model, batch, lambda: _gradients(model, learners))
 
 
 def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
+    if model.replayer is None:
+        model.replayer = replayer_for(model)
     tasks = [_task(learner) for learner in learners]
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
     totals = dict.fromkeys(range(len(tasks)), 0.0)
