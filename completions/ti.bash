@@ -23,6 +23,8 @@ _ti_files() {
 _ti_takes_value() {
     case $1 in
     invert:--token|invert:-t) return 0 ;;
+    invert:--manifest) return 0 ;;
+    invert:--together) return 0 ;;
     invert:--recipe) return 0 ;;
     invert:--kind) return 0 ;;
     invert:--init) return 0 ;;
@@ -64,6 +66,7 @@ _ti_takes_value() {
     invert:--stop-window) return 0 ;;
     invert:--stop-ratio) return 0 ;;
     invert:--cooldown) return 0 ;;
+    invert:--average) return 0 ;;
     invert:--keep) return 0 ;;
     invert:--drift-limit) return 0 ;;
     invert:--restores) return 0 ;;
@@ -140,6 +143,7 @@ _ti_takes_value() {
 
 _ti_value() {
     case $1 in
+    invert:--manifest) _ti_files ;;
     invert:--recipe) _ti_offer $'quick\ndefault\nthorough\npaper\ndirectional\ncross\nfairer'; _ti_files ;;
     invert:--kind) _ti_offer $'object\nstyle\nperson' ;;
     invert:--schedule) _ti_offer $'constant\ncosine\nlinear\ntrapezoid' ;;
@@ -181,7 +185,7 @@ _ti_value() {
 _ti_flags() {
     case $1 in
     '') _ti_offer $'-h\n--help\n-V\n--version' ;;
-    invert) _ti_offer $'--token\n-t\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--schedule\n--warmup\n--clip\n--norm\n--norm-pull\n--prior\n--pull\n--init-from\n--warm-start\n--warm-steps\n--warm-lr\n--context\n--context-set\n--extend-every\n--photo-words\n--negative-vectors\n--negative-guidance\n--timestep-low\n--timestep-high\n--timestep-weighting\n--min-snr\n--masks\n--mask-background\n--mask-temperature\n--sentences\n--captions\n--strict-captions\n--hold-out\n--evaluate-every\n--evaluation-timesteps\n--stop\n--stop-window\n--stop-ratio\n--cooldown\n--keep\n--drift-limit\n--restores\n--restarts\n--init-candidates\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--deterministic\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    invert) _ti_offer $'--token\n-t\n--manifest\n--together\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--schedule\n--warmup\n--clip\n--norm\n--norm-pull\n--prior\n--pull\n--init-from\n--warm-start\n--warm-steps\n--warm-lr\n--context\n--context-set\n--extend-every\n--photo-words\n--negative-vectors\n--negative-guidance\n--timestep-low\n--timestep-high\n--timestep-weighting\n--min-snr\n--masks\n--mask-background\n--mask-temperature\n--sentences\n--captions\n--strict-captions\n--hold-out\n--evaluate-every\n--evaluation-timesteps\n--stop\n--stop-window\n--stop-ratio\n--cooldown\n--average\n--keep\n--drift-limit\n--restores\n--restarts\n--init-candidates\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--deterministic\n--low-memory\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     generate) _ti_offer $'--count\n-n\n--output\n-o\n--steps\n--guidance\n--size\n--negative\n--sampler\n--seed\n--grid\n--no-noun\n--strict-base\n--any-norm\n--force\n--dry-run\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     score) _ti_offer $'--photos\n--encoder\n--class-word\n--prompts\n--samples\n--scene-samples\n--plot\n--sheet\n--dreambench\n--no-save\n--steps\n--guidance\n--size\n--sampler\n--no-noun\n--strict-base\n--force\n--dry-run\n-n\n--model\n-m\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     list|ls) _ti_offer $'--tag\n--base\n--kind\n--since\n--sort\n--limit\n--unfinished\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
