@@ -15,8 +15,11 @@ from ticli.inversion.gradients import gradients
 from ticli.inversion.loop import enrol, train
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.eight_bit import EightBitLinear, keep_in_eight_bits
+from ticli.models.hardware import pick_hardware
 from ticli.models.memory import memory_explained, with_less
+from ticli.models.model import load_model
 from ticli.models.savings import LOW, NONE, RUNGS, Savings, below, ladder, said
+from ticli.models.source import locate
 from ticli.models.units import compute_twice, units_of
 from ticli.recipe import Recipe
 
@@ -77,13 +80,18 @@ def test_attention_in_slices_is_attention(tiny, monkeypatch):
         assert torch.allclose(found, tiny.denoiser(noisy, 500, text).sample, atol=1e-5)
 
 
-def test_8_bit_weights_keep_the_gradients_direction(tiny):
-    expected = gradient(tiny)
-    tiny.spare(Savings(eight_bit=True), "asked for")
-    found = gradient(tiny)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_8_bit_weights_keep_the_gradients_direction(tiny_folder, dtype):
+    model = load_model(locate(str(tiny_folder)), pick_hardware("cpu", dtype))
+    expected = gradient(model)
+    before = sum(p.nbytes for unit in units_of(model.denoiser) for p in unit.parameters())
+    model.spare(Savings(eight_bit=True), "asked for")
+    found = gradient(model)
     assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.99
     assert not torch.equal(found, expected)
-    assert keep_in_eight_bits(tiny.denoiser) == 0
+    assert keep_in_eight_bits(model.denoiser) == 0
+    after = sum(t.nbytes for unit in units_of(model.denoiser) for t in unit.state_dict().values())
+    assert after < before
 
 
 def test_8_bit_weights_are_off_by_half_a_step_at_most():
