@@ -9,9 +9,16 @@ from PIL import Image
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped
+from ticli.inversion.judging import Trial, evaluate_together
+from ticli.inversion.learning import begin
 from ticli.inversion.masking import mask_weights
+from ticli.inversion.objective import predict
 from ticli.inversion.plan import make_plan
+from ticli.inversion.runs import open_run
 from ticli.library.library import Library
+from ticli.models.hardware import pick_hardware
+from ticli.paths import places
+from ticli.photos.cropping import training_mask
 from ticli.photos.masks import find_masks
 from ticli.photos.opening import open_photo
 from ticli.recipe import Recipe
@@ -32,7 +39,7 @@ def test_weights_are_the_masks_shares_on_the_grid(tmp_path, background, temperat
     Image.fromarray(values).save(tmp_path / "a.mask.png")
     photos = find_masks([open_photo(tmp_path / name, 64) for name in ("a.png", "b.png")], 64).photos
     recipe = Recipe(size=64, mask_background=background, mask_temperature=temperature)
-    weights = mask_weights(photos, recipe, (8, 8))
+    weights = mask_weights([training_mask(photo, recipe.size) for photo in photos], recipe, (8, 8))
     assert weights.shape == (2, 2, 1, 8, 8)
     share = values.reshape(8, 8, 8, 8).mean((1, 3)) / 255
     wanted = torch.from_numpy(background + (1 - background) * share**temperature).float()
@@ -77,3 +84,35 @@ def test_a_dry_run_shows_the_masks(photos, tiny_folder, run):
     found = run(*arguments, "--json").json["photos"]
     assert [photo["mask"] is None for photo in found] == [False, True, False]
     assert found[0]["mask"]["file"] == "photo-0.mask.png" and 0 < found[0]["mask"]["subject"] < 100
+
+
+def test_what_is_held_out_is_judged_where_its_mask_is(photos, tiny_folder):
+    draw_masks(photos)
+    plan = make_plan(request_for(photos, tiny_folder, masks=True), Library.open())
+    with open_run(places().runs, plan.token.name, plan.identity()) as run:
+        learning = begin(plan, run, pick_hardware("cpu"), None)
+    judge, vectors = learning.judge, learning.state.vectors
+    masks = judge.examples.masks
+    assert masks.shape[:3] == (3, 2, 1) and 0 < masks.mean() < 0.9
+    whole = slice(0, len(judge.draw.timesteps))
+    with torch.no_grad():
+        prediction, target = predict(learning.model, judge.examples, vectors, judge.draw, whole)
+    own = masks[judge.draw.photos, 0].expand_as(prediction)
+    errors = (prediction - target).square()
+    by_hand = (errors * own).sum((1, 2, 3)) / own.sum((1, 2, 3))
+    assert judge.held_out(vectors) == pytest.approx(float(by_hand.mean()), rel=1e-4)
+    (together, _) = evaluate_together(learning.model, [Trial(judge, vectors, 0)] * 2)
+    assert together.held_out == pytest.approx(float(by_hand.mean()), rel=1e-4)
+
+
+def test_a_crop_that_misses_the_subject_is_judged_whole(photos, tiny_folder):
+    for path in sorted(photos.glob("photo-?.png")):
+        mask = Image.new("L", Image.open(path).size, 0)
+        mask.putpixel((0, 0), 255)
+        mask.save(path.with_suffix(".mask.png"))
+    plan = make_plan(request_for(photos, tiny_folder, masks=True), Library.open())
+    with open_run(places().runs, plan.token.name, plan.identity()) as run:
+        learning = begin(plan, run, pick_hardware("cpu"), None)
+    masks = learning.judge.examples.masks
+    assert (masks.flatten(1).sum(1) > 0).all()
+    assert np.isfinite(learning.judge.held_out(learning.state.vectors))

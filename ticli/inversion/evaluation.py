@@ -32,10 +32,14 @@ LEAST_INTERVAL = 5
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Latents that are not trained on, and the sentences of each, the word's trigger in place."""
+    """Latents that are not trained on, the sentences of each with the word's trigger, its mask.
+
+    `masks` are as those of Examples, or None where the loss is not weighed.
+    """
 
     latents: Latents
     sentences: Sequence[Sequence[str]]
+    masks: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,11 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
             for texts in held_out.sentences
         ]
     rows = {name: vectors.start if phrase is None else _class_rows(model, phrase, recipe)}
-    examples = Examples(name, held_out.latents, sentences)
+    examples = Examples(name, held_out.latents, sentences, masks=held_out.masks)
     return Judge(
         model=model,
         examples=examples,
-        plain=Examples(name, held_out.latents, plain),
+        plain=replace(examples, sentences=plain),
         stand_in=with_rows(vectors, vectors.start),
         draw=evaluation_draw(model, examples, recipe, plan.seed),
         batch=recipe.batch,

@@ -6,10 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from ticli.inversion.drift import drift
 from ticli.inversion.evaluation import Judge
-from ticli.inversion.objective import Inputs, answer, guided, inputs, joined, sample_losses
+from ticli.inversion.objective import (
+    Inputs,
+    answer,
+    guided,
+    inputs,
+    joined,
+    masks_of,
+    sample_losses,
+)
 from ticli.inversion.stopping import Evaluation
 from ticli.inversion.vectors import Vectors
 from ticli.models.memory import with_less
@@ -24,14 +33,22 @@ class Trial:
     vectors: Vectors
     step: int
 
+    def part(self, number: int) -> slice:
+        """Where one of the trial's batches stands in its draw."""
+        return slice(number * self.judge.batch, (number + 1) * self.judge.batch)
+
     def given(self, model: Model, number: int) -> Inputs | None:
         """What the denoiser is given in one of the trial's batches; None after the last."""
-        judge = self.judge
-        begin = number * judge.batch
-        if begin >= len(judge.draw.timesteps):
+        judge, part = self.judge, self.part(number)
+        if part.start >= len(judge.draw.timesteps):
             return None
-        part = slice(begin, begin + judge.batch)
         return inputs(model, judge.examples, self.vectors, judge.draw, part)
+
+    def losses(self, model: Model, number: int, pair: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss of each sample of a batch, from its prediction and its target."""
+        judge = self.judge
+        masks = masks_of(model, judge.examples, judge.draw, self.part(number))
+        return sample_losses(*pair, masks).cpu()
 
 
 def evaluate_together(model: Model, trials: Sequence[Trial]) -> list[Evaluation]:
@@ -73,7 +90,8 @@ def _judge(
         answered = answer(model, joined([given for _, given in going]))
         sizes = [len(given.z_t) for _, given in going]
         for (at, given), own in zip(going, torch.split(answered, sizes), strict=True):
-            losses[at].append(sample_losses(guided(given.guidance, own), given.target).cpu())
+            pair = guided(given.guidance, own), given.target
+            losses[at].append(trials[at].losses(model, number, pair))
         number += 1
 
 

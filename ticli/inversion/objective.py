@@ -59,13 +59,18 @@ def weights_of(
     model: Model, examples: Examples, draw: Draw, part: slice
 ) -> tuple[Weights, Weights]:
     """Masks (batch, 1, h, w) and weights (batch,) of samples on the device, if there are any."""
-    masks, weights = None, None
-    if examples.masks is not None:
-        masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
-        masks = masks.to(model.device, torch.float32)
+    weights = None
     if examples.min_snr:
         weights = snr_weights(model, draw.timesteps[part], examples.min_snr).to(model.device)
-    return masks, weights
+    return masks_of(model, examples, draw, part), weights
+
+
+def masks_of(model: Model, examples: Examples, draw: Draw, part: slice) -> Weights:
+    """The masks of samples as they are drawn, (batch, 1, h, w) on the device, if there are any."""
+    if examples.masks is None:
+        return None
+    masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
+    return masks.to(model.device, torch.float32)
 
 
 def weighed_loss(
@@ -74,8 +79,7 @@ def weighed_loss(
     """Mean squared error over samples, weighed within pictures and between them, a scalar."""
     if masks is None and weights is None:
         return torch.nn.functional.mse_loss(prediction, target)
-    errors = (prediction - target).square()
-    losses = errors.flatten(1).mean(1) if masks is None else masked_means(errors, masks)
+    losses = sample_losses(prediction, target, masks)
     return (losses if weights is None else losses * weights).mean()
 
 
@@ -84,14 +88,18 @@ def denoising_losses(
 ) -> torch.Tensor:
     """|target − prediction(z_t, t, c(v*))|² of each sample in `part`, (batch,) float32.
 
-    The mean is over a sample's values; neither masks nor weights of the recipe are in it.
+    The mean is over a sample's values, weighed by masks where the examples have them.
     """
-    return sample_losses(*predict(model, examples, vectors, draw, part))
+    prediction, target = predict(model, examples, vectors, draw, part)
+    return sample_losses(prediction, target, masks_of(model, examples, draw, part))
 
 
-def sample_losses(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def sample_losses(
+    prediction: torch.Tensor, target: torch.Tensor, masks: Weights = None
+) -> torch.Tensor:
     """|target − prediction|² of each sample, its mean over the sample's values: (batch,)."""
-    return (prediction - target).square().flatten(1).mean(1)
+    errors = (prediction - target).square()
+    return errors.flatten(1).mean(1) if masks is None else masked_means(errors, masks)
 
 
 def masked_means(errors: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 
 from ticli.errors import BadContent
 from ticli.inversion.checkpoint import load_latents, save_latents
@@ -18,11 +18,8 @@ from ticli.inversion.masking import mask_weights
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run
 from ticli.models.model import Model
-from ticli.photos.cropping import training_picture
-from ticli.photos.other_crops import other_picture
-
-if TYPE_CHECKING:
-    from PIL import Image
+from ticli.photos.cropping import training_mask, training_picture
+from ticli.photos.other_crops import other_mask, other_picture
 
 # With fewer photos each is needed: about five are best to learn from (2208.01618, appendix B).
 FEWEST_TO_SPARE_ONE = 4
@@ -90,12 +87,25 @@ def prepare_examples(plan: Plan, model: Model, encoded: Encoded) -> Prepared:
 
     Raises Usage where a sentence is too long for its placeholder.
     """
-    photos = [plan.photos.photos[photo] for photo in encoded.trained]
+    recipe, photos = plan.recipe, [plan.photos.photos[photo] for photo in encoded.trained]
     learned = encoded.learned
-    masks = mask_weights(photos, plan.recipe, learned.grid) if plan.recipe.masks else None
+    masks, held_masks = None, None
+    if recipe.masks:
+        masks = mask_weights([training_mask(p, recipe.size) for p in photos], recipe, learned.grid)
+        held_masks = mask_weights(_held_masks(plan, encoded), recipe, learned.grid)
     examples = build_examples(model, plan, encoded.trained, learned, masks)
     sentences = [plan.sentences[photo] for photo in encoded.judged]
-    return Prepared(examples, HeldOut(encoded.held, sentences), encoded.spared)
+    return Prepared(examples, HeldOut(encoded.held, sentences, held_masks), encoded.spared)
+
+
+def _held_masks(plan: Plan, encoded: Encoded) -> list[Image.Image]:
+    """The masks of what is held out: of the photo that is spared, or of the other crops."""
+    photos, size = plan.photos.photos, plan.recipe.size
+    if encoded.spared is not None:
+        return [training_mask(photos[encoded.spared], size)]
+    masks = [other_mask(photos[photo], size, photo) for photo in encoded.judged]
+    # A crop may miss a subject in a corner; then it is judged by all that it shows.
+    return [mask if mask.getbbox() else Image.new("L", mask.size, 255) for mask in masks]
 
 
 def spared_photo(plan: Plan) -> int | None:
