@@ -67,12 +67,6 @@ def test_more_vectors_than_the_steps_allow_are_refused():
         Recipe(vectors=3, extend_every=2, steps=4)
 
 
-def test_context_without_a_class_word_is_refused(photos, tiny_folder):
-    request = request_for(photos, tiny_folder, context=0.1, init="random")
-    with pytest.raises(Usage, match="class word"):
-        learn(make_plan(request, Library.open()))
-
-
 def invert(run, photos: Path, model: Path, *more: str):
     return run(
         "invert", str(photos), "--token", "<Mug>", "-m", str(model), "--steps", "2", "--batch", "2",

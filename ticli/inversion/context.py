@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ticli.errors import Usage
 from ticli.inversion.starting import spread, word_rows
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text import Tokenised
@@ -42,9 +41,9 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
     """Encode the sentences once with the class word's vectors in the word's place.
 
     Only the vectors differ between the two sides, so that a word standing at its class word has
-    moved nothing, whatever the tokens count. Raises Usage where there is no class word.
+    moved nothing, whatever the tokens count. A plan with a context has a class word.
     """
-    recipe, name, word = plan.recipe, plan.token.name, class_word(plan)
+    recipe, name, word = plan.recipe, plan.token.name, plan.recipe.noun or plan.recipe.init
     texts = contexts(recipe.kind, recipe.context_set, word)
     prompts = [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]
     places = [
@@ -88,19 +87,6 @@ def context_distance(
             )
             distances.append(1 - cosine.mean())
     return torch.stack(distances).mean()
-
-
-def class_word(plan: Plan) -> str:
-    """The class word of a run: its noun, else the words it starts from. Raises Usage if none."""
-    recipe = plan.recipe
-    if recipe.noun:
-        return recipe.noun
-    if plan.start is None and recipe.init not in ("random", "mean"):
-        return recipe.init
-    raise Usage(
-        f"context {recipe.context:g} compares with a class word, and there is none",
-        "give --init WORD or --noun WORD",
-    )
 
 
 def _outputs(

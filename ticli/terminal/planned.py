@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ticli.recipe import Recipe
+from ticli.recipe import PRESETS, Recipe, load_recipe
 from ticli.terminal.output import Output, say, write_line
 from ticli.terminal.safe_text import safe_text
 
@@ -78,19 +78,23 @@ def _lines(plan: Plan, way: Way) -> list[str]:
             f"  precision  {way.precision_and_why}",
             f"  recipe     {way.recipe_name}: {recipe.steps} steps of {each}, "
             f"lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}",
-            *_options(recipe),
+            *_options(recipe, way.recipe_name),
             f"  result     {way.result}",
         )
     ]
 
 
-def _options(recipe: Recipe) -> list[str]:
-    """The knobs that no other line tells and that are not as they come."""
+def _options(recipe: Recipe, name: str) -> list[str]:
+    """The knobs that no other line tells and that are not as they come.
+
+    Of a recipe that comes with `ti` only what flags changed; of a file all that it says.
+    """
+    known = load_recipe(name) if name in PRESETS else Recipe()
     told = {"kind", "init", "noun", "vectors", "steps", "lr", "batch", "accumulate", "size"}
     changed = [
         f"{name} {str(value).lower() if isinstance(value, bool) else value}"
         for name, value in recipe.as_json().items()
-        if name not in told | {"sentences"} and value != getattr(Recipe(), name)
+        if name not in told | {"sentences"} and value != getattr(known, name)
     ]
     return [f"  options    {', '.join(changed)}"] if changed else []
 
