@@ -63,10 +63,11 @@ def test_masks_weigh_each_picture_by_itself(tiny):
     plain = replace(examples, masks=torch.ones_like(masks))
     unweighted = training_loss(tiny, examples_for(tiny), vectors, drawn, ALL)
     assert torch.allclose(training_loss(tiny, plain, vectors, drawn, ALL), unweighted, atol=1e-6)
-    # The samples' own losses, by which a word is judged, know no mask.
-    assert torch.allclose(
-        denoising_losses(tiny, examples, vectors, drawn, ALL), by_hand.mean((1, 2, 3)), atol=1e-6
-    )
+    # So do the samples' own losses, by which a word is judged; they know no mean over a batch.
+    losses = denoising_losses(tiny, examples, vectors, drawn, ALL)
+    assert torch.allclose(losses, torch.stack(wanted), atol=1e-6)
+    bare = denoising_losses(tiny, examples_for(tiny), vectors, drawn, ALL)
+    assert torch.allclose(bare, by_hand.mean((1, 2, 3)), atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])

@@ -14,8 +14,11 @@ def test_presets_load(name):
     assert load_recipe(name).steps > 0
 
 
-def test_the_default_preset_holds_the_built_in_values():
-    assert load_recipe("default") == Recipe()
+def test_the_default_preset_changes_when_a_run_ends_and_what_it_keeps():
+    default, plain = load_recipe("default").as_json(), Recipe().as_json()
+    ends = {"steps", "schedule", "cooldown", "stop", "stop_window", "stop_ratio", "keep", "average"}
+    assert {name for name in plain if default[name] != plain[name]} == ends | {"context"}
+    assert (default["stop"], default["cooldown"]) == ("auto", 0) and default["average"] > 0
 
 
 def test_values_are_read_by_their_declared_type(tmp_path):
