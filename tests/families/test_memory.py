@@ -18,6 +18,8 @@ from ticli.models.demand import measure_demand
 from ticli.models.savings import Savings
 from ticli.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(steps=2, lr=0.05, batch=2, norm="free", timestep_low=0)
 CPU = torch.device("cpu")
 

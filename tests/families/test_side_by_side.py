@@ -16,6 +16,8 @@ from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(steps=4, lr=0.05, batch=2, norm="free", timestep_low=0)
 # Sums over a larger batch are taken in another order.
 NEAR = {"rtol": 2e-3, "atol": 1e-6}

@@ -103,6 +103,7 @@ def test_the_same_command_again_learns_what_is_missing(run, words):
     assert result.code == 0 and "<mug>  1/4" in result.err
 
 
+@pytest.mark.slow
 def test_another_word_of_that_name_is_no_ones_but_its_own_trouble(run, words):
     assert run("invert", "mug", "-t", "mug", *SHORT).code == 0
     result = run("invert", "-t", "mug=mug", "-t", "cup=cup", *SHORT, "--lr", "0.5")
@@ -175,6 +176,7 @@ def test_one_at_a_time_where_asked(run, words):
     assert "3 words, 1 at a time" in result.err
 
 
+@pytest.mark.slow
 def test_previews_and_kept_photos_are_each_words_own(run, words, isolated):
     result = run(
         *("invert", "-t", "mug=mug", "-t", "cup=cup", *SHORT, "--keep-photos"),
@@ -187,6 +189,7 @@ def test_previews_and_kept_photos_are_each_words_own(run, words, isolated):
     assert {path.stem for path in (isolated / "photos").rglob("*.*")} == hashes
 
 
+@pytest.mark.slow
 def test_a_signal_keeps_all_and_the_same_command_continues(words):
     command = [
         *(sys.executable, "-m", "ticli", "invert", "--manifest", "words.tsv", "--batch", "2"),

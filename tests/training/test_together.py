@@ -112,6 +112,7 @@ def test_one_call_of_the_denoiser_serves_all(planned, course):
     assert rows == [8] * 4 + [5] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "knobs",
     [
