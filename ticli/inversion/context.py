@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,7 +45,9 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
     """
     recipe, name, word = plan.recipe, plan.token.name, plan.recipe.noun or plan.recipe.init
     texts = contexts(recipe.kind, recipe.context_set, word)
-    prompts = [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]
+    prompts = _cut(
+        model, [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]
+    )
     places = [
         {encoder.key: _places(encoder, prompt[encoder.key]) for encoder in model.encoders}
         for prompt in prompts
@@ -87,6 +89,23 @@ def context_distance(
             )
             distances.append(1 - cosine.mean())
     return torch.stack(distances).mean()
+
+
+def _cut(model: Model, prompts: Sequence[Mapping[str, Tokenised]]) -> list[dict[str, Tokenised]]:
+    """Prompts without the padding that no token of theirs can see: it takes most of the window.
+
+    All of an encoder's are cut at the longest one's end.
+    """
+    lengths = {
+        encoder.key: None
+        if encoder.sees_padding
+        else max(prompt[encoder.key].end for prompt in prompts) + 1
+        for encoder in model.encoders
+    }
+    return [
+        {key: replace(text, ids=text.ids[: lengths[key]]) for key, text in prompt.items()}
+        for prompt in prompts
+    ]
 
 
 def _outputs(

@@ -52,6 +52,11 @@ class TextEncoder:
         return weight
 
     @property
+    def sees_padding(self) -> bool:
+        """Whether padding changes what becomes of a prompt: not where words look back alone."""
+        return self.part.kind == "t5" and not self.part.masked
+
+    @property
     def _embedding(self) -> Any:
         """The module that looks vectors up; T5's encoder has one of its own over shared rows."""
         inner = self.module.encoder if self.part.kind == "t5" else self.module
