@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.errors import BadContent, Usage
-from ticli.terminal.output import is_terminal
+from ticli.terminal.standard_input import piped
 
 if TYPE_CHECKING:
     from ticli.library.formats.importing import Contents
@@ -51,9 +50,8 @@ def opened_files(file: str) -> Iterator[Sequence[Source]]:
 def _stdin() -> Opened:
     from ticli.library.formats.reading.opened import LARGEST_FILE, in_memory
 
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    file = piped("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
+    data = file.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise BadContent(
             f"stdin has more than {LARGEST_FILE >> 20} MiB", "give larger files by name"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ from ticli.recipe import Recipe, load_recipe
 from ticli.settings import Settings, load_settings, prepare_determinism
 from ticli.terminal.downloads import announcer
 from ticli.terminal.learned import say_learned
-from ticli.terminal.output import Output, is_terminal
+from ticli.terminal.output import Output
 from ticli.terminal.progress import Progress, ProgressMode
 from ticli.terminal.signals import noted_signals
+from ticli.terminal.standard_input import piped
 
 if TYPE_CHECKING:
     from ticli.concept import Concept
@@ -231,9 +231,8 @@ def _stdin(photos: tuple[str, ...]) -> bytes | None:
     """The paths on stdin, where `-` asks for them."""
     if "-" not in photos:
         return None
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("- reads paths from stdin, and stdin is a terminal", "pipe paths into it")
-    return sys.stdin.buffer.read()
+    sent = piped("- reads paths from stdin, and stdin is a terminal", "pipe paths into it")
+    return sent.read()
 
 
 def way_of(ask: Ask, settings: Settings, result: str) -> Way:

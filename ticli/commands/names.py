@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from ticli.errors import Usage
 from ticli.names import lookup_name
-from ticli.terminal.output import is_terminal
+from ticli.terminal.standard_input import piped
 
 
 def given_names(arguments: Iterable[str]) -> list[str]:
@@ -30,10 +29,9 @@ def given_words(arguments: Iterable[str]) -> list[str]:
 
 
 def _lines() -> list[str]:
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("- reads names from a pipe or file", "ti list -q | ti … -")
+    names = piped("- reads names from a pipe or file", "ti list -q | ti … -")
     try:
-        text = sys.stdin.buffer.read().decode("utf-8")
+        text = names.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise Usage("the names on stdin are not UTF-8 text", "write them in UTF-8") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

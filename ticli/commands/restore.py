@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticli.commands import options as shared
-from ticli.errors import Usage
-from ticli.terminal.output import Output, is_terminal, open_output
+from ticli.terminal.output import Output, open_output
+from ticli.terminal.standard_input import piped
 
 if TYPE_CHECKING:
     from ticli.library.backup_file import BackupFile
@@ -83,9 +82,8 @@ def _opened(file: str) -> Iterator[BackupFile]:
         with open_backup(Path(file)) as backup:
             yield backup
         return
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("- reads a backup from a pipe", "ssh HOST ti backup - | ti restore -")
-    with open_backup_stream(sys.stdin.buffer) as backup:
+    sent = piped("- reads a backup from a pipe", "ssh HOST ti backup - | ti restore -")
+    with open_backup_stream(sent) as backup:
         yield backup
 
 

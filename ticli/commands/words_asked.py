@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from ticli.errors import Usage
 from ticli.manifest import Entry, pairs, read_manifest, refuse_repeats
 from ticli.recipe import load_recipe
 from ticli.settings import Settings
-from ticli.terminal.output import is_terminal
+from ticli.terminal.standard_input import piped
 
 if TYPE_CHECKING:
     from ticli.inversion.plan import Request
@@ -52,6 +51,5 @@ def _entries(ask: Ask) -> list[Entry]:
 def _stdin(manifest: str) -> bytes | None:
     if manifest != "-":
         return None
-    if sys.stdin is None or is_terminal(sys.stdin):
-        raise Usage("--manifest - reads stdin, and that is a terminal", "pipe a manifest into it")
-    return sys.stdin.buffer.read()
+    sent = piped("--manifest - reads stdin, and that is a terminal", "pipe a manifest into it")
+    return sent.read()
