@@ -32,8 +32,9 @@ def rename(
     output = open_output(json, quiet, verbose, no_color, debug)
     library = Library.open()
     renamed = library.rename(old, parse_token(new))
-    twin = library.find(twin_name(lookup_name(old)))
-    if twin is not None and renamed.recipe.get("negative_vectors"):
+    has_twin = bool(renamed.recipe.get("negative_vectors"))
+    twin = library.find(twin_name(lookup_name(old))) if has_twin else None
+    if twin is not None:
         output.note(
             f"its negative twin is still {twin.token}: "
             f"`ti rename {twin.name} {twin_name(renamed.name)}`"
