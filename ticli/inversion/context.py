@@ -41,9 +41,11 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
     """Encode the sentences once with the class word's vectors in the word's place.
 
     Only the vectors differ between the two sides, so that a word standing at its class word has
-    moved nothing, whatever the tokens count. A plan with a context has a class word.
+    moved nothing, whatever the tokens count. Raises ValueError where the plan has no class word.
     """
-    recipe, name, word = plan.recipe, plan.token.name, plan.recipe.noun or plan.recipe.init
+    recipe, name, word = plan.recipe, plan.token.name, plan.class_word
+    if word is None:
+        raise ValueError(f"{plan.token.text} has no class word to compare its context with")
     texts = contexts(recipe.kind, recipe.context_set, word)
     prompts = _cut(
         model, [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]

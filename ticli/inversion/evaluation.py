@@ -75,7 +75,7 @@ class Judge:
 def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
     """Fix what a plan's word will be judged by; `vectors` stand at their start."""
     name, recipe = plan.token.name, plan.recipe
-    phrase = class_phrase(plan)
+    phrase = plan.class_word
     count = {name: recipe.vectors}
     sentences = [[model.tokenise(text, count) for text in texts] for texts in held_out.sentences]
     plain = sentences
@@ -136,14 +136,6 @@ def evaluation_interval(recipe: Recipe) -> int:
     share = MOST_TIME if decides else LOOKING_TIME
     cost = recipe.evaluation_timesteps * FORWARD_SHARE
     return max(LEAST_INTERVAL, math.ceil(cost / (recipe.batch * recipe.accumulate * share)))
-
-
-def class_phrase(plan: Plan) -> str | None:
-    """What a prompt says in place of the word: its noun, else the words it starts from, if any."""
-    if plan.recipe.noun:
-        return plan.recipe.noun
-    words = plan.start is None and plan.recipe.init not in ("random", "mean")
-    return plan.recipe.init if words else None
 
 
 def with_rows(vectors: Vectors, rows: Mapping[str, torch.Tensor]) -> Vectors:

@@ -74,6 +74,11 @@ class Plan:
         noun = self.recipe.noun
         return f"{self.token.text} {noun}" if noun else self.token.text
 
+    @property
+    def class_word(self) -> str | None:
+        """What a prompt says in place of the word: its noun, else the words it starts from."""
+        return class_word(self.recipe, self.start)
+
     def _said_of_file(self) -> dict[str, str]:
         """What the user said that a model in one file predicts, if anything."""
         # What is found by trying may come between two parts of a run, and is no other setting.
@@ -144,6 +149,13 @@ def make_plan(request: Request, library: Library) -> Plan:
     )
 
 
+def class_word(recipe: Recipe, start: Concept | None) -> str | None:
+    """A settled recipe's class word; None for a word that starts at no word of the vocabulary."""
+    if recipe.noun:
+        return recipe.noun
+    return None if start is not None or recipe.init in ("random", "mean") else recipe.init
+
+
 def _check_free(token: Token, request: Request, library: Library) -> None:
     if library.find(token.name) is not None and not request.replace:
         raise Conflict(
@@ -181,7 +193,7 @@ def _settle(
     if noun == "auto":
         is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
         noun = (start.noun if start else init) if is_word else ""
-    if recipe.context and not noun and (start or init in ("random", "mean")):
+    if recipe.context and class_word(replace(recipe, init=init, noun=noun), start) is None:
         notes.append("context is left out: there is no class word to compare with; --noun WORD")
         recipe = replace(recipe, context=0.0)
     size = recipe.size or source.size
