@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ticli.checkup import counted
 from ticli.recipe import PRESETS, Recipe, load_recipe
 from ticli.terminal.output import Output, say, write_line
 from ticli.terminal.safe_text import safe_text
@@ -67,7 +68,7 @@ def _lines(plan: Plan, way: Way) -> list[str]:
     each = f"{recipe.batch} pictures"
     if recipe.accumulate > 1:
         each = f"{recipe.accumulate} × {each}"
-    vectors = "1 vector" if recipe.vectors == 1 else f"{recipe.vectors} vectors"
+    vectors = counted(recipe.vectors, "vector")
     return [
         safe_text(line)
         for line in (

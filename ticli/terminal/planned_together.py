@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ticli.checkup import counted
 from ticli.concept import Concept
 from ticli.errors import TiError
 from ticli.names import Token
@@ -110,9 +111,9 @@ def say_notes_of(output: Output, plan: Plan) -> None:
 
 def line_of(plan: Plan) -> str:
     """One word of many in a line, as text that is safe to show."""
-    recipe, count = plan.recipe, len(plan.photos.photos)
-    vectors = "1 vector" if recipe.vectors == 1 else f"{recipe.vectors} vectors"
-    photos = "1 photo" if count == 1 else f"{count} photos"
+    recipe = plan.recipe
+    vectors = counted(recipe.vectors, "vector")
+    photos = counted(len(plan.photos.photos), "photo")
     return safe_text(
         f"{plan.trigger}, {vectors} from {recipe.init!r}, {photos}, {recipe.steps} steps of "
         f"{recipe.batch * recipe.accumulate}, lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}"
