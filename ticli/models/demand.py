@@ -15,7 +15,7 @@ from ticli.models.conditioning import Conditioning, Encoding
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import EncoderPart
 from ticli.models.identifying import ModelSource, configuration, encoder_parts
-from ticli.models.loading import ENCODERS, attend_plainly, load_scheduler, quiet_libraries
+from ticli.models.loading import ENCODERS, load_scheduler, quiet_libraries, suit_attention
 from ticli.models.savings import Savings
 from ticli.models.sparing import possible_savings
 from ticli.models.units import units_of
@@ -80,8 +80,7 @@ def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: A
     """
     family = FAMILIES[source.family]
     denoiser = _empty_denoiser(source, dtype)
-    if device.type == "cpu" and dtype is torch.bfloat16 and source.has_small_maps:
-        attend_plainly(denoiser)
+    suit_attention(denoiser, source, dtype, device)
     kept = _Kept(denoiser)
     side = size * family.details(denoiser.config).side // source.size
     channels = family.details(denoiser.config).channels

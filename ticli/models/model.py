@@ -20,13 +20,13 @@ from ticli.models.families.family import EncoderPart, Family
 from ticli.models.hardware import Hardware
 from ticli.models.identifying import ModelSource, configuration, encoder_parts
 from ticli.models.loading import (
-    attend_plainly,
     load_denoiser,
     load_encoder,
     load_scheduler,
     load_tokenizer,
     load_vae,
     quiet_libraries,
+    suit_attention,
 )
 from ticli.models.savings import NONE, Savings, said
 from ticli.models.sparing import place_sparingly, possible_savings
@@ -157,9 +157,7 @@ class Model:
     def load_denoiser(self) -> None:
         """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
         loaded = load_denoiser(self.source, self.hardware.dtype)
-        half_on_cpu = self.device.type == "cpu" and self.hardware.dtype is torch.bfloat16
-        if half_on_cpu and self.source.has_small_maps:
-            attend_plainly(loaded)
+        suit_attention(loaded, self.source, self.hardware.dtype, self.device)
         self.denoiser = place_sparingly(loaded, self.savings, self.device)
 
     @property
