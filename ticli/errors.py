@@ -106,3 +106,8 @@ class Stopped(TiError):
     def __init__(self, message: str, hint: str = "", *, signal_number: int = 2) -> None:
         super().__init__(message, hint, signal=signal_number)
         self.exit_code = ExitCode(128 + signal_number)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

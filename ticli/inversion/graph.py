@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ticli.errors import first_line
 from ticli.inversion import compiling
 from ticli.inversion.batches import Share
 from ticli.inversion.static_step import Batch, Buffers, Outputs, Shape, buffers_of, fill, lay_out
@@ -104,7 +105,7 @@ class Replayer:
         except RuntimeError as error:
             if out_of_memory(error):
                 raise
-            self.broken = (str(error).splitlines() or [type(error).__name__])[0]
+            self.broken = first_line(error)
             model.tell(f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}")
             return None
         self.kept[batch.shape] = recorded
@@ -126,7 +127,7 @@ class Replayer:
             # Compilers fail in types of their own, and a step that is not compiled is as good.
             if out_of_memory(error):
                 raise
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+            first = first_line(error)
             model.tell(f"the denoiser stays uncompiled: {first}")
             return recorded
         compiling.remember_cost(what, time.monotonic() - began)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ticli.errors import BadContent, ModelUnavailable
+from ticli.errors import BadContent, ModelUnavailable, first_line
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import Family
 from ticli.models.files import PICKLED, STEMS, VARIANTS, read_json
@@ -166,7 +166,7 @@ def _explained(name: str) -> Iterator[None]:
 def _in_words(error: Exception, name: str) -> ModelUnavailable:
     from huggingface_hub import errors
 
-    first = (str(error).splitlines() or [type(error).__name__])[0]
+    first = first_line(error)
     said = f"the download of {name} broke off: {first}"
     advice = "the same command goes on where it ended"
     if isinstance(error, errors.GatedRepoError):

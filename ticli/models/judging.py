@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import ModelUnavailable
+from ticli.errors import ModelUnavailable, first_line
 from ticli.models.source import HUB_ID, STARTER, STARTER_ID
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def load_judge(source: JudgeSource, device: torch.device) -> Judge:
             module = _network(source, options).requires_grad_(False).eval().to(device)
             tokenizer = _tokenizer(source)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelUnavailable(
             f"encoder {source.id} cannot be loaded: {first}", "download it again"
         ) from error

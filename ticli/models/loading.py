@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ticli.errors import ModelUnavailable, TiError
+from ticli.errors import ModelUnavailable, TiError, first_line
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import EncoderPart
 from ticli.models.files import weights
@@ -66,7 +66,7 @@ def _explained(name: str, part: str) -> Iterator[None]:
         raise
     except Exception as error:
         # The readers of weights and tokenizers raise types of their own that share no other root.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise ModelUnavailable(
             f"the {part} of {name} cannot be loaded: {first}", "download the model again"
         ) from error
@@ -127,14 +127,15 @@ def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
     return _from_diffusers(source, folder, name, {"torch_dtype": dtype, **extra})
 
 
-def attend_plainly(unet: Any) -> None:
+def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
     """Have a U-Net with small attention maps hold them whole, for bfloat16 on a CPU.
 
     The backward pass of PyTorch's fused attention takes five times as long there (torch 2.13).
     """
-    from diffusers.models.attention_processor import AttnProcessor
+    if device.type == "cpu" and dtype is torch.bfloat16 and source.has_small_maps:
+        from diffusers.models.attention_processor import AttnProcessor
 
-    unet.set_attn_processor(AttnProcessor())
+        denoiser.set_attn_processor(AttnProcessor())
 
 
 def load_vae(source: ModelSource) -> Any:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
+from ticli.errors import first_line
+
 # Of the largest number: float32 on another device rounds by far less, wrong kernels by far more.
 TOLERANCE = 1e-3
 # Adam's first step shows no more than the gradient's sign; its second one shows the moments.
@@ -23,7 +25,7 @@ def fault_of(device: torch.device) -> str | None:
         found = training_step(device)
     except (RuntimeError, TypeError) as error:
         # Kernels that are missing are a RuntimeError, types that are missing a TypeError.
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         return f"it cannot take a training step: {first}"
     return disagreement(found, training_step(torch.device("cpu")))
 
