@@ -83,6 +83,19 @@ def batch_losses(
     return losses
 
 
+def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
+    """Places whose latents have one shape, and so may go through the denoiser together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for at, shape in shapes.items():
+        groups.setdefault(shape, []).append(at)
+    return list(groups.values())
+
+
+def summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    """The sum: every word's rows get the gradient of their own loss."""
+    return sum(losses[1:], losses[0]) * scale
+
+
 def portion(loss: torch.Tensor, accumulate: int, weight: float) -> torch.Tensor:
     """What a mean loss is of its step's, `weight` being its samples' share of their batch."""
     loss = loss / accumulate

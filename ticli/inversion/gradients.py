@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from ticli.inversion.batches import Learner as Learner
-from ticli.inversion.batches import Task, share_of
+from ticli.inversion.batches import Task, alike, share_of
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Examples
 from ticli.inversion.graph import replayer_for
@@ -41,7 +41,12 @@ def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
     totals = dict.fromkeys(range(len(tasks)), 0.0)
     for number in range(max(learner.recipe.accumulate for learner in learners)):
-        for places in _groups(tasks, number):
+        shapes = {
+            at: task.learner.rule.shape
+            for at, task in enumerate(tasks)
+            if number < task.learner.recipe.accumulate
+        }
+        for places in alike(shapes):
             shares = [share_of(model, tasks[at], tasks[at].part(number)) for at in places]
             for at, loss in zip(places, add_gradients(model, shares, scale), strict=True):
                 totals[at] += loss
@@ -82,12 +87,3 @@ def _task(learner: Learner) -> Task:
     state.optimizer.zero_grad(set_to_none=True)
     samples = draw(learner.seed, state.step, learner.rule)
     return Task(learner, learner.examples.at(vectors), samples)
-
-
-def _groups(tasks: Sequence[Task], number: int) -> list[list[int]]:
-    """Places in `tasks` that have such a batch, apart where their latents differ in shape."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for at, task in enumerate(tasks):
-        if number < task.learner.recipe.accumulate:
-            groups.setdefault(task.learner.rule.shape, []).append(at)
-    return list(groups.values())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ticli.inversion.batches import alike
 from ticli.inversion.drift import drift
 from ticli.inversion.evaluation import Judge
 from ticli.inversion.objective import (
@@ -72,7 +73,8 @@ def _held_out(model: Model, trials: Sequence[Trial]) -> list[float]:
         return [trial.judge.held_out(trial.vectors) for trial in trials]
     losses: list[list[torch.Tensor]] = [[] for _ in trials]
     with torch.no_grad(), model.encoders_at_hand():
-        for places in _of_one_shape(trials):
+        shapes = {at: tuple(trial.judge.draw.noise.shape[1:]) for at, trial in enumerate(trials)}
+        for places in alike(shapes):
             _judge(model, trials, places, losses)
     return [float(torch.cat(own).double().mean()) for own in losses]
 
@@ -93,11 +95,3 @@ def _judge(
             pair = guided(given.guidance, own), given.target
             losses[at].append(trials[at].losses(model, number, pair))
         number += 1
-
-
-def _of_one_shape(trials: Sequence[Trial]) -> list[list[int]]:
-    """Places of the trials, apart where their latents differ in shape."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for at, trial in enumerate(trials):
-        groups.setdefault(tuple(trial.judge.draw.noise.shape[1:]), []).append(at)
-    return list(groups.values())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ticli.inversion.batches import Share, batch_losses, smaller_batches
+from ticli.inversion.batches import Share, batch_losses, smaller_batches, summed
 from ticli.inversion.draws import Draw
 from ticli.inversion.examples import Examples
 from ticli.inversion.objective import denoising_losses, joined
@@ -51,7 +51,7 @@ def _replayed_or_whole(model: Model, shares: Sequence[Share], scale: float) -> l
 
 def _whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     losses = batch_losses(model, shares)
-    _summed(losses, scale).backward()  # type: ignore[no-untyped-call]
+    summed(losses, scale).backward()  # type: ignore[no-untyped-call]
     return [float(loss.detach()) for loss in losses]
 
 
@@ -67,7 +67,7 @@ def _cut(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     pooled = None if known.pooled is None else _leaf(known.pooled)
     known = Conditioning(_leaf(known.hidden), pooled, known.mask)
     losses = batch_losses(model, shares, known)
-    _summed(losses, scale).backward()  # type: ignore[no-untyped-call]
+    summed(losses, scale).backward()  # type: ignore[no-untyped-call]
     found = [float(loss.detach()) for loss in losses]
     del losses
     with model.encoders_at_hand():
@@ -80,11 +80,6 @@ def _cut(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
         tensors, gradients = zip(*used, strict=True)
         torch.autograd.backward(tensors, gradients)
     return found
-
-
-def _summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
-    """The sum: every word's rows get the gradient of their own loss."""
-    return sum(losses[1:], losses[0]) * scale
 
 
 def _leaf(tensor: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ticli.inversion.batches import Share, portion
+from ticli.inversion.batches import Share, portion, summed
 from ticli.inversion.objective import guided, joined, weighed_loss, weights_of
 from ticli.models.conditioning import Encoding
 from ticli.models.encoders import Layout
@@ -123,8 +123,7 @@ def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
         predicted = guided(part.guidance, answered)
         loss = weighed_loss(predicted, buffers[f"target.{place}"], masks, weights)
         losses.append(portion(loss, part.accumulate, part.weight))
-    # The sum: every word's rows get the gradient of their own loss.
-    total = sum(losses[1:], losses[0]) * shape.scale
+    total = summed(losses, shape.scale)
     gradients = torch.autograd.grad(total, rows_of(buffers), allow_unused=True)
     return torch.stack([loss.detach() for loss in losses]), list(gradients)
 
