@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import build_tiny_model
 
 from ticli.inversion.latents import Latents
 from ticli.inversion.loop import train
@@ -23,11 +22,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("tiny-model"))
 
 
 def learn(folder: Path, device: str, dtype: str) -> torch.Tensor:

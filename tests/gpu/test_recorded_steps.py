@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import build_tiny_model
 
 from ticli.inversion import compiling
 from ticli.inversion.latents import Latents
@@ -24,11 +23,6 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("tiny-model"))
 
 
 def learn(model, steps: int = 12, batch: int = 4, side: int = 8) -> torch.Tensor:
