@@ -13,40 +13,21 @@ from __future__ import annotations
 
 import argparse
 import cmath
-import json
 import math
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from drawn import draw, ti
 from PIL import Image
 
 from ticli.scoring.sheet import lay_out
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")
-
-
-def ti(*arguments: str) -> list[dict[str, str]]:
-    """The objects that a command of `ti` answers with."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ticli", *arguments, "--json", "-q"],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    found = json.loads(done.stdout)
-    return found if isinstance(found, list) else [found]
-
-
-def draw(prompt: str, folder: Path, count: int, seed: int = 0) -> list[Image.Image]:
-    """Pictures of a prompt, as a user would draw them."""
-    where = ("-n", str(count), "--seed", str(seed), "-o", f"{folder}/")
-    return [Image.open(item["path"]).convert("RGB") for item in ti("generate", prompt, *where)]
 
 
 def hue_of(picture: Image.Image) -> float:
@@ -76,13 +57,16 @@ def main() -> None:
         folder = Path(place)
         os.environ["TI_HOME"] = str(folder / "home")
         curated = [
-            draw(f"a photo of a {colour} {word}", folder / "set", 1, 100 + number)[0]
+            draw(f"a photo of a {colour} {word}", 1, 100 + number)[0]
             for number, colour in enumerate(COLOURS)
         ]
+        (folder / "set").mkdir()
+        for colour, picture in zip(COLOURS, curated, strict=True):
+            picture.save(folder / "set" / f"{colour}.png")
         learned = ("--token", f"<{fair}>", "--init", word, "--recipe", "fairer")
         ti("invert", str(folder / "set"), *learned)
-        old = draw(f"a photo of a {word}", folder / "old", options.pictures)
-        new = draw(f"a photo of a <{fair}>", folder / "new", options.pictures)
+        old = draw(f"a photo of a {word}", options.pictures)
+        new = draw(f"a photo of a <{fair}>", options.pictures)
     print(describe("the curated set", curated))
     print(describe(word, old))
     print(describe(f"<{fair}>", new))

@@ -9,13 +9,9 @@ Every row is drawn by `ti generate` with seeds from 0; beside the style the same
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-from PIL import Image
+from drawn import draw
 
 from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
@@ -39,17 +35,6 @@ def prompts_of(options: argparse.Namespace) -> list[str]:
     plain = [f"a photo of a {subject}" for subject in SUBJECTS]
     styled = [f"a {subject} in the style of <{options.style}>" for subject in SUBJECTS]
     return [prompt for pair in zip(plain, styled, strict=True) for prompt in pair]
-
-
-def draw(prompt: str, seeds: int) -> list[Image.Image]:
-    """Pictures of a prompt, as a user would draw them."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", "ticli", "generate", prompt, "--seed", "0", "-n", str(seeds),
-             "-o", f"{folder}/", "--json", "-q"],
-            stdout=subprocess.PIPE, check=True,
-        )  # fmt: skip
-        return [Image.open(item["path"]).convert("RGB") for item in json.loads(done.stdout)]
 
 
 def main() -> None:
