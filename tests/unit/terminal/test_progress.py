@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from dataclasses import dataclass
 
 import pytest
+from shown import Step, Terminal
 
 from ticli.terminal import progress
 from ticli.terminal.output import Output
 from ticli.terminal.progress import Progress
-
-
-@dataclass(frozen=True)
-class Step:
-    index: int
-    total: int
-    loss: float = 0.081
-    norm: float = 0.39
-    seconds: float = 0.5
-    held_out: float | None = None
 
 
 def follow(mode: str, output: Output = Output(), total: int = 6, first: int = 1) -> None:  # noqa: B008
@@ -74,11 +63,6 @@ def test_quiet_and_none_say_nothing(
 ) -> None:
     follow(mode, Output(quiet=quiet))
     assert capsys.readouterr() == ("", "")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_a_terminal_gets_a_bar_that_leaves_again(

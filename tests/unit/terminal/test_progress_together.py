@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from dataclasses import dataclass
 
 import pytest
+from shown import Step, Terminal
 
 from ticli.terminal import progress
 from ticli.terminal.output import Output
 from ticli.terminal.progress_together import ProgressTogether
-
-
-@dataclass(frozen=True)
-class Step:
-    index: int
-    total: int
-    loss: float = 0.081
-    norm: float = 0.39
-    seconds: float = 0.5
-    held_out: float | None = None
 
 
 def follow(shown: ProgressTogether, totals: dict[str, int]) -> None:
@@ -74,11 +63,6 @@ def test_quiet_and_none_say_nothing(
     with ProgressTogether(mode, 1, Output(quiet=quiet)) as shown:
         follow(shown, {"mug": 2})
     assert capsys.readouterr() == ("", "")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def test_a_terminal_gets_a_bar_each_and_one_for_all(
