@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +40,7 @@ from protocol import (
     references,
 )
 from quality_report import write_report
+from runs_of import Task, Work, command_of
 
 from ticli.concept import Concept, Embedding
 from ticli.durable import make_folder, write_file
@@ -50,36 +50,6 @@ from ticli.photos.loading import load_photos
 
 HERE = Path(__file__).resolve().parent
 MODES = {"screening": ("0", "16,2"), "finals": ("0,1,2", "32,8")}
-
-
-@dataclass(frozen=True)
-class Task:
-    """One word to learn: a set by a recipe with a seed, perhaps without one of its photos."""
-
-    photo_set: PhotoSet
-    recipe: str
-    seed: int
-    without: int | None = None
-
-    @property
-    def key(self) -> str:
-        left_out = "" if self.without is None else f"/without-{self.without}"
-        return f"{self.photo_set.name}/{self.recipe}/{self.seed}{left_out}"
-
-
-@dataclass(frozen=True)
-class Work:
-    """Where everything is kept, and what is compared; `deadline` is a monotonic time."""
-
-    out: Path
-    ledger: Ledger
-    model: str
-    recipes: Mapping[str, Mapping[str, Any]]
-    deadline: float
-
-    def left(self) -> float:
-        """Seconds of the time budget that are left."""
-        return self.deadline - time.monotonic()
 
 
 def tasks_of(
@@ -101,41 +71,6 @@ def tasks_of(
 def photos_of(photo_set: PhotoSet) -> list[Path]:
     """A set's usable photos, in the order of their scores."""
     return [photo.path for photo in load_photos(find_photos([str(photo_set.folder)])).photos]
-
-
-def command_of(work: Work, task: Task, photos: Path) -> list[str]:
-    """The command that learns a word, as a user would type it."""
-    recipe = work.recipes[task.recipe]
-    facts = task.photo_set
-    common = [str(photos), "--token", facts.name, "--init", facts.word, "--kind", facts.kind]
-    common += ["--seed", str(task.seed), "-m", work.model]
-    if recipe.get("engine") == "script":
-        command = [sys.executable, str(HERE / "script_reference.py"), *common]
-        command += map(str, recipe["flags"])
-        if "seconds_of" in recipe:
-            command += ["--seconds", str(mean_seconds(work, recipe["seconds_of"]))]
-        return command
-    chosen_recipe = recipe.get("preset")
-    if chosen_recipe is None:
-        path = work.out / "recipes" / f"{task.recipe}.yaml"
-        make_folder(path.parent, 0o777)
-        text = "".join(f"{knob}: {json.dumps(str(v))}\n" for knob, v in recipe["knobs"].items())
-        write_file(path, text.encode(), replace=True, mode=0o666)
-        chosen_recipe = str(path)
-    command = [sys.executable, "-m", "ticli", "invert", *common, "--recipe", chosen_recipe]
-    return [*command, *map(str, recipe.get("flags", ())), "--device", "cpu", "--json", "-q"]
-
-
-def mean_seconds(work: Work, recipe: str) -> float:
-    """The mean wall time of a recipe's finished runs with all photos."""
-    found = [
-        row["wall"]
-        for row in work.ledger.rows("trained")
-        if row["recipe"] == recipe and row["without"] is None
-    ]
-    if not found:
-        raise SystemExit(f"no finished run of {recipe!r} to take the time from: name it first")
-    return sum(found) / len(found)
 
 
 def learn(work: Work, task: Task) -> dict[str, Any]:

@@ -19,12 +19,17 @@ def bench():
     try:
         import intervals
         import ledger
+        import protocol
         import quality
         import quality_report
     finally:
         sys.path.pop(0)
     return SimpleNamespace(
-        Ledger=ledger.Ledger, intervals=intervals, quality=quality, report=quality_report
+        Ledger=ledger.Ledger,
+        PhotoSet=protocol.PhotoSet,
+        intervals=intervals,
+        quality=quality,
+        report=quality_report,
     )
 
 
@@ -156,3 +161,16 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
     assert paper["obedience − baseline"].startswith("-0.100 [-0.100, -0.100] worse")
     assert (tmp_path / "tradeoff.png").read_bytes()[:4] == b"\x89PNG"
     assert json.loads((tmp_path / "ledger.jsonl").read_text().splitlines()[0])["set"] == "mug"
+
+
+def test_a_longer_run_takes_its_steps_from_the_finished_one(bench, tmp_path) -> None:
+    ledger = bench.Ledger(tmp_path / "ledger.jsonl")
+    ledger.add("trained", "mug/default/1", {"steps": 70})
+    recipes = {"longer": {"preset": "default", "longer_than": "default", "times": 3}}
+    work = bench.quality.Work(tmp_path, ledger, "starter", recipes, deadline=0.0)
+    mug = bench.PhotoSet("mug", tmp_path, "object", "mug")
+    command = bench.quality.command_of(work, bench.quality.Task(mug, "longer", 1), tmp_path)
+    told = dict(zip(command, command[1:], strict=False))
+    assert told["--steps"] == "210" and told["--stop"] == "never" and told["--recipe"] == "default"
+    with pytest.raises(SystemExit, match="no finished run 'default'"):
+        bench.quality.command_of(work, bench.quality.Task(mug, "longer", 2), tmp_path)
