@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,7 +171,7 @@ def test_a_longer_run_takes_its_steps_from_the_finished_one(bench, tmp_path) -> 
     work = bench.quality.Work(tmp_path, ledger, "starter", recipes, deadline=0.0)
     mug = bench.PhotoSet("mug", tmp_path, "object", "mug")
     command = bench.quality.command_of(work, bench.quality.Task(mug, "longer", 1), tmp_path)
-    told = dict(zip(command, command[1:], strict=False))
+    told = dict(pairwise(command))
     assert told["--steps"] == "210" and told["--stop"] == "never" and told["--recipe"] == "default"
     with pytest.raises(SystemExit, match="no finished run 'default'"):
         bench.quality.command_of(work, bench.quality.Task(mug, "longer", 2), tmp_path)
