@@ -98,7 +98,9 @@ def learn(work: Work, task: Task) -> dict[str, Any]:
         wall = time.monotonic() - began
         document = json.loads(run.stdout)
         make_folder(file.parent, 0o777)
-        write_file(file, Path(document["path"]).read_bytes(), replace=True, mode=0o666)
+        # Where it lay for a moment is no fact of the word.
+        stored = Path(document.pop("path"))
+        write_file(file, stored.read_bytes(), replace=True, mode=0o666)
     return work.ledger.add(
         "trained",
         task.key,
