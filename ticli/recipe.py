@@ -83,7 +83,9 @@ class Recipe:
     context_set: str = _knob("auto", "sentences for that", choices=CONTEXT_SETS)
     # Colours and outlines are settled while a picture is still mostly noise (timesteps 500 to 900
     # in ZOODiP, 2503.14868); what a word learns at low noise is grain and background.
-    timestep_low: int = _knob(500, "least noise trained on, of 1000", low=0, high=999)
+    timestep_low: int = _knob(
+        -1, "least noise trained on, of 1000; -1 is 0 for styles, else 500", low=-1, high=999
+    )
     timestep_high: int = _knob(1000, "most noise trained on, of 1000", low=1, high=1000)
     # T2I-Adapter's cubic law (2302.08453) and Stable Diffusion 3's logit-normal (2403.03206).
     timestep_weighting: str = _knob("uniform", "where in that range", choices=TIMESTEP_LAWS)
@@ -123,9 +125,9 @@ class Recipe:
     def __post_init__(self) -> None:
         for knob in fields(self):
             _check(knob.name, getattr(self, knob.name), knob.metadata)
-        if self.timestep_low >= self.timestep_high:
+        if self.least_noise >= self.timestep_high:
             raise Usage(
-                f"timestep_low {self.timestep_low} is not below timestep_high {self.timestep_high}",
+                f"timestep_low {self.least_noise} is not below timestep_high {self.timestep_high}",
                 "leave a range between them",
             )
         if self.extend_every * (self.vectors - 1) >= self.steps:
@@ -141,6 +143,13 @@ class Recipe:
         for sentence in self.sentences:
             if "{}" not in sentence:
                 raise Usage(f"sentence {sentence!r} has no {{}}", "put {} where the token goes")
+
+    @property
+    def least_noise(self) -> int:
+        """The least noise trained on, of 1000: a style's grain is settled at little noise."""
+        if self.timestep_low >= 0:
+            return self.timestep_low
+        return 0 if self.kind == "style" else 500
 
     def vectors_at(self, step: int) -> int:
         """How many vectors the word has in a step counted from 0."""

@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 import torch
 from test_frozen import examples_for
+from test_runs import request_for
 
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
+from ticli.inversion.gradients import draw_rule
 from ticli.inversion.loop import train
 from ticli.inversion.names import private_name, twin_name
 from ticli.inversion.objective import denoising_losses, snr_weights, training_loss
+from ticli.inversion.plan import make_plan
 from ticli.inversion.starting import Start
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Vectors, start_vectors
+from ticli.library.library import Library
 from ticli.recipe import Recipe
 
 RULE = DrawRule(batch=6, photos=3, flip=True, sentences=2, timesteps=(0, 1000), shape=(4, 8, 8))
@@ -173,6 +177,22 @@ def test_timesteps_follow_their_law_within_the_range(law, low, middle, high):
     assert drawn.min() >= 400 and drawn.max() < 1000
     thirds = torch.bincount((drawn - 400) // 200, minlength=3) / len(drawn)
     assert thirds.tolist() == pytest.approx([low, middle, high], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("told", "least"),
+    [
+        ({}, 500),
+        ({"kind": "style"}, 0),
+        ({"kind": "style", "timestep_low": 300}, 300),
+        ({"timestep_low": 0}, 0),
+    ],
+)
+def test_a_style_is_also_learned_where_its_grain_is(tiny, photos, tiny_folder, told, least):
+    plan = make_plan(request_for(photos, tiny_folder, **told), Library.open())
+    assert plan.recipe.timestep_low == least
+    for recipe in (plan.recipe, Recipe(**told)):
+        assert draw_rule(tiny, examples_for(tiny), recipe).timesteps == (least, 1000)
 
 
 def learned(model, examples, recipe: Recipe, **start) -> Vectors:

@@ -65,7 +65,7 @@ ClipOption = Annotated[
     float | None, knob("--clip", "Largest norm of a gradient; 0 is no limit.", "NORM")
 ]
 TimestepLowOption = Annotated[
-    int | None, knob("--timestep-low", "Least noise trained on, of 1000.")
+    int | None, knob("--timestep-low", "Least noise trained on, of 1000; -1 goes by --kind.")
 ]
 TimestepHighOption = Annotated[
     int | None, knob("--timestep-high", "Most noise trained on, of 1000.")

@@ -68,7 +68,7 @@ def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
         # A multiple of every photo's count, so that each of its sentences is as likely.
         sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
         timesteps=(
-            int(recipe.timestep_low * thousandth),
+            int(recipe.least_noise * thousandth),
             max(1, int(recipe.timestep_high * thousandth)),
         ),
         shape=tuple(examples.latents.mean.shape[2:]),

@@ -201,7 +201,8 @@ def _settle(
     if size % grain:
         near = max(grain, size // grain * grain)
         raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
-    return replace(recipe, init=init, noun=noun, size=size), start, notes
+    least = recipe.least_noise
+    return replace(recipe, init=init, noun=noun, size=size, timestep_low=least), start, notes
 
 
 def _noun_follows(recipe: Recipe) -> bool:
