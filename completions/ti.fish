@@ -77,7 +77,7 @@ complete -c ti -n '__ti_is invert' -l extend-every -r -d 'Steps until each furth
 complete -c ti -n '__ti_is invert' -l photo-words -r -d 'Share of sentences that hold a photo\'s own word too'
 complete -c ti -n '__ti_is invert' -l negative-vectors -r -d 'Vectors of a twin NAME-neg for negative prompts'
 complete -c ti -n '__ti_is invert' -l negative-guidance -r -d 'Guidance away from the twin'
-complete -c ti -n '__ti_is invert' -l timestep-low -r -d 'Least noise trained on, of 1000'
+complete -c ti -n '__ti_is invert' -l timestep-low -r -d 'Least noise trained on, of 1000; -1 goes by --kind'
 complete -c ti -n '__ti_is invert' -l timestep-high -r -d 'Most noise trained on, of 1000'
 complete -c ti -n '__ti_is invert' -l timestep-weighting -r -a 'uniform cubic logit-normal' -d 'Where timesteps fall in their range'
 complete -c ti -n '__ti_is invert' -l min-snr -r -d 'Min-SNR weighting\'s γ, 5 in its paper; 0 is none'
