@@ -102,7 +102,10 @@ def test_a_twins_name_that_is_taken_is_a_conflict(photos, tiny_folder, library_w
 
 def test_the_plan_tells_the_options_that_are_not_as_they_come(photos, tiny_folder, run):
     arguments = ("invert", str(photos), "--token", "<mug>", "-m", str(tiny_folder), "-n")
-    assert "options" not in run(*arguments).out
+    for kind in ("object", "style"):
+        assert "options" not in run(*arguments, "--kind", kind).out
+    low = run(*arguments, "--kind", "style", "--timestep-low", "500")
+    assert "  options    timestep_low 500\n" in low.out
     result = run(*arguments, "--norm", "sphere", "--prior", "1e-4", "--no-flip")
     assert "  options    flip false, norm sphere, prior 0.0001\n" in result.out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.checkup import counted
@@ -90,7 +91,9 @@ def _options(recipe: Recipe, name: str) -> list[str]:
 
     Of a recipe that comes with `ti` only what flags changed; of a file all that it says.
     """
-    known = load_recipe(name) if name in PRESETS else Recipe()
+    known = replace(load_recipe(name) if name in PRESETS else Recipe(), kind=recipe.kind)
+    # A plan has settled it by the kind, which another line tells.
+    known = replace(known, timestep_low=known.least_noise)
     told = {"kind", "init", "noun", "vectors", "steps", "lr", "batch", "accumulate", "size"}
     changed = [
         f"{name} {str(value).lower() if isinstance(value, bool) else value}"
