@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_families import BUILDERS
@@ -153,3 +155,17 @@ def test_tables_are_never_shrunk(models):
         {"mug": rows_for(models["pixart"], 1)},
     )
     assert encoder.table.shape == before
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_padding_is_seen_only_where_an_encoder_says_so(models, name):
+    """A prompt without its padding is read as with it, but by a T5 that is given no mask."""
+    model = models[name]
+    rows = {"mug": rows_for(model)}
+    prompt = model.tokenise(PROMPT, {"mug": 2}, negative=True)
+    for encoder in model.encoders:
+        whole = prompt[encoder.key]
+        assert whole.end + 1 < len(whole.ids)
+        alone = replace(whole, ids=whole.ids[: whole.end + 1])
+        read, bare = (encoder.hidden([text], rows)[:, : whole.end + 1] for text in (whole, alone))
+        assert torch.allclose(read, bare, atol=1e-5) == (not encoder.sees_padding)
