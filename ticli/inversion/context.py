@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ticli.inversion.starting import spread, word_rows
+from ticli.inversion.starting import class_rows
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text import Tokenised
 from ticli.photos.contexts import contexts
@@ -54,13 +54,7 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
         {encoder.key: _places(encoder, prompt[encoder.key]) for encoder in model.encoders}
         for prompt in prompts
     ]
-    rows = {
-        # As many of a longer phrase's tokens as there are vectors; their mean for one.
-        encoder.key: spread(
-            word_rows(encoder, word)[: vectors if vectors > 1 else None], vectors, word
-        )
-        for encoder in model.encoders
-    }
+    rows = class_rows(model, word, vectors)
     wanted = []
     with torch.no_grad():
         for begin in range(0, len(prompts), BATCH):

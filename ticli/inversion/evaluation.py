@@ -15,7 +15,7 @@ from ticli.inversion.latents import Latents
 from ticli.inversion.objective import Examples
 from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
-from ticli.inversion.starting import spread, word_rows
+from ticli.inversion.starting import class_rows
 from ticli.inversion.stopping import Evaluation
 from ticli.inversion.vectors import Vectors
 from ticli.models.model import Model
@@ -84,7 +84,7 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
             [model.tokenise(_said_plainly(text, plan, phrase), {}) for text in texts]
             for texts in held_out.sentences
         ]
-    rows = {name: vectors.start if phrase is None else _class_rows(model, phrase, recipe)}
+    rows = {name: vectors.start if phrase is None else class_rows(model, phrase, recipe.vectors)}
     examples = Examples(name, held_out.latents, sentences, masks=held_out.masks)
     return Judge(
         model=model,
@@ -146,12 +146,3 @@ def with_rows(vectors: Vectors, rows: Mapping[str, torch.Tensor]) -> Vectors:
 
 def _said_plainly(text: str, plan: Plan, phrase: str) -> str:
     return text.replace(plan.trigger, phrase).replace(plan.token.text, phrase)
-
-
-def _class_rows(model: Model, phrase: str, recipe: Recipe) -> dict[str, torch.Tensor]:
-    """The class word's vectors of the vocabulary, in the slots of the word's."""
-    rows = {}
-    for encoder in model.encoders:
-        words = word_rows(encoder, phrase)[: recipe.vectors if recipe.vectors > 1 else None]
-        rows[encoder.key] = spread(words, recipe.vectors, phrase)
-    return rows

@@ -57,6 +57,18 @@ def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Ten
     return spread(values, start.vectors, start.text)
 
 
+def class_rows(model: Model, phrase: str, vectors: int) -> dict[str, torch.Tensor]:
+    """The class word's rows of the vocabulary by encoder, in the slots of a word's vectors.
+
+    As many of a longer phrase's tokens as there are vectors; their mean for one.
+    """
+    rows = {}
+    for encoder in model.encoders:
+        words = word_rows(encoder, phrase)[: vectors if vectors > 1 else None]
+        rows[encoder.key] = spread(words, vectors, phrase)
+    return rows
+
+
 def word_rows(encoder: TextEncoder, text: str) -> torch.Tensor:
     """The vocabulary's vectors of some words, (tokens, width) float32. Raises Usage if empty."""
     ids = encoder.tokenizer(text, add_special_tokens=False).input_ids
