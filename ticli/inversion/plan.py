@@ -193,7 +193,8 @@ def _settle(
     if noun == "auto":
         is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
         noun = (start.noun if start else init) if is_word else ""
-    if recipe.context and class_word(replace(recipe, init=init, noun=noun), start) is None:
+    recipe = replace(recipe, init=init, noun=noun, timestep_low=recipe.least_noise)
+    if recipe.context and class_word(recipe, start) is None:
         notes.append("context is left out: there is no class word to compare with; --noun WORD")
         recipe = replace(recipe, context=0.0)
     size = recipe.size or source.size
@@ -201,8 +202,7 @@ def _settle(
     if size % grain:
         near = max(grain, size // grain * grain)
         raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
-    least = recipe.least_noise
-    return replace(recipe, init=init, noun=noun, size=size, timestep_low=least), start, notes
+    return replace(recipe, size=size), start, notes
 
 
 def _noun_follows(recipe: Recipe) -> bool:
