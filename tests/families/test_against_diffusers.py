@@ -98,9 +98,7 @@ def test_pipelines_that_clean_prompts_are_given_none(models, name):
 
 
 def test_what_their_cleaning_would_do_to_a_token(models):
-    """The reason why: with its two optional packages a pipeline's default loses the word."""
-    for package in ("bs4", "ftfy"):
-        pytest.importorskip(package, reason="the cleaning needs it")
+    """The reason why: with bs4 and ftfy installed a pipeline's default loses the word."""
     with models["pixart"].pipeline(None) as pipeline:
         assert pipeline._text_preprocessing("a <mug> here", clean_caption=True) == ["a here"]
     slots = models["pixart"].tokenise("a <mug> here", {"mug": 1})["t5"].slots
