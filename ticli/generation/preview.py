@@ -8,6 +8,7 @@ from PIL import Image
 from ticli.generation.drawing import Wanted, settle
 from ticli.generation.sampling import Encoded, draw
 from ticli.models.model import Model, Rows
+from ticli.models.painting import condition_pair
 
 
 def draw_preview(model: Model, prompt: str, rows: Rows, seed: int) -> Image.Image:
@@ -19,7 +20,7 @@ def draw_preview(model: Model, prompt: str, rows: Rows, seed: int) -> Image.Imag
     vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
     tokenised = [model.tokenise("", vectors, negative=True), model.tokenise(prompt, vectors)]
     with torch.no_grad():
-        conditioning = model.condition(tokenised, rows)
+        conditioning = condition_pair(model, tokenised, rows, negative=False)
         drawing = settle(Wanted(), model.source)
         (picture,) = draw(model, [(Encoded(conditioning, ()), seed)], drawing)
     return picture.image

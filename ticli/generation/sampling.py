@@ -18,7 +18,7 @@ from ticli.generation.prompts import ResolvedPrompt
 from ticli.models.conditioning import Conditioning
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
-from ticli.models.painting import Brush, Pixels, blank, paint
+from ticli.models.painting import Brush, Pixels, blank, condition_pair, paint
 from ticli.models.samplers import make_sampler
 from ticli.models.text import Tokenised
 
@@ -73,7 +73,8 @@ def encode(model: Model, prompt: ResolvedPrompt, rows: Rows) -> Encoded:
             if tokens.lost:
                 raise _lost(prompt, tokens, model.source.room(encoder))
     with torch.no_grad(), _memory():
-        conditioning = model.condition(tokenised, rows)
+        given = bool(prompt.negative_used)
+        conditioning = condition_pair(model, tokenised, rows, negative=given)
     cut = dict.fromkeys(tokens.cut for text in tokenised for tokens in text.values() if tokens.cut)
     return Encoded(conditioning, tuple(cut))
 

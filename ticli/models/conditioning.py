@@ -45,6 +45,15 @@ class Conditioning:
         mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
         return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
 
+    def first_zeroed(self) -> Conditioning:
+        """The same with zeros for the first prompt, the pooled vector too."""
+        hidden, pooled = self.hidden.clone(), self.pooled
+        hidden[0] = 0
+        if pooled is not None:
+            pooled = pooled.clone()
+            pooled[0] = 0
+        return Conditioning(hidden, pooled, self.mask)
+
     def halves(self) -> tuple[Conditioning, Conditioning]:
         """The first half of the prompts and the second: negative and positive ones."""
         middle = len(self.hidden) // 2

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from ticli.errors import BadContent, ModelUnavailable, first_line
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import Family
-from ticli.models.files import PICKLED, STEMS, VARIANTS, read_json
+from ticli.models.files import PICKLED, STEMS, VARIANTS, names_part, read_json
 
 INDEX, CARD = "model_index.json", "README.md"
 SMALL = (".json", ".txt", ".model")
@@ -81,7 +81,7 @@ def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> 
     """
     family = _family(index, name)
     texts = [
-        part for part in family.encoders if not part.optional or _is_part(index.get(part.folder))
+        part for part in family.encoders if not part.optional or names_part(index, part.folder)
     ]
     weighty = [*(part.folder for part in texts), family.denoiser[0], "vae"]
     chosen = {INDEX, CARD} & sizes.keys()
@@ -99,10 +99,6 @@ def _family(index: Mapping[str, object], name: str) -> Family:
             return family
     known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
     raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
-
-
-def _is_part(entry: object) -> bool:
-    return isinstance(entry, list) and bool(entry and entry[0])
 
 
 def _inside(folder: str, sizes: Mapping[str, int]) -> list[str]:

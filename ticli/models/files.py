@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def _shards(index: Path, name: str) -> list[Path]:
         if Path(file.name) != file.relative_to(index.parent) or not file.is_file():
             raise ModelUnavailable(f"{name} has no {index.parent.name}/{file.name}", PICKLED)
     return files
+
+
+def names_part(index: Mapping[str, object], part: str) -> bool:
+    """Whether a model_index.json names a part: [null, null] stands for one that was left out."""
+    entry = index.get(part)
+    return isinstance(entry, list) and bool(entry and entry[0])
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:

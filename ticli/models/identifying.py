@@ -12,12 +12,14 @@ from ticli.errors import ModelUnavailable
 from ticli.models.families import FAMILIES
 from ticli.models.families.family import MARKS, Details, EncoderPart, Family
 from ticli.models.families.sd2 import WIDTH as SD2_WIDTH
-from ticli.models.files import read_json, weights
+from ticli.models.files import names_part, read_json, weights
 from ticli.models.sentencepiece import FILE, read_vocabulary
 from ticli.models.single_files.single_file import SingleFile
 
 # The side of latents up to which a U-Net's whole attention map, of 32⁴ numbers a head, is small.
 SMALL_SIDE = 32
+# The setting of a model_index.json that keeps an absent negative prompt from being encoded.
+ZEROED = "force_zeros_for_empty_prompt"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ModelSource:
     `widths` and `windows` give, for each text encoder, the width of its vectors and how many
     tokens it reads, start and end included; `size` is the model's own pixels a side, and sides
     are multiples of `grain`. `defaults` are the sampler, steps and guidance it looks well with.
+    `zeroed_negative` has zeros, not a prompt of no words, stand for a negative prompt not given.
     `single` tells of a model in one file; `place` of the parts of any.
     """
 
@@ -42,6 +45,7 @@ class ModelSource:
     grain: int = 8
     defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
     reads_negative: bool = True
+    zeroed_negative: bool = False
     single: SingleFile | None = None
 
     def place(self, part: str) -> Path:
@@ -82,7 +86,8 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
         folder=folder,
         revision=revision,
         license=_license(folder),
-        safety_checker=bool((index.get("safety_checker") or [None])[0]),
+        safety_checker=names_part(index, "safety_checker"),
+        zeroed_negative=family.zeroed and bool(index.get(ZEROED, True)),
     )
 
 
@@ -119,6 +124,7 @@ def from_configurations(
         grain=pixels * family.patch,
         defaults=details.defaults,
         reads_negative=details.reads_negative,
+        zeroed_negative=family.zeroed,
     )
 
 
@@ -178,7 +184,7 @@ def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
 
 def _has(index: Mapping[str, Any], part: EncoderPart) -> bool:
     """Whether an encoder is there; only optional ones may be left out of a model."""
-    return not part.optional or bool((index.get(part.folder) or [None])[0])
+    return not part.optional or names_part(index, part.folder)
 
 
 def _width(text: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import torch
 
 from ticli.models.conditioning import Conditioning
-from ticli.models.model import Model
+from ticli.models.model import Model, Rows
 from ticli.models.samplers import make_sampler
+from ticli.models.text import Tokenised
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -26,6 +28,18 @@ class Brush:
     steps: int
     guidance: float
     generator: torch.Generator | None = None
+
+
+def condition_pair(
+    model: Model, tokenised: Sequence[Mapping[str, Tokenised]], rows: Rows, *, negative: bool
+) -> Conditioning:
+    """What the denoiser reads of two prompts, the negative one first; rows as in Model.condition.
+
+    Where no `negative` prompt was given, its place has what the model's own pipeline puts there:
+    an encoded prompt of no words, or zeros.
+    """
+    pair = model.condition(tokenised, rows)
+    return pair if negative or not model.source.zeroed_negative else pair.first_zeroed()
 
 
 def blank(model: Model, pipeline: Any, size: tuple[int, int], generator: torch.Generator) -> Any:

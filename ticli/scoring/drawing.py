@@ -13,7 +13,7 @@ from PIL import Image
 from ticli.errors import DeviceFailed, Usage
 from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows
-from ticli.models.painting import Brush, paint
+from ticli.models.painting import Brush, condition_pair, paint
 from ticli.models.samplers import make_sampler
 from ticli.photos.sentences import fill
 from ticli.scoring.protocol import Protocol
@@ -68,7 +68,8 @@ def draw_prompts(
             tokens = model.tokenise(prompt, vectors)
             if any(text.lost for text in tokens.values()):
                 raise Usage(f"the word falls out of {prompt!r}", "shorten that prompt")
-            pair = model.condition([model.tokenise("", {}, negative=True), tokens], rows)
+            both = [model.tokenise("", {}, negative=True), tokens]
+            pair = condition_pair(model, both, rows, negative=False)
             noise = _noise(model, pipeline.vae_scale_factor, protocol, (count, seed))
             generator = torch.Generator("cpu").manual_seed(seed)
             brush = Brush(drawn.sampler, drawn.steps, drawn.guidance, generator)

@@ -78,7 +78,8 @@ class Family:
     `patch` is how many latents a side the denoiser takes together. `condition` joins the
     encodings, by encoder; `denoise` calls the denoiser; `arguments` are those of the pipeline for
     a conditioning of negative, then positive prompts, noise and guidance; `unpack` undoes its own
-    layout of latents, given their height and width.
+    layout of latents, given their height and width. A `zeroed` family's pipeline takes zeros where
+    no negative prompt is given, unless a model's index says otherwise.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Family:
     denoise: Callable[[Any, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     arguments: Callable[[Conditioning, torch.Tensor, float], dict[str, Any]]
     unpack: Callable[[torch.Tensor, int, int], torch.Tensor]
+    zeroed: bool = False
 
 
 def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:

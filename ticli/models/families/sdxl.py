@@ -79,4 +79,5 @@ SDXL = replace(
     condition=_condition,
     denoise=_denoise,
     arguments=pooled_arguments,
+    zeroed=True,
 )

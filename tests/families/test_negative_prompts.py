@@ -1,0 +1,97 @@
+"""Where no negative prompt is given, its place has what the model's own pipeline puts there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_against_diffusers import PROMPT, STEPS, their_pipeline, theirs
+from tiny_families import load
+from tiny_single_files import build
+
+from ticli.generation.drawing import Drawing, Wanted, settle
+from ticli.generation.preview import draw_preview
+from ticli.generation.prompts import ResolvedPrompt
+from ticli.generation.sampling import draw, encode
+from ticli.models.painting import blank
+from ticli.models.source import locate
+from ticli.scoring.drawing import draw_prompts
+from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
+
+# Random weights hardly listen to a prompt: guidance makes that little visible.
+SIDE, GUIDANCE, SEED = 64, 100.0, 3
+WORDS = "a red cat"
+
+
+@pytest.fixture
+def model_saying(family_folders, tmp_path):
+    """The tiny SDXL with force_zeros_for_empty_prompt as said in its index, None for not at all."""
+
+    def call(said: bool | None):
+        folder = Path(shutil.copytree(family_folders["sdxl"], tmp_path / "model"))
+        index = json.loads((folder / "model_index.json").read_text())
+        del index["force_zeros_for_empty_prompt"]
+        if said is not None:
+            index["force_zeros_for_empty_prompt"] = said
+        (folder / "model_index.json").write_text(json.dumps(index))
+        return load(folder)
+
+    return call
+
+
+def wanted_picture(model, said, negative) -> np.ndarray:
+    kind, parts = their_pipeline(model)
+    setting = {} if said is None else {"force_zeros_for_empty_prompt": said}
+    with model.pipeline(None) as pipeline:
+        noise = blank(model, pipeline, (SIDE, SIDE), torch.Generator().manual_seed(SEED))
+    changes = {"negative_prompt": negative, "guidance_scale": GUIDANCE}
+    (picture,) = theirs(model, (kind, parts | setting), noise, **changes)
+    return (picture * 255).round()
+
+
+def generated(model, negative) -> np.ndarray:
+    prompt = ResolvedPrompt(PROMPT, PROMPT, negative, negative, ())
+    drawing = Drawing("ddim", STEPS, GUIDANCE, SIDE, SIDE)
+    (picture,) = draw(model, [(encode(model, prompt, {}), SEED)], drawing)
+    return np.asarray(picture.image, np.float32)
+
+
+def scored(model) -> np.ndarray:
+    how = Drawn("ddim", STEPS, GUIDANCE, SIDE, SIDE)
+    protocol = Protocol("", "", "", "", Prompts("", (), ()), Counts(1, 1), how)
+    ((picture,),) = draw_prompts(model, [(PROMPT, 1, SEED)], {}, protocol)
+    return np.asarray(picture, np.float32)
+
+
+@pytest.mark.parametrize("said", [None, True, False])
+def test_sdxl_is_drawn_as_its_pipeline_draws_it(model_saying, said):
+    model = model_saying(said)
+    without = wanted_picture(model, said, None)
+    assert np.abs(generated(model, "") - without).max() <= 1
+    assert np.abs(scored(model) - without).max() <= 1
+    encoded = wanted_picture(model, said, "")
+    zeros = said is not False
+    assert (np.abs(encoded - without).max() > 8) == zeros, "nothing would be proven"
+    given = generated(model, WORDS)
+    assert np.abs(given - wanted_picture(model, said, WORDS)).max() <= 1
+
+
+def test_a_preview_is_drawn_as_generate_draws(models):
+    model = models["sdxl"]
+    build("sdxl", tmp_path / "alone.safetensors")
+    assert locate(str(tmp_path / "alone.safetensors")).zeroed_negative
+    prompt = ResolvedPrompt(PROMPT, PROMPT, "", "", ())
+    drawing = settle(Wanted(), model.source)
+    (picture,) = draw(model, [(encode(model, prompt, {}), SEED)], drawing)
+    assert draw_preview(model, PROMPT, {}, SEED).tobytes() == picture.image.tobytes()
+
+
+def test_only_sdxl_takes_zeros(family_folders, tmp_path):
+    found = {name: locate(str(family_folders[name])) for name in ("sd1", "sd3", "sdxl", "sana")}
+    assert [name for name, source in found.items() if source.zeroed_negative] == ["sdxl"]
+    build("sdxl", tmp_path / "alone.safetensors")
+    assert locate(str(tmp_path / "alone.safetensors")).zeroed_negative
