@@ -82,8 +82,6 @@ def test_sdxl_is_drawn_as_its_pipeline_draws_it(model_saying, said):
 
 def test_a_preview_is_drawn_as_generate_draws(models):
     model = models["sdxl"]
-    build("sdxl", tmp_path / "alone.safetensors")
-    assert locate(str(tmp_path / "alone.safetensors")).zeroed_negative
     prompt = ResolvedPrompt(PROMPT, PROMPT, "", "", ())
     drawing = settle(Wanted(), model.source)
     (picture,) = draw(model, [(encode(model, prompt, {}), SEED)], drawing)
