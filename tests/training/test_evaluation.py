@@ -6,6 +6,7 @@ import pytest
 import torch
 from learning_runs import learn, make_photos, plan_for
 
+from ticli.errors import Usage
 from ticli.inversion.draws import draw
 from ticli.inversion.gradients import draw_rule
 from ticli.inversion.learning import begin
@@ -36,19 +37,64 @@ def test_the_held_out_loss_is_the_mean_over_eight_stratified_timesteps(loaded):
     drawn, row = judge.draw, learning.state.vectors.rows["clip_l"]
     assert sorted(((drawn.timesteps - 500) * 8 // 500).tolist()) == list(range(8))
     assert drawn.photos.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
-    expected = []
-    for k in range(8):
+
+    def predicted(z_t, t, prompt):
+        hidden = model.condition([prompt], {"mug": {"clip_l": row}}).hidden
+        return model.denoiser(z_t, t, hidden).sample
+
+    expected = loss_by_hand(learning, judge.examples, predicted)
+    assert judge.held_out(learning.state.vectors) == pytest.approx(expected, rel=1e-5)
+
+
+@torch.no_grad()
+def loss_by_hand(learning, examples, predicted) -> float:
+    """The mean over the fixed batch of (noise − predicted(z_t, t, prompt))²."""
+    drawn, latents, losses = learning.judge.draw, examples.latents, []
+    for k, t in enumerate(drawn.timesteps):
         photo = int(drawn.photos[k])
-        latents = judge.examples.latents
         z = latents.mean[photo, 0] + latents.spread[photo, 0] * drawn.spread[k]
-        alpha = model.noise_schedule.alphas_cumprod[drawn.timesteps[k]]
+        alpha = learning.model.noise_schedule.alphas_cumprod[t]
         z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * drawn.noise[k]
-        prompt = judge.examples.prompt(photo, int(drawn.sentences[k]))
-        with torch.no_grad():
-            hidden = model.condition([prompt], {"mug": {"clip_l": row}}).hidden
-            answer = model.denoiser(z_t[None], drawn.timesteps[k], hidden).sample[0]
-        expected.append(float((answer - drawn.noise[k]).square().mean()))
-    assert judge.held_out(learning.state.vectors) == pytest.approx(sum(expected) / 8, rel=1e-5)
+        answer = predicted(z_t[None], t, examples.prompt(photo, int(drawn.sentences[k])))
+        losses.append(float((answer[0] - drawn.noise[k]).square().mean()))
+    return sum(losses) / len(losses)
+
+
+def test_a_word_is_judged_beside_its_negative_twin(loaded):
+    """As it is trained: guided away from the twin; the class word away from the twin's start."""
+    learning = loaded(3, negative_vectors=2, negative_guidance=4.0)
+    judge, model, vectors = learning.judge, learning.model, learning.state.vectors
+    twin = model.tokenise("<mug-neg>", {"mug-neg": 2})
+
+    def guided_by(rows):
+        def predicted(z_t, t, prompt):
+            positive, negative = (
+                model.denoiser(z_t, t, model.condition([one], rows).hidden).sample
+                for one in (prompt, twin)
+            )
+            return negative + 4 * (positive - negative)
+
+        return predicted
+
+    start = {name: dict(rows) for name, rows in learning.started(0).words("mug").items()}
+    before = judge.held_out_init()
+    with torch.no_grad():
+        for row in vectors.parameters().values():
+            row.add_(0.1)
+    own = loss_by_hand(learning, judge.examples, guided_by(vectors.words("mug")))
+    assert judge.held_out(vectors) == pytest.approx(own, rel=1e-4)
+    class_word = loss_by_hand(learning, judge.plain, guided_by(start))
+    assert judge.held_out_init() == before == pytest.approx(class_word, rel=1e-4)
+
+
+def test_a_caption_that_cuts_the_word_off_is_refused_on_the_photo_held_out(loaded, tmp_path):
+    spared = loaded(4, hold_out="auto").prepared.photo
+    caption = tmp_path / "photos-4" / f"photo-{spared}.txt"
+    caption.write_text("red " * 60 + "<mug>")
+    with pytest.raises(Usage, match="<mug> would be cut off"):
+        loaded(4, hold_out="auto", captions=True)
+    caption.write_text("<mug> " + "red " * 60)
+    assert loaded(4, hold_out="auto", captions=True).prepared.photo == spared
 
 
 def test_the_class_word_is_judged_in_the_same_sentences(loaded):

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 import torch
 from learning_runs import learn, make_photos, plan_for
 
+from ticli.inversion.attempts import Finished
 from ticli.inversion.learning import begin
 from ticli.inversion.runs import open_run
 from ticli.inversion.selfcheck import check_word
+from ticli.inversion.stopping import Evaluation
 from ticli.models.hardware import pick_hardware
 from ticli.outcome import Attempt
 from ticli.paths import places
 
 
-@pytest.fixture
-def check(tmp_path, tiny_folder):
-    """check(rows, held_out, change): warnings about rows whose run ended with that loss."""
-    photos = make_photos(tmp_path / "photos", 3)
-    plan = plan_for(photos, tiny_folder, vectors=2, norm="free")
-    with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
+@dataclass
+class Check:
+    """check(rows, …): warnings about rows whose run ended with that loss."""
 
-    def call(rows, held_out: float = 0.0, change=lambda model: None):
-        from ticli.inversion.attempts import Finished
-        from ticli.inversion.stopping import Evaluation
+    photos: Path
+    model: Path
 
-        change(learning.model)
+    def __call__(self, rows, held_out: float = 0.0, change=None, twin=None, **knobs):
+        learning = self.begun(**knobs)
+        if change:
+            change(learning.model)
+        every = {"clip_l": rows} | ({} if twin is None else {"clip_l.negative": twin})
         kept = Evaluation(6, held_out, 0.0)
         attempt = Attempt(0, 6, "steps", 6, held_out)
-        ended = Finished(attempt, kept, {}, (kept,), (), 0, 0), learning.judge.held_out_init()
-        return check_word(learning.judge, learning.state.vectors, {"clip_l": rows}, ended)
+        ended = Finished(attempt, kept, every, (kept,), (), 0, 0)
+        judge = learning.judge
+        return check_word(judge, learning.started(0), ended, judge.held_out_init())
 
-    return call
+    def losses(self, **knobs) -> tuple[float, float]:
+        """The held-out losses of the start and of the class word."""
+        learning = self.begun(**knobs)
+        return learning.judge.held_out(learning.started(0)), learning.judge.held_out_init()
+
+    def begun(self, **knobs):
+        plan = plan_for(self.photos, self.model, vectors=2, norm="free", **knobs)
+        with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
+            return begin(plan, run, pick_hardware("cpu"), None)
+
+
+@pytest.fixture
+def check(tmp_path, tiny_folder) -> Check:
+    return Check(make_photos(tmp_path / "photos", 3), tiny_folder)
 
 
 def rows() -> torch.Tensor:
@@ -69,17 +87,40 @@ def test_a_word_that_changes_no_picture_is_said_before_all_else(check):
     assert "changes no picture" in warning
 
 
-def test_warnings_are_stored_and_said(tmp_path, tiny_folder, run):
+def test_a_vector_of_the_twin_that_changes_nothing_is_named(check):
+    twin = torch.zeros(1, 32)
+    (warning,) = check(rows(), twin=twin, negative_vectors=1)
+    assert "vector 1 of the negative twin in clip_l changes nothing" in warning
+
+
+def test_a_word_must_be_better_than_its_start_too(check):
+    """Two words stand in the sentence where the class word stood alone: that is no learning."""
+    start, class_word = check.losses(noun="mug")
+    assert start < class_word, "else this shows nothing"
+    (warning,) = check(rows(), held_out=(start + class_word) / 2, noun="mug")
+    assert "no better than its start" in warning and f"against {start:.4g}" in warning
+    assert check(rows(), held_out=start * 0.99, noun="mug") == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (("--noun", "", "--norm", "free"), "what its class word predicts"),
+        (("--noun", "object"), "what it predicted at its start"),
+    ],
+)
+def test_warnings_are_stored_and_said(tmp_path, tiny_folder, run, told, said):
     photos = make_photos(tmp_path / "photos", 3)
     result = run(
-        "invert", str(photos), "-t", "mug", "-m", str(tiny_folder), "--steps", "2", "--lr", "1e-8",
-        "--norm", "free", "--init", "object", "--noun", "",
+        "invert", str(photos), "-t", "mug", "-m", str(tiny_folder), "--steps", "1", "--lr", "1e-8",
+        "--init", "object", *told,
     )  # fmt: skip
     assert result.code == 0, result.err
     document = run("show", "mug", "--json").json
-    assert document["outcome"]["held_out"] == pytest.approx(document["outcome"]["held_out_init"])
+    held_out = document["curves"]["held_out"]
+    assert held_out[-1] == pytest.approx(held_out[0], rel=1e-4)
     assert len(document["warnings"]) == 1
-    assert "changes no picture" in document["warnings"][0]
+    assert "changes no picture" in document["warnings"][0] and said in document["warnings"][0]
     assert document["warnings"][0] in result.err
 
 

@@ -55,6 +55,16 @@ def test_the_steps_before_settling_are_those_of_a_run_that_never_stops(plan):
     assert same(rows, same_rows)
 
 
+def test_a_run_that_its_cap_ends_has_not_settled(plan):
+    """Settling in the last step, or too late for the whole fall, ends nothing."""
+    knobs = {**EAGER, "schedule": "constant"}
+    settled = learn(plan(**knobs, steps=60, cooldown=0))[0].steps
+    for cooldown, more, stopped in ((0, 0, "steps"), (3, -1, "steps"), (3, 1, "settled")):
+        steps = settled + cooldown + more
+        concept, _ = learn(plan(**knobs, steps=steps, cooldown=cooldown))
+        assert (concept.outcome.stopped, concept.steps) == (stopped, steps - max(0, more))
+
+
 def test_the_best_evaluation_is_kept(plan):
     knobs = {"steps": 8, "lr": 0.3, "schedule": "constant", "evaluate_every": 1, "drift_limit": 2.0}
     best, rows = learn(plan(**knobs, keep="best"))

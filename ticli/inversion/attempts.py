@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ticli.inversion.rates import last_step
 from ticli.inversion.snapshots import Snapshot, rows_of
 from ticli.inversion.state import TrainingState
 from ticli.inversion.stopping import Evaluation, is_better
@@ -72,7 +73,8 @@ def finish_attempt(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
     kept, rows = state.evaluations[-1], rows_of(state.word)
     if recipe.keep == "best" and state.best is not None:
         kept, rows = state.best[0], dict(state.best[1])
-    stopped = CAPPED if state.cooling is None else SETTLED
+    # A fall that the cap cut off, or that ended with it, did not end the run.
+    stopped = SETTLED if last_step(recipe, state.cooling) < recipe.steps else CAPPED
     return Finished(
         attempt=Attempt(seed, state.step, stopped, kept.step, kept.held_out),
         kept=kept,

@@ -30,7 +30,9 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
         raise Diverged("every try diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in learning.state.vectors.rows}
     held_out_init = learning.judge.held_out_init()
-    warnings = check_word(learning.judge, learning.state.vectors, rows, (winner, held_out_init))
+    warnings = check_word(
+        learning.judge, learning.started(winner.attempt.seed), winner, held_out_init
+    )
     source = plan.source
     concept = Concept(
         name=plan.token.name,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
+from ticli.inversion.examples import Examples, twin_of, whole
 from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
-from ticli.inversion.objective import Examples
 from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.starting import class_rows
@@ -46,8 +46,8 @@ class HeldOut:
 class Judge:
     """The fixed batch, the same from the first step to the last.
 
-    `examples` hold the word, `plain` the same sentences with the class word in its place; where
-    there is none, the start's rows `stand_in` for it.
+    `examples` hold the word and the twin it is guided away from, if any, `plain` the same sentences
+    with the class word in its place; where there is none, the start's rows `stand_in` for it.
     """
 
     model: Model
@@ -73,11 +73,14 @@ class Judge:
 
 
 def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
-    """Fix what a plan's word will be judged by; `vectors` stand at their start."""
+    """Fix what a plan's word will be judged by; `vectors` stand at their start and stay there.
+
+    Raises Usage where a sentence held out is too long for its placeholder.
+    """
     name, recipe = plan.token.name, plan.recipe
     phrase = plan.class_word
     count = {name: recipe.vectors}
-    sentences = [[model.tokenise(text, count) for text in texts] for texts in held_out.sentences]
+    sentences = [[whole(model, text, count) for text in texts] for texts in held_out.sentences]
     plain = sentences
     if phrase is not None:
         plain = [
@@ -85,12 +88,13 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
             for texts in held_out.sentences
         ]
     rows = {name: vectors.start if phrase is None else class_rows(model, phrase, recipe.vectors)}
-    examples = Examples(name, held_out.latents, sentences, masks=held_out.masks)
+    twin = twin_of(model, plan) if recipe.negative_vectors else None
+    examples = Examples(name, held_out.latents, sentences, masks=held_out.masks, twin=twin)
     return Judge(
         model=model,
         examples=examples,
         plain=replace(examples, sentences=plain),
-        stand_in=with_rows(vectors, vectors.start),
+        stand_in=vectors,
         draw=evaluation_draw(model, examples, recipe, plan.seed),
         batch=recipe.batch,
         context=context_of(model, plan.trigger, count, rows),
@@ -136,12 +140,6 @@ def evaluation_interval(recipe: Recipe) -> int:
     share = MOST_TIME if decides else LOOKING_TIME
     cost = recipe.evaluation_timesteps * FORWARD_SHARE
     return max(LEAST_INTERVAL, math.ceil(cost / (recipe.batch * recipe.accumulate * share)))
-
-
-def with_rows(vectors: Vectors, rows: Mapping[str, torch.Tensor]) -> Vectors:
-    """The same vectors with other rows, which nothing trains."""
-    fixed = {key: torch.nn.Parameter(row, requires_grad=False) for key, row in rows.items()}
-    return replace(vectors, rows=fixed)
 
 
 def _said_plainly(text: str, plan: Plan, phrase: str) -> str:

@@ -98,7 +98,7 @@ def build_examples(
         full.context,
         earlier,
         masks,
-        _twin(model, plan) if recipe.negative_vectors else None,
+        twin_of(model, plan) if recipe.negative_vectors else None,
         recipe.min_snr,
     )
 
@@ -107,24 +107,25 @@ def _stage(model: Model, plan: Plan, texts: Sequence[Sequence[str]], vectors: in
     name = plan.token.name
     placeholders = {name: vectors}
     every = dict.fromkeys(text for choices in texts for text in choices)
-    known = {text: _whole(model, text, placeholders) for text in every}
+    known = {text: whole(model, text, placeholders) for text in every}
     private: list[list[Prompt]] = []
     for photo, choices in enumerate(texts if plan.recipe.photo_words else ()):
         # As in the paper's code: what is this photo's alone goes into a word of its own.
         own = private_name(name, photo)
         added = {**placeholders, own: 1}
-        private.append([_whole(model, f"{text} with <{own}>", added) for text in choices])
+        private.append([whole(model, f"{text} with <{own}>", added) for text in choices])
     context = build_context(model, plan, vectors) if plan.recipe.context else None
     return Stage([[known[text] for text in choices] for choices in texts], private, context)
 
 
-def _twin(model: Model, plan: Plan) -> Twin:
+def twin_of(model: Model, plan: Plan) -> Twin:
+    """The prompt that a run's word is guided away from. Raises Usage where it would be cut off."""
     name = twin_name(plan.token.name)
-    prompt = _whole(model, f"<{name}>", {name: plan.recipe.negative_vectors}, negative=True)
+    prompt = whole(model, f"<{name}>", {name: plan.recipe.negative_vectors}, negative=True)
     return Twin(prompt, plan.recipe.negative_guidance)
 
 
-def _whole(
+def whole(
     model: Model, text: str, placeholders: Mapping[str, int], *, negative: bool = False
 ) -> Prompt:
     """Tokenise a sentence, all of whose placeholders must fit. Raises Usage."""

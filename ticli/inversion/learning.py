@@ -81,6 +81,10 @@ class Learning:
         """The state that a try of this seed begins with."""
         return new_state(_start(self.model, self.plan, self.start, seed), self.plan.recipe)
 
+    def started(self, seed: int) -> Vectors:
+        """The vectors that a try of this seed begins with, before any warm start."""
+        return _start(self.model, self.plan, self.start, seed, anew=False)
+
     def save(self) -> None:
         """Write a checkpoint of the step the run stands at."""
         keep_savings(self.run.path, self.model)
@@ -134,7 +138,8 @@ def make_ready(
         prepared = prepare_examples(plan, model, encoded)
         vectors = _start(model, plan, start, plan.seed, anew=not run.checkpoint.exists())
         attempts = Attempts(new_state(vectors, plan.recipe))
-        judge = make_judge(model, plan, prepared.held_out, vectors)
+        unmoved = _start(model, plan, start, plan.seed, anew=False)
+        judge = make_judge(model, plan, prepared.held_out, unmoved)
     seconds = restore_checkpoint(run.checkpoint, attempts) if run.checkpoint.exists() else 0.0
     return Learning(plan, run, model, prepared, judge, start, attempts, seconds, began, init_words)
 

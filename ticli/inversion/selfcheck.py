@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 
 from ticli.inversion.attempts import Finished
-from ticli.inversion.evaluation import Judge, with_rows
+from ticli.inversion.evaluation import Judge
 from ticli.inversion.examples import Examples
 from ticli.inversion.objective import predict
-from ticli.inversion.vectors import Vectors
+from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
 
 # Of the prediction's own size: what half precision alone may change.
 LEAST_CHANGE = 1e-3
 
 
 def check_word(
-    judge: Judge,
-    vectors: Vectors,
-    rows: Mapping[str, torch.Tensor],
-    ended: tuple[Finished, float],
+    judge: Judge, start: Vectors, finished: Finished, held_out_init: float
 ) -> tuple[str, ...]:
-    """Warnings about the word of `rows`, by encoder; none where all is well.
+    """Warnings about the word that a try kept; none where all is well.
 
-    `ended` are how its try went and the class word's held-out loss.
+    It is held against its class word, whose held-out loss is `held_out_init`, and against its own
+    `start`: a word that has learned nothing differs from its class word where both stand in the
+    sentence.
     """
-    finished, held_out_init = ended
-    word = with_rows(vectors, {key: row.to(judge.model.device) for key, row in rows.items()})
+    word = start.at({name: row.to(judge.model.device) for name, row in finished.rows.items()})
     predicted = _predict(judge, word, judge.examples)
-    plainly = _predict(judge, judge.stand_in, judge.plain)
-    if _change(predicted, plainly) < LEAST_CHANGE:
+    if _change(predicted, _predict(judge, judge.stand_in, judge.plain)) < LEAST_CHANGE:
         return ("the word changes no picture: what it predicts is what its class word predicts",)
+    if _change(predicted, _predict(judge, start, judge.examples)) < LEAST_CHANGE:
+        return ("the word changes no picture: what it predicts is what it predicted at its start",)
     idle = [
         name
-        for name, other in _without_each(judge, word)
+        for name, other in _without_each(word)
         if _change(predicted, _predict(judge, other, judge.examples)) < LEAST_CHANGE
     ]
     warnings = []
     if idle:
-        warnings.append(f"{', '.join(idle)} changes nothing: use fewer --vectors")
-    loss = finished.kept.held_out
-    if not loss < held_out_init:
-        warnings.append(
-            f"the word is no better than its class word on what it was not trained on: "
-            f"{loss:.4g} against {held_out_init:.4g}; try more --steps or another --lr"
-        )
-    return tuple(warnings)
+        flags = "--vectors or --negative-vectors" if word.negative else "--vectors"
+        warnings.append(f"{', '.join(idle)} changes nothing: use fewer {flags}")
+    return (*warnings, *_no_better(judge, start, finished.kept.held_out, held_out_init))
 
 
-def _without_each(judge: Judge, word: Vectors) -> Iterator[tuple[str, Vectors]]:
+def _no_better(
+    judge: Judge, start: Vectors, held_out: float, held_out_init: float
+) -> Iterator[str]:
+    """What the word does not beat on what it was not trained on, if anything."""
+    for name, loss in (("class word", held_out_init), ("start", judge.held_out(start))):
+        if not held_out < loss:
+            yield (
+                f"the word is no better than its {name} on what it was not trained on: "
+                f"{held_out:.4g} against {loss:.4g}; try more --steps or another --lr"
+            )
+            return
+
+
+def _without_each(word: Vectors) -> Iterator[tuple[str, Vectors]]:
     """The word with one vector after another turned about, and that vector's name."""
-    for key, rows in word.rows.items():
+    every = word.parameters()
+    for name, rows in every.items():
+        # A photo's own word stays with the run: no sentence that a word is judged by holds it.
+        if name.endswith(PRIVATE):
+            continue
+        whose = "the negative twin in " if name.endswith(NEGATIVE) else ""
         for number in range(len(rows)):
             row = rows.detach().clone()
             row[number].neg_()
-            yield f"vector {number + 1} of {key}", with_rows(word, {**word.rows, key: row})
+            said = f"vector {number + 1} of {whose}{encoder_of(name)}"
+            yield said, word.at({**every, name: row})
 
 
 def _predict(judge: Judge, vectors: Vectors, examples: Examples) -> torch.Tensor:
