@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +34,7 @@ MANY_STEPS = 1_000_000
 
 @dataclass(frozen=True)
 class Timing:
-    """A step of `batch` samples of each of `words`: median seconds, GiB at most.
+    """A step of `batch` samples of each of `words`: median seconds, GiB at most (None: not known).
 
     `floor` is what the arithmetic would take at the measured rate of matrix products, seconds.
     """
@@ -47,8 +44,8 @@ class Timing:
     words: int
     seconds: float
     floor: float
-    allocated: float
-    reserved: float
+    allocated: float | None
+    reserved: float | None
 
 
 class NeverRecorded:
@@ -125,8 +122,8 @@ def plain_step(model: Model, batch: int) -> Callable[[], None]:
 
 def timed(
     model: Model, step: Callable[[], None], steps: int, warm_up: int = WARM_UP
-) -> tuple[float, float, float]:
-    """Median seconds of a step, and the most memory allocated and reserved, GiB (0 on a CPU)."""
+) -> tuple[float, float | None, float | None]:
+    """Median seconds of a step, and the most memory allocated and reserved, GiB (None: no CUDA)."""
     on_card = model.device.type == "cuda"
     if on_card:
         torch.cuda.empty_cache()
@@ -141,7 +138,7 @@ def timed(
         _wait(model)
         seconds.append(time.perf_counter() - began)
     if not on_card:
-        return statistics.median(seconds), 0.0, 0.0
+        return statistics.median(seconds), None, None
     allocated = torch.cuda.max_memory_allocated(model.device) / (1 << 30)
     return (
         statistics.median(seconds),
@@ -175,34 +172,6 @@ def matrix_rate(device: torch.device, side: int, dtype: torch.dtype) -> float:
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - began)
     return 2 * side**3 / best
-
-
-def script_step(script: Path, model: Path, size: int, batch: int, steps: tuple[int, int]) -> float:
-    """Seconds of a step of diffusers' example script: two runs' difference, by their steps'."""
-    wall = []
-    for count in steps:
-        with tempfile.TemporaryDirectory(prefix="ti-script-") as out:
-            began = time.perf_counter()
-            done = subprocess.run(
-                [*script_command(script, model, size, batch, count), "--output_dir", out],
-                capture_output=True, text=True,
-            )  # fmt: skip
-            if done.returncode:
-                raise SystemExit(f"the script failed:\n{done.stderr[-2000:]}")
-            wall.append(time.perf_counter() - began)
-    return (wall[1] - wall[0]) / (steps[1] - steps[0])
-
-
-def script_command(script: Path, model: Path, size: int, batch: int, steps: int) -> list[str]:
-    """How the script is called, but for where it writes to."""
-    return [
-        sys.executable, str(script), "--pretrained_model_name_or_path", str(model),
-        "--train_data_dir", str(EXAMPLES), "--learnable_property", "object",
-        "--placeholder_token", "<thing>", "--initializer_token", "mug", "--resolution", str(size),
-        "--train_batch_size", str(batch), "--gradient_accumulation_steps", "1",
-        "--max_train_steps", str(steps), "--learning_rate", "5e-4", "--lr_scheduler", "constant",
-        "--mixed_precision", "bf16", "--save_steps", "1000000", "--seed", "0",
-    ]  # fmt: skip
 
 
 def _wait(model: Model) -> None:

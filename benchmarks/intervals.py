@@ -11,6 +11,9 @@ RESAMPLES = 10_000
 SHARE = 95.0
 # A recipe counts as equal where it is not worse by more than so much.
 MARGIN = 0.02
+# Of fewer sets the interval is hardly more than their range: with two, and nothing to be found,
+# one comparison in four would come out as better.
+FEWEST = 5
 
 Pairs = Mapping[tuple[str, int], float]
 
@@ -22,11 +25,12 @@ class Interval:
     mean: float
     low: float | None
     high: float | None
+    sets: int
 
     @property
     def verdict(self) -> str:
         """What may be said of a difference: better, equal, worse, or open."""
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or self.sets < FEWEST:
             return "open"
         if self.low > 0:
             return "better"
@@ -68,9 +72,9 @@ def bootstrap(count: int, statistic: Callable[[Sequence[int]], float]) -> Interv
     """The statistic of all sets, and the middle 95 % of it over sets drawn with replacement."""
     mean = statistic(range(count))
     if count < 2:
-        return Interval(mean, None, None)
+        return Interval(mean, None, None, count)
     generator = np.random.default_rng(0)
     drawn = [statistic(generator.integers(0, count, count)) for _ in range(RESAMPLES)]
     tail = (100 - SHARE) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])
-    return Interval(mean, float(low), float(high))
+    return Interval(mean, float(low), float(high), count)

@@ -35,6 +35,8 @@ from ticli.scoring.measures import (
     text_figures,
 )
 from ticli.scoring.protocol import (
+    PLAIN_SEED,
+    SCENE_SEED,
     Counts,
     Drawn,
     Protocol,
@@ -84,6 +86,7 @@ class Bench:
     counts: Counts
     tuning: bool
     steps: int = STEPS
+    seeds: tuple[int, int] = (PLAIN_SEED, SCENE_SEED)
 
     def protocol(self, kind: str) -> Protocol:
         """The protocol for words of a kind."""
@@ -93,7 +96,15 @@ class Bench:
             prompts = prompts_of(kind, TUNING_SCENES["style" if kind == "style" else "object"])
         how = settle(Wanted(self.steps, GUIDANCE, "", SAMPLER), source)
         drawn = Drawn(how.sampler, how.steps, how.guidance, how.width, how.height)
-        bare = Protocol(source.describe(), fingerprint(source), "", "", prompts, self.counts, drawn)
+        bare = Protocol(
+            source.describe(),
+            fingerprint(source),
+            *("", ""),
+            prompts,
+            self.counts,
+            drawn,
+            seeds=self.seeds,
+        )
         return name_encoder(bare, self.judge.source)
 
     def photos(self, folder: Path) -> list[Image.Image]:
@@ -109,12 +120,13 @@ def open_bench(
     tuning: bool,
     steps: int = STEPS,
     names: tuple[str, str] = (STARTER_ID, STARTER_ID),
+    seeds: tuple[int, int] = (PLAIN_SEED, SCENE_SEED),
 ) -> Bench:
     """Load a model and an encoder on the CPU, by `names`; the starter and its scorer by default."""
     hardware = pick_hardware("cpu")
     model = load_model(locate(names[0]), hardware)
     judge = load_judge(locate_judge(names[1]), hardware.device)
-    return Bench(model, judge, counts, tuning, steps)
+    return Bench(model, judge, counts, tuning, steps, seeds)
 
 
 def read_sets(folder: Path) -> dict[str, PhotoSet]:
@@ -178,6 +190,12 @@ def parse_counts(text: str) -> Counts:
     """Read "16,2": pictures of the plain prompt, and of each scene."""
     plain, scene = text.split(",")
     return Counts(int(plain), int(scene))
+
+
+def parse_seeds(text: str) -> tuple[int, int]:
+    """Read "5,6": seeds of the plain prompt's noise and of the first scene's; "" is the usual."""
+    plain, scene = text.split(",") if text else (PLAIN_SEED, SCENE_SEED)
+    return int(plain), int(scene)
 
 
 def chosen(names: str, known: Sequence[str]) -> list[str]:

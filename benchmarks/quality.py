@@ -1,14 +1,16 @@
 """Learn every photo set by every recipe, score the words, and compare recipes in pairs.
 
     python benchmarks/quality.py CONCEPTS --out DIR [--mode screening|finals] [--recipes a,b]
-        [--sets a,b] [--seeds 0,1] [--leave-one-out] [--time-budget MINUTES] [--report-only]
+        [--sets a,b] [--seeds 0,1] [--leave-one-out] [--drawing-seeds 5,6]
+        [--time-budget MINUTES] [--report-only]
 
 CONCEPTS holds a folder of photos a set, and concepts.json. DIR keeps the ledger, one row for each
 finished piece of work, and the learned words beside it: the same command again goes on where it
 was stopped, and scores under another protocol need no training. It ends with DIR/table.md and
 DIR/tradeoff.png. Processes with sets of their own may share DIR; --report-only then
-writes the table of all. Screening: three sets, one seed, 16 and 2 pictures, tuning prompts. Finals:
-every set, three seeds, 32 and 8 pictures, the prompts that judge.
+writes the table of all. Screening: the recipes marked for it, three sets, one seed, 16 and 2
+pictures, tuning prompts. Finals: every set, three seeds, 32 and 8 pictures, the prompts that judge.
+A word is learned again when its recipe, its model or its photos are no longer the same.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,17 +37,28 @@ from protocol import (
     likeness_to_one,
     open_bench,
     parse_counts,
+    parse_seeds,
     read_sets,
     references,
 )
 from quality_report import write_report
-from runs_of import Task, Work, command_of
+from runs_of import (
+    Task,
+    Waits,
+    Work,
+    command_of,
+    copy_photos,
+    digests,
+    facts_in,
+    facts_of,
+    has_masks,
+    photos_of,
+)
 
 from ticli.concept import Concept, Embedding
 from ticli.durable import make_folder, write_file
+from ticli.errors import TiError
 from ticli.library.documents import concept_from_document
-from ticli.photos.finding import find_photos
-from ticli.photos.loading import load_photos
 
 HERE = Path(__file__).resolve().parent
 MODES = {"screening": ("0", "16,2"), "finals": ("0,1,2", "32,8")}
@@ -68,25 +80,20 @@ def tasks_of(
                         yield Task(photo_set, recipe, seed, number)
 
 
-def photos_of(photo_set: PhotoSet) -> list[Path]:
-    """A set's usable photos, in the order of their scores."""
-    return [photo.path for photo in load_photos(find_photos([str(photo_set.folder)])).photos]
-
-
 def learn(work: Work, task: Task) -> dict[str, Any]:
-    """Learn one word in a library of its own and keep its file beside the ledger."""
+    """Learn one word in a library of its own and keep its file beside the ledger.
+
+    A kept word counts as this one where recipe, model and photos are the same.
+    """
     file = work.out / "words" / f"{task.key}.safetensors"
     done = work.ledger.get("trained", task.key)
-    told = work.recipes[task.recipe]
-    if done is not None and file.is_file() and done["told"] == told:
-        return done
     with tempfile.TemporaryDirectory(prefix="ti-quality-") as folder:
         photos = Path(folder) / "photos"
         photos.mkdir()
-        for number, photo in enumerate(photos_of(task.photo_set)):
-            if number != task.without:
-                for beside in photo.parent.glob(f"{photo.stem}.*"):
-                    shutil.copy(beside, photos)
+        copy_photos(task, photos)
+        kept = done is not None and file.is_file()
+        if done and kept and facts_in(done["document"]) == facts_of(work, task, photos):
+            return done
         began = time.monotonic()
         run = subprocess.run(
             command_of(work, task, photos),
@@ -101,22 +108,22 @@ def learn(work: Work, task: Task) -> dict[str, Any]:
         # Where it lay for a moment is no fact of the word.
         stored = Path(document.pop("path"))
         write_file(file, stored.read_bytes(), replace=True, mode=0o666)
-    return work.ledger.add(
-        "trained",
-        task.key,
-        {
-            "set": task.photo_set.name,
-            "recipe": task.recipe,
-            "seed": task.seed,
-            "without": task.without,
-            "told": told,
-            "wall": round(wall, 2),
-            "steps": document["steps"],
-            "outcome": document["outcome"],
-            "warnings": document["warnings"],
-            "document": document,
-        },
-    )
+    return work.ledger.add("trained", task.key, row_of(task, document, wall))
+
+
+def row_of(task: Task, document: Mapping[str, Any], wall: float) -> dict[str, Any]:
+    """A finished run's row; `wall` in seconds."""
+    return {
+        "set": task.photo_set.name,
+        "recipe": task.recipe,
+        "seed": task.seed,
+        "without": task.without,
+        "wall": round(wall, 2),
+        "steps": document["steps"],
+        "outcome": document["outcome"],
+        "warnings": document["warnings"],
+        "document": document,
+    }
 
 
 def score(bench: Bench, work: Work, task: Task) -> None:
@@ -148,10 +155,11 @@ def score(bench: Bench, work: Work, task: Task) -> None:
 def class_word(bench: Bench, work: Work, photo_set: PhotoSet) -> dict[str, Any]:
     """A set's references under the protocol, measured once."""
     key = f"{photo_set.name}@{bench.protocol(photo_set.kind).as_json()['id']}"
+    of = {"word": photo_set.word, "photos": digests(photo_set.folder)}
     known = work.ledger.get("class", key)
-    if known is None:
+    if known is None or known["of"] != of:
         figures, _ = references(bench, photo_set)
-        known = work.ledger.add("class", key, {"set": photo_set.name, **figures})
+        known = work.ledger.add("class", key, {"set": photo_set.name, "of": of, **figures})
     return known
 
 
@@ -179,18 +187,12 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--encoder", default="starter")
     parser.add_argument("--drawing-steps", type=int, default=20)
+    parser.add_argument("--drawing-seeds", default="", metavar="PLAIN,SCENE")
     parser.add_argument("--baseline", default="default")
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--time-budget", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--report-only", action="store_true")
     return parser.parse_args(arguments)
-
-
-def has_masks(photo_set: PhotoSet) -> bool:
-    """Whether a photo of the set has a mask beside it, or is transparent itself."""
-    photos = load_photos(find_photos([str(photo_set.folder)])).photos
-    beside = any(photo_set.folder.glob("*.mask.png"))
-    return beside or any(photo.alpha is not None for photo in photos)
 
 
 def runnable(work: Work, task: Task) -> bool:
@@ -213,6 +215,10 @@ def run_all(bench: Bench, work: Work, tasks: Sequence[Task]) -> int:
             score(bench, work, task)
         except subprocess.CalledProcessError as error:
             end = f"failed with exit code {error.returncode}"
+        except (Waits, TiError) as error:
+            end = f"failed: {error}"
+        if end != "done":
+            work.ledger.add("failed", task.key, {"set": task.photo_set.name, "why": end})
         longest = max(longest, time.monotonic() - began)
         print(f"{number + 1} of {len(tasks)}: {task.key} {end}", file=sys.stderr, flush=True)
     return 0
@@ -227,7 +233,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.sets:
         names = chosen(options.sets, list(sets))
     recipes = yaml.safe_load(options.recipes_file.read_text("utf-8"))
-    wanted = chosen(options.recipes, list(recipes)) if options.recipes else list(recipes)
+    wanted = [name for name in recipes if not screening or recipes[name].get("screen")]
+    if options.recipes:
+        wanted = chosen(options.recipes, list(recipes))
     make_folder(options.out, 0o777)
     minutes = options.time_budget or float("inf")
     work = Work(
@@ -243,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tuning=tuning,
         steps=options.drawing_steps,
         names=(options.model, options.encoder),
+        seeds=parse_seeds(options.drawing_seeds),
     )
     numbers = [int(seed) for seed in (options.seeds or seeds).split(",")]
     found = tasks_of([sets[name] for name in names], wanted, numbers, options.leave_one_out)

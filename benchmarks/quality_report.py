@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from intervals import Interval, Pairs, difference, way_gone
 from ledger import Ledger
+from protocol import TUNING_SETS
 
 from ticli.durable import write_file
 from ticli.scoring.tradeoff import Chart, Level, Point, write_chart
 
 HEADINGS = (
-    "recipe", "runs", "image", "left out", "way gone", "obedience", "scenes", "copied", "text",
-    "steps", "settled", "wall", "image − baseline", "obedience − baseline",
+    "recipe", "sets", "runs", "image", "left out", "way gone", "obedience", "scenes", "copied",
+    "text", "steps", "settled", "wall", "image − baseline", "obedience − baseline",
 )  # fmt: skip
 
 
@@ -28,6 +29,7 @@ class Results:
         }
         self.scored = [row for row in ledger.rows("scored") if row["protocol"] in protocols]
         self.trained = {row["id"]: row for row in ledger.rows("trained")}
+        self.failed = [row for row in ledger.rows("failed") if row["id"] not in self.trained]
 
     def runs(self, recipe: str, sets: Sequence[str]) -> list[dict[str, Any]]:
         """The scored runs of a recipe with all photos."""
@@ -42,24 +44,35 @@ class Results:
         found = {(r["set"], r["seed"]): r["word"][figure] for r in self.runs(recipe, sets)}
         return {key: value for key, value in found.items() if value is not None}
 
-    def left_out(self, recipe: str, sets: Sequence[str]) -> float | None:
-        """Image similarity with the photo a word never saw: the mean over sets of photo means."""
-        by_set: dict[str, list[float]] = {}
-        for row in self.scored:
-            if row["recipe"] == recipe and row["set"] in sets and row["without"] is not None:
-                by_set.setdefault(row["set"], []).append(row["left_out"])
-        return mean([mean(values) for values in by_set.values()])
+    def left_out(self, recipe: str, sets: Sequence[str]) -> dict[str, float]:
+        """Image similarity with the photo a word never saw, the mean of each set's."""
+        return means_of(
+            (row["set"], row["left_out"])
+            for row in self.scored
+            if row["recipe"] == recipe and row["set"] in sets and row["without"] is not None
+        )
 
-    def way(self, recipe: str, sets: Sequence[str]) -> Interval | None:
-        """How far from the class word to real photos, over the sets."""
+    def by_set(self, recipe: str, sets: Sequence[str], figure: str) -> dict[str, float]:
+        """A figure's mean over the seeds of each set."""
+        found = self.pairs(recipe, sets, figure)
+        return means_of((name, value) for (name, _), value in found.items())
+
+    def way(self, image: Mapping[str, float]) -> Interval | None:
+        """How far an image similarity by set is from the class word's to real photos'."""
         parts = []
-        image = self.pairs(recipe, sets, "image")
-        for name in sets:
-            word = mean([value for (found, _), value in image.items() if found == name])
-            if word is not None and name in self.classes:
-                known = self.classes[name]
+        for name, word in image.items():
+            known = self.classes.get(name)
+            # One photo alone has no likeness among themselves.
+            if known is not None and known["photos"]["image"] is not None:
                 parts.append((word, known["class"]["image"], known["photos"]["image"]))
         return way_gone(parts) if parts else None
+
+    def count(self, recipe: str, sets: Sequence[str]) -> str:
+        """How many runs there are, of how many that were tried."""
+        runs = len(self.runs(recipe, sets))
+        keys = [row["id"].split("/") for row in self.failed if row["set"] in sets]
+        lost = sum(key[1] == recipe and len(key) == 3 for key in keys)
+        return f"{runs} of {runs + lost}" if lost else str(runs)
 
 
 def write_report(
@@ -72,13 +85,25 @@ def write_report(
     recipes, sets, baseline = wanted
     results = Results(ledger, protocols)
     finished = [recipe for recipe in recipes if results.runs(recipe, sets)]
-    rows = [recipe_row(results, recipe, sets, baseline) for recipe in finished]
-    text = "\n".join([*preamble(results, sets), *table([HEADINGS, *rows])]) + "\n"
+    lines = [*preamble(results, sets), *rows_of(results, finished, sets, baseline)]
+    judging = [name for name in sets if name not in TUNING_SETS]
+    if judging and len(judging) < len(sets):
+        lines += ["", f"The sets that no recipe is screened on alone: {', '.join(judging)}.", ""]
+        lines += rows_of(results, finished, judging, baseline)
+    text = "\n".join(lines) + "\n"
     write_file(out / "table.md", text.encode(), replace=True, mode=0o666)
     print(text)
     if finished:
         chart = chart_of(results, finished, sets)
         write_file(out / "tradeoff.png", write_chart(chart, ".png"), replace=True, mode=0o666)
+
+
+def rows_of(
+    results: Results, recipes: Sequence[str], sets: Sequence[str], baseline: str
+) -> list[str]:
+    """The table of those recipes that ran on some of the sets."""
+    ran = [recipe for recipe in recipes if results.runs(recipe, sets)]
+    return table([HEADINGS, *(recipe_row(results, recipe, sets, baseline) for recipe in ran)])
 
 
 def preamble(results: Results, sets: Sequence[str]) -> list[str]:
@@ -113,8 +138,9 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
     runs = results.runs(recipe, sets)
     trained = [results.trained[f"{r['set']}/{recipe}/{r['seed']}"] for r in runs]
     settled = [row["outcome"].get("stopped") == "settled" for row in trained]
+    image, left_out = results.by_set(recipe, sets, "image"), results.left_out(recipe, sets)
     figures = {
-        key: mean([r["word"][key] for r in runs if r["word"][key] is not None])
+        key: mean(list(results.by_set(recipe, sets, key).values()))
         for key in ("image", "obedience", "scene_accuracy", "copied", "text")
     }
     differences = [
@@ -123,10 +149,11 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
     ]
     return [
         recipe,
-        str(len(runs)),
+        str(len(image)),
+        results.count(recipe, sets),
         short(figures["image"]),
-        short(results.left_out(recipe, sets)),
-        spread(results.way(recipe, sets)),
+        beside(mean(list(left_out.values())), results.way(left_out)),
+        spread(results.way(image)),
         short(figures["obedience"]),
         short(figures["scene_accuracy"]),
         short(figures["copied"]),
@@ -139,14 +166,17 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
 
 
 def chart_of(results: Results, recipes: Sequence[str], sets: Sequence[str]) -> Chart:
-    """Means over sets and seeds, each recipe a dot."""
+    """Means over seeds, then over the sets that all recipes ran on, each recipe a dot."""
+    ran = [results.by_set(recipe, sets, "image").keys() for recipe in recipes]
+    common = [name for name in sets if all(name in names for names in ran)]
+    sets = common or sets
     known = [results.classes[name] for name in sets if name in results.classes]
     start = mean([row["class"]["image"] for row in known])
     real = mean([row["photos"]["image"] for row in known if row["photos"]["image"] is not None])
     points = []
     for recipe in recipes:
-        across = mean(list(results.pairs(recipe, sets, "obedience").values()))
-        height = mean(list(results.pairs(recipe, sets, "image").values()))
+        across = mean(list(results.by_set(recipe, sets, "obedience").values()))
+        height = mean(list(results.by_set(recipe, sets, "image").values()))
         if across is not None and height is not None:
             place = None if start is None else (1.0, start)
             points.append(Point(recipe, across, height, place))
@@ -171,6 +201,19 @@ def mean(values: Sequence[float | None]) -> float | None:
     """The mean of what is known; None of nothing."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def means_of(values: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The mean of the values of each name."""
+    by_name: dict[str, list[float]] = {}
+    for name, value in values:
+        by_name.setdefault(name, []).append(value)
+    return {name: sum(own) / len(own) for name, own in by_name.items()}
+
+
+def beside(value: float | None, way: Interval | None) -> str:
+    """A figure, and the way gone by it."""
+    return "" if value is None else f"{value:.3f}, way {spread(way)}"
 
 
 def short(value: float | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -10,12 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import script_reference
 from ledger import Ledger
 from protocol import PhotoSet
 
 from ticli.durable import make_folder, write_file
+from ticli.models.fingerprint import fingerprint
+from ticli.models.source import locate
+from ticli.photos.finding import CAPTION_SUFFIX, find_photos, mask_path
+from ticli.photos.loading import load_photos
 
 HERE = Path(__file__).resolve().parent
+
+
+class Waits(Exception):
+    """What a run takes its length from is not finished yet."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,10 @@ def command_of(work: Work, task: Task, photos: Path) -> list[str]:
         command = [sys.executable, str(HERE / "script_reference.py"), *common]
         command += map(str, recipe["flags"])
         if "seconds_of" in recipe:
-            command += ["--seconds", str(mean_seconds(work, recipe["seconds_of"]))]
+            command += ["--seconds", str(beside(work, task, recipe["seconds_of"])["wall"])]
         return command
     if "longer_than" in recipe:
-        steps = longer(work, task, recipe["longer_than"], recipe["times"])
+        steps = beside(work, task, recipe["longer_than"])["steps"] * recipe["times"]
         common += ["--steps", str(steps), "--stop", "never"]
     chosen_recipe = recipe.get("preset")
     if chosen_recipe is None:
@@ -74,21 +85,60 @@ def command_of(work: Work, task: Task, photos: Path) -> list[str]:
     return [*command, *map(str, recipe.get("flags", ())), "--device", "cpu", "--json", "-q"]
 
 
-def mean_seconds(work: Work, recipe: str) -> float:
-    """The mean wall time of a recipe's finished runs with all photos."""
-    found = [
-        row["wall"]
-        for row in work.ledger.rows("trained")
-        if row["recipe"] == recipe and row["without"] is None
-    ]
-    if not found:
-        raise SystemExit(f"no finished run of {recipe!r} to take the time from: name it first")
-    return sum(found) / len(found)
-
-
-def longer(work: Work, task: Task, recipe: str, times: int) -> int:
-    """So many times the steps that a recipe's run with the same set and seed took."""
-    done = work.ledger.get("trained", replace(task, recipe=recipe).key)
+def beside(work: Work, task: Task, recipe: str) -> dict[str, Any]:
+    """What a recipe's finished run with the same photos and seed came to. Raises Waits."""
+    key = replace(task, recipe=recipe).key
+    done = work.ledger.get("trained", key)
     if done is None:
-        raise SystemExit(f"no finished run {recipe!r} to take the steps from: name it first")
-    return int(done["steps"]) * times
+        raise Waits(f"there is no finished run {key} to go by")
+    return done
+
+
+def copy_photos(task: Task, folder: Path) -> None:
+    """Put a set's photos, but for the one left out, and what stands beside each into a folder."""
+    for number, photo in enumerate(photos_of(task.photo_set)):
+        if number != task.without:
+            for file in (photo, photo.with_suffix(CAPTION_SUFFIX), mask_path(photo)):
+                if file.exists():
+                    shutil.copy(file, folder)
+
+
+def photos_of(photo_set: PhotoSet) -> list[Path]:
+    """A set's usable photos, in the order of their scores."""
+    return [photo.path for photo in load_photos(find_photos([str(photo_set.folder)])).photos]
+
+
+def has_masks(photo_set: PhotoSet) -> bool:
+    """Whether a photo of the set has a mask beside it, or is transparent itself."""
+    photos = load_photos(find_photos([str(photo_set.folder)])).photos
+    beside = any(photo_set.folder.glob("*.mask.png"))
+    return beside or any(photo.alpha is not None for photo in photos)
+
+
+def digests(folder: Path) -> list[str]:
+    """The SHA-256 of each usable photo of a folder."""
+    return [photo.sha256 for photo in load_photos(find_photos([str(folder)])).photos]
+
+
+def facts_of(work: Work, task: Task, photos: Path) -> dict[str, Any]:
+    """All that decides what a run learns: settled recipe, model, photos. The seed is in its key.
+
+    Raises Waits, and CalledProcessError where the command refuses.
+    """
+    command = command_of(work, task, photos)
+    if work.recipes[task.recipe].get("engine") == "script":
+        told = script_reference.told(script_reference.read_options(command[2:]))
+        model = fingerprint(locate(work.model))
+        return {"recipe": told, "fingerprint": model, "photos": digests(photos)}
+    plan = json.loads(
+        subprocess.run([*command, "-n"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    )
+    found = [photo["sha256"] for photo in plan["photos"]]
+    return {"recipe": plan["recipe"], "fingerprint": plan["fingerprint"], "photos": found}
+
+
+def facts_in(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a word that was learned."""
+    photos = [photo["sha256"] for photo in document["photos"]]
+    model = document["base"]["fingerprint"]
+    return {"recipe": document["recipe"], "fingerprint": model, "photos": photos}

@@ -154,13 +154,12 @@ def concept_of(
     embedding = Embedding({key: row})
     base = BaseModel(source.family, source.id, source.revision, fingerprint(source))
     photos = load_photos(find_photos([options.photos]), source.size).photos
-    told = {name: value for name, value in vars(options).items() if name not in ("photos", "token")}
     tenth = max(1, len(losses) // 10)
     concept = replace(
         bare_concept(parse_token(options.token), embedding, base),
         kind=options.kind,
         init=options.init,
-        recipe={"loop": "script"} | told,
+        recipe=told(options),
         seed=options.seed,
         steps=len(losses),
         losses=Losses(sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, None),
@@ -171,13 +170,19 @@ def concept_of(
     return concept, embedding
 
 
+def told(options: argparse.Namespace) -> dict[str, Any]:
+    """What a run was told, as its word's recipe records it."""
+    beside = ("photos", "token")
+    return {"loop": "script"} | {k: v for k, v in vars(options).items() if k not in beside}
+
+
 def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options; the defaults are those of the script's own page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos")
     parser.add_argument("--token", required=True)
     parser.add_argument("--init", required=True)
-    parser.add_argument("--kind", choices=("object", "style"), default="object")
+    parser.add_argument("--kind", choices=("object", "style", "person"), default="object")
     parser.add_argument("-m", "--model", default="starter")
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--steps", type=int, default=3000)

@@ -23,6 +23,7 @@ def bench():
         import protocol
         import quality
         import quality_report
+        import runs_of
     finally:
         sys.path.pop(0)
     return SimpleNamespace(
@@ -31,6 +32,7 @@ def bench():
         intervals=intervals,
         quality=quality,
         report=quality_report,
+        Waits=runs_of.Waits,
     )
 
 
@@ -69,6 +71,7 @@ def test_differences_are_paired_over_sets_and_seeds(bench) -> None:
     assert bench.intervals.difference(one, {}) is None
     alone = bench.intervals.difference({("mug", 0): 0.5}, other)
     assert (alone.mean, alone.low, alone.verdict) == (pytest.approx(0.1), None, "open")
+    assert (found.sets, alone.sets) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,9 @@ def test_differences_are_paired_over_sets_and_seeds(bench) -> None:
      (-0.019, -0.001, "equal")],
 )  # fmt: skip
 def test_what_may_be_said_of_a_difference(bench, low, high, verdict) -> None:
-    assert bench.intervals.Interval(0.0, low, high).verdict == verdict
+    assert bench.intervals.Interval(0.0, low, high, 5).verdict == verdict
+    # Of four sets nothing may be said.
+    assert bench.intervals.Interval(0.0, low, high, 4).verdict == "open"
 
 
 def test_the_way_gone_is_a_ratio_of_sums(bench) -> None:
@@ -142,8 +147,16 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
             ledger.add("trained", f"{name}/{recipe}/0", {
                 **run, "steps": 100, "wall": 30.0, "outcome": outcome,
             })  # fmt: skip
-    left_out = {"set": "mug", "recipe": "paper", "seed": 0, "without": 1, "left_out": 0.25}
+    left_out = {"set": "mug", "recipe": "paper", "seed": 0, "without": 1, "left_out": 0.26}
     ledger.add("scored", "mug/paper/0/without-1@p", {**left_out, "protocol": "p"})
+    # A second seed of one set weighs no more than the one seed of the other.
+    again = {"set": "mug", "recipe": "paper", "seed": 1, "without": None, "protocol": "p"}
+    word = {"image": 0.5, "obedience": 0.8, "scene_accuracy": 0.5, "copied": 0.0, "text": 0.3}
+    ledger.add("scored", "mug/paper/1@p", {**again, "word": word})
+    ledger.add("trained", "mug/paper/1", {
+        **again, "steps": 100, "wall": 30.0, "outcome": {"stopped": "steps"},
+    })  # fmt: skip
+    ledger.add("failed", "owl/paper/1", {"set": "owl", "why": "failed with exit code 6"})
     # Another protocol's figures stay out of it.
     ledger.add("scored", "mug/paper/0@q", {**left_out, "without": None, "protocol": "q"})
     bench.report.write_report(
@@ -151,15 +164,24 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
     )
     text = (tmp_path / "table.md").read_text()
     assert "Photos among themselves: image 0.500, copied 0.400" in text
-    lines = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in text.splitlines()}
+    lines = {}
+    for line in text.splitlines():
+        lines.setdefault(line.split(" | ")[0].strip("| "), line.split(" | "))
     paper = dict(zip(bench.report.HEADINGS, lines["paper"], strict=True))
-    assert paper["image"] == "0.350"
-    assert paper["left out"] == "0.250"
-    # (0.3 + 0.4 − 0.3) / (1.0 − 0.3)
-    assert paper["way gone"].startswith("0.57 [")
-    assert paper["settled"] == "50%"
-    assert paper["image − baseline"] == "+0.100 [+0.100, +0.100] better"
-    assert paper["obedience − baseline"].startswith("-0.100 [-0.100, -0.100] worse")
+    # mug: the mean of 0.3 and 0.5; owl: 0.4.
+    assert (paper["image"], paper["sets"], paper["runs"]) == ("0.400", "2", "3 of 4")
+    # (0.26 − 0.1) / (0.5 − 0.1)
+    assert paper["left out"] == "0.260, way 0.40"
+    # (0.4 + 0.4 − 0.3) / (1.0 − 0.3)
+    assert paper["way gone"].startswith("0.71 [")
+    assert paper["settled"] == "33%"
+    # What both have: two sets, of which nothing may be said.
+    assert paper["image − baseline"] == "+0.100 [+0.100, +0.100] open"
+    assert paper["obedience − baseline"].startswith("-0.100 [-0.100, -0.100] open")
+    # owl tunes, mug alone judges.
+    alone = text.partition("screened on alone: mug.")[2].splitlines()
+    (line,) = [line for line in alone if line.startswith("| paper |")]
+    assert dict(zip(bench.report.HEADINGS, line.split(" | "), strict=True))["image"] == "0.400"
     assert (tmp_path / "tradeoff.png").read_bytes()[:4] == b"\x89PNG"
     assert json.loads((tmp_path / "ledger.jsonl").read_text().splitlines()[0])["set"] == "mug"
 
@@ -173,5 +195,5 @@ def test_a_longer_run_takes_its_steps_from_the_finished_one(bench, tmp_path) -> 
     command = bench.quality.command_of(work, bench.quality.Task(mug, "longer", 1), tmp_path)
     told = dict(pairwise(command))
     assert told["--steps"] == "210" and told["--stop"] == "never" and told["--recipe"] == "default"
-    with pytest.raises(SystemExit, match="no finished run 'default'"):
+    with pytest.raises(bench.Waits, match="no finished run mug/default/2"):
         bench.quality.command_of(work, bench.quality.Task(mug, "longer", 2), tmp_path)

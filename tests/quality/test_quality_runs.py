@@ -104,12 +104,21 @@ def test_runs_are_done_once_and_scored_again_without_training(
     assert call(*few, "--leave-one-out", "--recipes", "free") == rows
     again = call("--counts", "1,1", "--recipes", "free")[len(rows) :]
     assert [row["kind"] for row in again] == ["class", "scored"]
-    assert len(call(*few, "--recipes", "free,wrong")) == len(rows) + 2
+    assert len(call(*few, "--recipes", "free,wrong")) == len(rows) + 3
     said = capfd.readouterr()
     assert "mug/wrong/0 failed with exit code 2" in said.err
+    # Another recipe by the same name is another run; so is another photo, another drawing seed.
+    recipes.write_text("free: {knobs: {norm: free, steps: 3}}\n")
+    kinds = [row["kind"] for row in call(*few)[len(rows) + 3 :]]
+    assert kinds == ["trained", "scored"]
+    shutil.copy(sorted(EXAMPLES.glob("*.jpg"))[2], sets / "mug" / "third.jpg")
+    kinds = [row["kind"] for row in call(*few)[len(rows) + 5 :]]
+    assert kinds == ["trained", "class", "scored"]
+    kinds = [row["kind"] for row in call(*few, "--drawing-seeds", "7,8")[len(rows) + 8 :]]
+    assert kinds == ["class", "scored"]
     call(*few, "--report-only")
     table = (out / "table.md").read_text()
-    assert "| free | 1 |" in table
+    assert "| free | 1 | 1 |" in table
     assert "wrong" not in table
 
 
