@@ -10,17 +10,19 @@ import torch
 
 WIDTH, LARGE = 64, 128
 WORDS = 49408
+# Of ViT-H, the layers that are read.
+LAYERS_OF_SD2 = 23
 SD1_TEXT = "cond_stage_model.transformer.text_model."
 SD2_TEXT = "cond_stage_model.model."
 SDXL_TEXTS = ("conditioner.embedders.0.transformer.text_model.", "conditioner.embedders.1.model.")
 
 
-def text(width: int, *, projected: bool = False, act: str = "gelu") -> Any:
-    """A CLIP text encoder of two layers over the whole vocabulary."""
+def text(width: int, *, projected: bool = False, act: str = "gelu", layers: int = 2) -> Any:
+    """A CLIP text encoder of few layers over the whole vocabulary."""
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        vocab_size=WORDS, hidden_size=width, intermediate_size=37, num_hidden_layers=2,
+        vocab_size=WORDS, hidden_size=width, intermediate_size=37, num_hidden_layers=layers,
         num_attention_heads=width // 64, max_position_embeddings=77, hidden_act=act,
         bos_token_id=49406, eos_token_id=49407, pad_token_id=49407, projection_dim=width,
     )  # fmt: skip
@@ -73,7 +75,7 @@ def parts(family: str) -> dict[str, Any]:
             WIDTH, block_out_channels=(64, 128), attention_head_dim=(1, 2),
             use_linear_projection=True,
         )  # fmt: skip
-        return {"text_encoder": text(WIDTH), "unet": denoiser, "vae": vae()}
+        return {"text_encoder": text(WIDTH, layers=LAYERS_OF_SD2), "unet": denoiser, "vae": vae()}
     return {"text_encoder": text(WIDTH, act="quick_gelu"), "unet": unet(WIDTH), "vae": vae()}
 
 

@@ -132,15 +132,27 @@ def clip(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def open_clip(shapes: Shapes, left_out: int) -> dict[str, Any]:
-    """The same of an OpenCLIP text encoder, the last `left_out` layers not counted."""
+def projected_width(shapes: Shapes) -> int:
+    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection.
+
+    Some files made of folders keep it as transformers does, from the other side.
+    """
+    if "text_projection.weight" in shapes:
+        return shapes["text_projection.weight"][0]
+    return shapes["text_projection"][1]
+
+
+def open_clip(shapes: Shapes, read: int | None) -> dict[str, Any]:
+    """The same of an OpenCLIP text encoder, of which no more than `read` layers are counted."""
     words, width = shapes["token_embedding.weight"]
     found = _text(words, width, shapes["positional_embedding"][0])
+    layers = count(shapes, "transformer.resblocks.{}.")
+    projected = any(key.startswith("text_projection") for key in shapes)
     return found | {
-        "num_hidden_layers": count(shapes, "transformer.resblocks.{}.") - left_out,
+        "num_hidden_layers": min(layers, read or layers),
         "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
         "hidden_act": "gelu",
-        "projection_dim": shapes.get("text_projection", (width, width))[1],
+        "projection_dim": projected_width(shapes) if projected else width,
     }
 
 

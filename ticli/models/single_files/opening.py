@@ -34,8 +34,8 @@ SCALES: Mapping[str, tuple[float, float | None]] = {
 # Latents a side that the models were trained at; Stable Diffusion 2 has two, one per prediction.
 SIDES = {"sd1": 64, "sd2": 64, "sdxl": 128}
 SIDE_OF_VELOCITY = 96
-# diffusers' files of ViT-H leave its last layer out, and so must this.
-LEFT_OUT = {"sd2": 1}
+# ViT-H has 24 layers and the last one is not read; files made of folders have 23.
+LAYERS_READ = {"sd2": 23}
 WORDS = 49_408
 # OpenCLIP pads with "!", the first word.
 PAD, OPEN_CLIP_PAD = "<|endoftext|>", "!"
@@ -189,7 +189,7 @@ def _text(opened: Opened, text: Text, prefix: str) -> dict[str, Any]:
     if text.words == T5_WORDS:
         return configurations.t5(shapes)
     if text.open_clip:
-        return configurations.open_clip(shapes, LEFT_OUT.get(opened.layout.family, 0))
+        return configurations.open_clip(shapes, LAYERS_READ.get(opened.layout.family))
     # Some versions of transformers have one more word before most keys.
     found = configurations.clip({k.removeprefix("text_model."): v for k, v in shapes.items()})
     return found | ({"hidden_act": "gelu"} if text.folder == "text_encoder_2" else {})
@@ -215,9 +215,8 @@ def _denoiser(opened: Opened, single: SingleFile) -> dict[str, Any]:
         side = SIDE_OF_VELOCITY
     texts = {text.folder: prefix for text, prefix in _texts(opened)}
     if "text_encoder_2" in texts:
-        shapes["text"] = opened.contents.entries[f"{texts['text_encoder_2']}text_projection"].shape[
-            1:
-        ]
+        text = opened.contents.under(texts["text_encoder_2"])
+        shapes["text"] = (configurations.projected_width(text),)
     return configurations.unet(shapes, family, side)
 
 

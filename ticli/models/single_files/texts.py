@@ -51,6 +51,8 @@ def open_clip_state(tensors: State, configuration: Any) -> State:
             found[PROJECTION] = tensor.T.contiguous()
         elif key in OUTER:
             found[OUTER[key]] = tensor
+        elif key == PROJECTION:
+            found[key] = tensor
     return found
 
 
