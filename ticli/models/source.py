@@ -12,6 +12,7 @@ from ticli.models.identifying import ModelSource as ModelSource
 from ticli.models.identifying import identify
 from ticli.models.identifying import vocabulary as vocabulary
 from ticli.models.short_names import short_names
+from ticli.models.single_files.contents import CONVERT
 from ticli.models.single_files.notes import recall
 from ticli.models.single_files.opening import open_single_file
 from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
@@ -20,6 +21,7 @@ STARTER = Path(__file__).parent / "starter"
 STARTER_ID = "starter"
 # Values the starter's card gives.
 STARTER_DEFAULTS = ("ddim", 25, 4.0)
+PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -64,11 +66,12 @@ def locate(
         return starter()
     if path.is_dir():
         return identify(path.absolute(), str(path.absolute()), "")
-    if HUB_ID.fullmatch(name) and not name.startswith("."):
+    pickled = path.suffix.lower() in PICKLED
+    if HUB_ID.fullmatch(name) and not name.startswith(".") and not pickled:
         return _from_hub(name, None if offline else announce)
+    hint = "ti models lists what can be used; -m starter always works"
     raise ModelUnavailable(
-        f"no model folder or file {name!r}",
-        "ti models lists what can be used; -m starter always works",
+        f"no model folder or file {name!r}", f"{CONVERT}\n{hint}" if pickled else hint
     )
 
 

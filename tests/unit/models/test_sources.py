@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import struct
 from pathlib import Path
@@ -56,6 +57,7 @@ def rewrite(file: Path, **changes) -> None:
         (lambda f: (f / "vae" / "diffusion_pytorch_model.safetensors").unlink(), "safetensors"),
         (lambda f: rewrite(f / "model_index.json", _class_name="MarigoldPipeline"), "Marigold"),
         (lambda f: rewrite(f / "unet" / "config.json", sample_size=None), "configuration"),
+        (lambda f: rewrite(f / "unet" / "config.json", sample_size=math.inf), "configuration"),
     ],
 )
 def test_what_is_no_model_is_refused_by_name(copy, harm, words):
@@ -65,12 +67,36 @@ def test_what_is_no_model_is_refused_by_name(copy, harm, words):
     assert words in caught.value.message and caught.value.exit_code == 5
 
 
+@pytest.mark.parametrize("bare", [True, 3, "checker", {}])
+def test_an_index_with_bare_values_is_read(copy, bare):
+    """Only a pair of a library and a class names a part."""
+    rewrite(copy / "model_index.json", safety_checker=bare, unet=bare)
+    assert locate(str(copy)).safety_checker is False
+    rewrite(copy / "model_index.json", safety_checker=["a", "b"])
+    assert locate(str(copy)).safety_checker is True
+
+
+@pytest.mark.parametrize("words", [{"mug</w>": "x"}, {"mug</w>": []}])
+def test_a_vocabulary_that_is_none_is_refused(copy, words):
+    rewrite(copy / "tokenizer" / "vocab.json", **words)
+    with pytest.raises(ModelUnavailable, match="vocabulary"):
+        vocabulary(locate(str(copy)))
+
+
 @pytest.mark.parametrize("name", ["nowhere", "./nowhere", "some/model", "a/b/c", "model.ckpt"])
 def test_absent_models(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelUnavailable) as caught:
         locate(name)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["nosuch.ckpt", "models/nosuch.pt"])
+def test_an_absent_pickle_is_told_of_before_it_is_fetched(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelUnavailable, match="no model folder or file") as caught:
+        locate(name)
+    assert "pickle" in caught.value.hint and ".safetensors" in caught.value.hint
 
 
 def write_table(folder: Path, table: np.ndarray, dtype: str) -> None:
