@@ -18,6 +18,7 @@ from ticli.models.single_files.single_file import SingleFile
 
 # The side of latents up to which a U-Net's whole attention map, of 32⁴ numbers a head, is small.
 SMALL_SIDE = 32
+AGAIN = "download the model again"
 # The setting of a model_index.json that keeps an absent negative prompt from being encoded.
 ZEROED = "force_zeros_for_empty_prompt"
 
@@ -107,10 +108,8 @@ def from_configurations(
         windows = {part.key: _window(part, texts[part.key], details) for part in parts}
         pixels = _pixels(vae)
         _check_channels(details.channels, int(vae["latent_channels"]), name)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelUnavailable(
-            f"{name} has a configuration that lacks {error}", "download the model again"
-        ) from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelUnavailable(f"{name} has a configuration that lacks {error}", AGAIN) from error
     return ModelSource(
         id=name,
         folder=Path(name),
@@ -157,13 +156,22 @@ def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
 
 def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
     folder = source.place(part.tokenizer)
+    try:
+        return _numbered(folder, source.id)
+    except (LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise ModelUnavailable(
+            f"{source.id} has no vocabulary in {folder.name}: {error}", AGAIN
+        ) from error
+
+
+def _numbered(folder: Path, name: str) -> dict[str, int]:
     words: Any
     if (folder / "vocab.json").is_file():
-        words = read_json(folder / "vocab.json", source.id)
+        words = read_json(folder / "vocab.json", name)
     elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
         words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
     else:
-        words = read_json(folder / "tokenizer.json", source.id).get("model", {}).get("vocab", {})
+        words = read_json(folder / "tokenizer.json", name).get("model", {}).get("vocab", {})
     if isinstance(words, list):
         words = {entry[0]: number for number, entry in enumerate(words)}
     return {str(word): int(number) for word, number in words.items()}
