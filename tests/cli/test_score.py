@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ticli.concept import PhotoRecord
 EXAMPLES = Path(__file__).parents[2] / "examples" / "mug"
 KEYS = {
     "name", "token", "trigger", "class_word", "places", "photo_hashes", "vectors_sha256",
-    "created", "seconds", "word", "class", "photos", "way", "protocol",
+    "created", "seconds", "word", "class", "photos", "way", "protocol", "warmed_by_encoder",
 }  # fmt: skip
 FIGURES = {
     "image", "image_in_scenes", "copied", "text", "text_plain", "text_bare", "text_bare_plain",
@@ -118,12 +119,32 @@ def test_the_table_has_the_word_its_class_word_and_its_photos(score, library_wit
 def test_show_says_what_was_scored(run, score, library_with) -> None:
     library_with("mug", width=WIDTH, noun="mug")
     assert "\nscores\t\n" in run("show", "mug").out
-    score("mug", "--photos", str(EXAMPLES))
+    (report,) = score("mug", "--photos", str(EXAMPLES), "--json").json
     (line,) = [line for line in run("show", "mug").lines if line.startswith("scores\t")]
     assert line.startswith("scores\timage ")
     assert "class word" in line
+    assert f", 2 + 1 x 2 pictures, protocol {report['protocol']['id']}, " in line
+    assert "warmed" not in line
     assert len(line) < 300
     assert run("show", "mug", "--field", "scores").lines[0].startswith("{")
+
+
+def test_an_encoder_that_warmed_the_word_up_is_warned_of(
+    run, score, library_with, clip, dino, tmp_path
+) -> None:
+    """By its folder or by its weights; where that cannot be told, that is said."""
+    library_with("mug", width=WIDTH, noun="mug", recipe={"warm_start": clip})
+    result = score("mug", "--photos", str(EXAMPLES), "--encoder", dino, "--json")
+    assert [report["warmed_by_encoder"] for report in result.json] == [False, True]
+    assert result.err.count("is the CLIP that <mug> was warmed up by") == 1
+    (line,) = [line for line in run("show", "mug").lines if line.startswith("scores\t")]
+    assert line.count("warmed the word up") == 1
+    copied = shutil.copytree(clip, tmp_path / "copied")
+    library_with("cup", width=WIDTH, noun="cup", recipe={"warm_start": str(copied)})
+    library_with("jug", width=WIDTH, noun="jug", recipe={"warm_start": str(tmp_path / "gone")})
+    result = score("cup", "jug", "--photos", str(EXAMPLES), "--dry-run")
+    assert "is the CLIP that <cup> was" in result.err
+    assert "may be the CLIP that <jug> was" in result.err
 
 
 def test_no_save_keeps_nothing(score, library_with) -> None:
@@ -341,6 +362,11 @@ def test_dreambench_scores_subjects_by_their_names(
     assert scenes == {
         ("a {} in the jungle", "a red {}"), ("a {} in a chef outfit", "a shiny {}"),
     }  # fmt: skip
+    assert [s["trigger"] for s in subjects] == ["<blue_mug> mug", "<dog2> dog"]
+    assert subjects[0]["warmed_by_encoder"] == {clip: False, dino: False}
+    bare = run("score", "dog2", "--dreambench", str(benchmark), *options, "--no-noun", "--json")
+    assert bare.json["subjects"][0]["trigger"] == "<dog2>"
+    assert bare.json["subjects"][0]["figures"][clip] != subjects[1]["figures"][clip]
     table = run("score", "dog2", "--dreambench", str(benchmark), *options)
     assert [line.split("\t")[0] for line in table.lines] == ["NAME", *["dog2"] * 2, *["MEAN"] * 2]
 

@@ -97,4 +97,6 @@ def _planned(ask: Ask, subject: BenchSubject, surroundings: tuple[Library, Setti
         counts=Counts(0, ask.scene_samples or PICTURES_A_PROMPT),
     )
     (planned,) = plan_subjects(request, *surroundings)
-    return planned
+    # That protocol says the class of every subject after its token, whatever the concept's noun.
+    token = planned.concept.token
+    return replace(planned, trigger=f"{token} {subject.class_word}" if ask.nouns else token)

@@ -93,6 +93,8 @@ def say_subjects(output: Output, subjects: Sequence[Subject]) -> None:
         output.note(text)
     for path, reason in dict.fromkeys(bad for s in subjects for bad in s.photos.rejected):
         output.warn(f"left out {path.name}: {reason}")
+    for text in dict.fromkeys(text for subject in subjects for text in subject.warnings):
+        output.warn(text)
     lines = (protocol.describe() for subject in subjects for protocol in subject.protocols)
     for line in dict.fromkeys(lines):
         output.note(line)

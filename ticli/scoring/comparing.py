@@ -47,15 +47,17 @@ def _levels(reports: Sequence[Mapping[str, Any]]) -> tuple[Level, ...]:
 
 
 def _foot(reports: Sequence[Mapping[str, Any]]) -> str:
-    """The protocol in short; several where words were judged by several."""
+    """The whole protocol, a line of text each where words were judged by several."""
     lines = []
     for report in reports:
         protocol = report["protocol"]
-        drawn, counts = protocol["drawn"], protocol["counts"]
+        drawn, counts, prompts = protocol["drawn"], protocol["counts"], protocol["prompts"]
+        first, scene = protocol["seeds"]
         lines.append(
-            f"{protocol['encoder']} · {protocol['model']} · {counts['plain']} + "
-            f"{counts['scene']} x {len(protocol['prompts']['scenes'])} pictures · "
-            f"{drawn['steps']} steps of {drawn['sampler']}, guidance {drawn['guidance']:g} · "
-            f"protocol {protocol['id']}"
+            f"protocol {protocol['id']}: encoder {protocol['encoder']} · {protocol['model']}, "
+            f"{drawn['steps']} steps of {drawn['sampler']}, guidance {drawn['guidance']:g}, "
+            f"{drawn['width']}x{drawn['height']} · {counts['plain']} of {prompts['plain']!r} from "
+            f"seed {first} · {counts['scene']} each from seed {scene} + number of: "
+            f"{'; '.join(prompts['scenes'])} · {protocol['placeholder']}"
         )
-    return " | ".join(dict.fromkeys(lines))
+    return "\n".join(dict.fromkeys(lines))

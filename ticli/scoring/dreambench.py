@@ -78,16 +78,15 @@ def judge_subject(studio: Studio, subject: Subject) -> dict[str, Any]:
     model = studio.model_of(subject.source)
     rows = place_rows({subject.concept.name: subject.embedding})
     protocol = subject.protocols[0]
-    trigger = f"{subject.concept.token} {subject.class_word}"
     jobs = [
-        (scene.replace("{}", trigger), protocol.counts.scene, protocol.seed(number))
+        (scene.replace("{}", subject.trigger), protocol.counts.scene, protocol.seed(number))
         for number, scene in enumerate(protocol.prompts.scenes, 1)
     ]
-    studio.said(f"drawing {len(jobs)} prompts of {trigger!r} …")
+    studio.said(f"drawing {len(jobs)} prompts of {subject.trigger!r} …")
     drawn = list(draw_prompts(model, jobs, rows, protocol))
     photos = [training_picture(photo, subject.source.size) for photo in subject.photos.photos]
-    figures = {}
-    for source in subject.encoders:
+    figures, warmed_by = {}, {}
+    for source, warmed in zip(subject.encoders, subject.warmed, strict=True):
         judge = studio.judge_of(source)
         real = picture_features(judge, photos)
         seen = picture_features(judge, [picture for scene in drawn for picture in scene])
@@ -101,12 +100,15 @@ def judge_subject(studio: Studio, subject: Subject) -> dict[str, Any]:
             "text": _short(text),
             "real": _short(photos_among_themselves(real)[0]),
         }
+        warmed_by[source.describe()] = warmed
     return {
         "name": subject.concept.name,
+        "trigger": subject.trigger,
         "class_word": subject.class_word,
         "photos": len(photos),
         "pictures": sum(map(len, drawn)),
         "figures": figures,
+        "warmed_by_encoder": warmed_by,
     }
 
 

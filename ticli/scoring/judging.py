@@ -124,11 +124,13 @@ def judge_word(studio: Studio, subject: Subject) -> Judged:
         "seconds": 0.0,
     }
     reports = []
-    for source, named in zip(subject.encoders, subject.protocols, strict=True):
+    every = zip(subject.encoders, subject.protocols, subject.warmed, strict=True)
+    for source, named, warmed in every:
         judge = studio.judge_of(source)
         material = Material(photos, pictures, reference, subject.class_word)
         figures = measure(judge, named, material)
-        reports.append(_rounded(about | figures) | {"protocol": named.as_json()})
+        known = {"warmed_by_encoder": warmed, "protocol": named.as_json()}
+        reports.append(_rounded(about | figures) | known)
     for report in reports:
         report["seconds"] = round(time.monotonic() - began, 3)
     return Judged(tuple(reports), photos, pictures)

@@ -20,6 +20,7 @@ from ticli.models.source import STARTER_ID, ModelSource, locate, starter
 from ticli.names import TOKEN
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import PhotoSet, load_photos
+from ticli.scoring.independence import say_warmed, warmed_by
 from ticli.scoring.protocol import (
     STARTER_SAMPLER,
     STARTER_STEPS,
@@ -66,7 +67,8 @@ class Subject:
     """One word to be judged, with all that its figures will depend on.
 
     `label` tells it from the others, `trigger` is what stands in the prompts. `stored` is False
-    for a word read from a file. One of `protocols` for each encoder, in order of `encoders`.
+    for a word read from a file. One of `protocols` for each encoder, in order of `encoders`, and
+    of `warmed`: whether the word's warm start was by that encoder, None where it cannot be told.
     """
 
     concept: Concept
@@ -80,6 +82,14 @@ class Subject:
     encoders: tuple[JudgeSource, ...]
     stored: bool
     notes: tuple[str, ...]
+    warmed: tuple[bool | None, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes figures worth less than they look."""
+        pairs = zip(self.protocols, self.warmed, strict=True)
+        said = [say_warmed(self.concept.token, p.encoder, warmed) for p, warmed in pairs]
+        return [text for text in said if text]
 
 
 def plan_subjects(request: Request, library: Library, settings: Settings) -> list[Subject]:
@@ -88,7 +98,7 @@ def plan_subjects(request: Request, library: Library, settings: Settings) -> lis
     Raises NotFound (no such word), Usage (no photos, no class word), ModelUnavailable, Conflict
     and BadContent.
     """
-    usable = _widths(request.wish.model)
+    usable = _widths(request.wish)
     found = [word for text in request.words for word in _find(text, library, usable)]
     # An encoder's weights are hashed, which takes a while: once is enough for all words.
     surroundings = _Surroundings(library, settings, cache(locate_judge))
@@ -111,9 +121,10 @@ class _Word:
     notes: tuple[str, ...] = ()
 
 
-def _widths(model: str) -> set[int]:
+def _widths(wish: Wish) -> set[int]:
     """Widths a file may have beside those of the known encoders: the starter's, the model's."""
-    sources = [starter(), *([locate(model)] if model else [])]
+    named = [locate(wish.model, given=wish.given)] if wish.model else []
+    sources = [starter(), *named]
     return {width for source in sources for width in source.widths.values()}
 
 
@@ -172,6 +183,7 @@ def _subject(request: Request, around: _Surroundings, word: _Word) -> Subject:
         encoders=encoders,
         stored=word.stored,
         notes=(*word.notes, *choice.notes),
+        warmed=tuple(warmed_by(concept, source, judge, around.judge_named) for judge in encoders),
     )
 
 

@@ -21,8 +21,8 @@ LETTER = 0.56  # mean width of a letter of a sans-serif face, in ems
 RADIUS = 6
 INK, GREY, PALE = "#1c1c1c", "#6b6b6b", "#dcdcdc"
 # Okabe and Ito's colours, which colour-blind people can tell apart.
-FOOT_LETTERS = 150
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FOOT_LETTERS, FOOT_LINE, FOOT_ROOM = 130, 13, 2  # letters a line, pixels a line, lines with room
 SHARPNESS = 2  # PNG pixels for each of the chart's
 SUFFIXES = (".png", ".svg")
 
@@ -47,7 +47,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn: points, levels, and the words at its edges; `foot` is the protocol."""
+    """What is drawn: points, levels, and the words at its edges.
+
+    `foot` is the protocol, a paragraph a line; a long one makes the chart taller.
+    """
 
     title: str
     x_label: str
@@ -151,8 +154,17 @@ def _frame(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
     yield Text(x.first, TOP - 40, chart.title, INK, FONT + 2)
     yield Text(x.first, TOP - 18, chart.y_label, GREY)
     yield Text(x.last, y.first + 32, chart.x_label, GREY, FONT, "end")
-    for number, line in enumerate(wrap(chart.foot, FOOT_LETTERS)[:2]):
-        yield Text(x.first, HEIGHT - 24 + 13 * number, line, GREY, SMALL - 2)
+    for number, line in enumerate(_foot(chart)):
+        yield Text(x.first, HEIGHT - 24 + FOOT_LINE * number, line, GREY, SMALL - 2)
+
+
+def height_of(chart: Chart) -> int:
+    """The chart's height in pixels, with room for all of its foot."""
+    return HEIGHT + FOOT_LINE * max(0, len(_foot(chart)) - FOOT_ROOM)
+
+
+def _foot(chart: Chart) -> list[str]:
+    return [line for part in chart.foot.splitlines() for line in wrap(part, FOOT_LETTERS)]
 
 
 def _levels(chart: Chart, y: Axis) -> Iterator[Mark]:
@@ -199,7 +211,7 @@ def _label(
 
 
 def _png(chart: Chart) -> bytes:
-    image = Image.new("RGB", (WIDTH * SHARPNESS, HEIGHT * SHARPNESS), "white")
+    image = Image.new("RGB", (WIDTH * SHARPNESS, height_of(chart) * SHARPNESS), "white")
     pen = ImageDraw.Draw(image)
     for mark in layout(chart):
         if isinstance(mark, Line):
@@ -228,10 +240,11 @@ def _png_line(pen: ImageDraw.ImageDraw, line: Line) -> None:
 
 def _svg(chart: Chart) -> str:
     marks = "\n".join(_svg_mark(mark) for mark in layout(chart))
+    height = height_of(chart)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif">\n'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n{marks}\n</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" font-family="sans-serif">\n'
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n{marks}\n</svg>\n'
     )
 
 

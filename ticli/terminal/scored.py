@@ -122,7 +122,13 @@ def score_line(report: Mapping[str, Any]) -> str:
     if word["scene_accuracy"] is not None:
         accuracy, goal = word["scene_accuracy"], start["scene_accuracy"]
         parts.append(f"scenes {_number(accuracy)} of {_number(goal)}")
-    return f"{', '.join(parts)}, by {report['protocol']['encoder']}, {report['created']}"
+    if report.get("warmed_by_encoder"):
+        parts.append("flattered: this encoder warmed the word up")
+    protocol = report["protocol"]
+    counts, scenes = protocol["counts"], len(protocol["prompts"]["scenes"])
+    drawn = f"{counts['plain']} + {counts['scene']} x {scenes} pictures"
+    by = f"by {protocol['encoder']}, {drawn}, protocol {protocol['id']}"
+    return f"{', '.join(parts)}, {by}, {report['created']}"
 
 
 def _rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -58,9 +58,23 @@ def test_more_obedience_lies_right_and_more_likeness_higher() -> None:
 
 def test_the_png_opens_and_has_its_colours() -> None:
     image = Image.open(io.BytesIO(write_chart(CHART, ".png")))
-    assert image.size == (tradeoff.WIDTH * 2, tradeoff.HEIGHT * 2)
+    assert image.size == (tradeoff.WIDTH * 2, tradeoff.height_of(CHART) * 2)
     colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     assert tuple(bytes.fromhex(tradeoff.COLOURS[0][1:])) in colours
+
+
+def test_the_foot_is_whole_and_inside_the_picture() -> None:
+    words = [f"word-{n}" for n in range(200)]
+    chart = Chart("", "", "", CHART.points, (), "first paragraph\n" + " ".join(words))
+    foot = [m for m in layout(chart) if isinstance(m, Text) and m.size < tradeoff.SMALL]
+    assert foot[0].words == "first paragraph"
+    assert " ".join(line.words for line in foot[1:]).split() == words
+    for line in foot:
+        assert line.x + len(line.words) * line.size * tradeoff.LETTER < tradeoff.WIDTH
+    image = Image.open(io.BytesIO(write_chart(chart, ".png")))
+    assert max(line.y for line in foot) < image.height / tradeoff.SHARPNESS - tradeoff.FOOT_LINE / 2
+    svg = ElementTree.fromstring(write_chart(chart, ".svg"))
+    assert int(svg.attrib["height"]) == image.height / tradeoff.SHARPNESS > tradeoff.HEIGHT
 
 
 def test_the_svg_is_well_formed_and_says_what_the_points_are() -> None:
@@ -83,7 +97,11 @@ def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
     def report(name: str, encoder: str, obedience: float | None, photos: float | None) -> dict:
         protocol = {
             "id": "x", "encoder": encoder, "model": "m", "counts": {"plain": 2, "scene": 1},
-            "prompts": {"scenes": ["a"]}, "drawn": {"steps": 2, "sampler": "ddim", "guidance": 4.0},
+            "prompts": {"plain": "a {}", "scenes": ["a {} here", "two {}s"]}, "seeds": [5, 6],
+            "drawn": {
+                "steps": 2, "sampler": "ddim", "guidance": 4.0, "width": 128, "height": 64,
+            },
+            "placeholder": "read as ever",
         }  # fmt: skip
         return {
             "name": name,
@@ -106,4 +124,7 @@ def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
         ("bowl", 0.8, (1.0, 0.1)),
     ]
     assert [level.label for level in chart.levels] == ["photos of mug", "photos of cup"]
-    assert chart.foot.startswith("clip · m · 2 + 1 x 1 pictures")
+    assert chart.foot == (
+        "protocol x: encoder clip · m, 2 steps of ddim, guidance 4, 128x64 · 2 of 'a {}' from "
+        "seed 5 · 1 each from seed 6 + number of: a {} here; two {}s · read as ever"
+    )
