@@ -55,7 +55,8 @@ def generate(
         negative=negative, nouns=not no_noun, count=count, seed=seed, any_norm=any_norm,
         wanted=Wanted(steps, guidance, size, sampler), output=output, grid=grid, force=force,
         wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
-            None if dry_run else announcer(answers), single_file.given_of(components, prediction)),
+            None if dry_run else announcer(answers), single_file.given_of(components, prediction),
+            None if dry_run else single_file.prediction_finder(device, dtype, answers)),
     )  # fmt: skip
     _answer(request, prompt, dry_run, answers)
 

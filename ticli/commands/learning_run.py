@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,23 @@ def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None
         stdin=stdin,
         announce=None if ask.dry_run else announcer(ask.output),
         given=ask.given,
+        find_prediction=None if ask.dry_run else _finder(ask, settings),
     )
+
+
+def _finder(ask: Ask, settings: Settings) -> Callable[[Plan], ModelSource]:
+    """What finds out by a plan's photos what its model predicts; each model once in a call."""
+    known: dict[str, ModelSource] = {}
+
+    def find(plan: Plan) -> ModelSource:
+        if plan.source.id not in known:
+            hardware = hardware_of(ask, way_of(ask, settings, ""), plan.source)
+            from ticli.inversion.trying import prediction_by_photos
+
+            known[plan.source.id] = prediction_by_photos(plan, hardware, ask.output.note)
+        return known[plan.source.id]
+
+    return find
 
 
 def _stdin(photos: tuple[str, ...]) -> bytes | None:

@@ -14,13 +14,7 @@ from ticli.terminal.models import show_model, table_of_models
 from ticli.terminal.output import Output, open_output
 
 # What each action takes after its name.
-WORDS = {
-    "list": "",
-    "show": "MODEL",
-    "add": "NAME MODEL",
-    "remove": "NAME",
-    "fetch": "MODEL",
-}
+WORDS = {"list": "", "show": "MODEL", "add": "NAME MODEL", "remove": "NAME", "fetch": "MODEL"}
 
 
 def models(
@@ -91,7 +85,8 @@ def _name(output: Output, given: list[str], replace: bool, said: Any) -> None:
     from ticli.models.short_names import add_short_name, remove_short_name
 
     if len(given) == 2:
-        check_file(given[1], said)
+        for remark in check_file(given[1], said):
+            output.note(remark)
         model = add_short_name(given[0], given[1], replace=replace)
     else:
         model = remove_short_name(given[0])

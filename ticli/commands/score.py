@@ -5,8 +5,10 @@ from __future__ import annotations
 from ticli.commands import drawing_options as drawing
 from ticli.commands import options as shared
 from ticli.commands import scoring_options as scoring
+from ticli.commands import single_file_options as single_file
 from ticli.commands.dreambench_run import score_subjects
 from ticli.commands.scoring_run import Ask, score_words
+from ticli.commands.single_file_options import prediction_finder
 from ticli.terminal.output import open_output
 
 
@@ -31,6 +33,8 @@ def score(
     force: shared.ForceOption = False,
     dry_run: shared.DryRunOption = False,
     model: shared.ModelOption = None,
+    components: single_file.ComponentsOption = None,
+    prediction: single_file.PredictionOption = None,
     device: shared.DeviceOption = None,
     dtype: shared.DtypeOption = None,
     offline: shared.OfflineOption = False,
@@ -47,6 +51,7 @@ def score(
     from ticli.generation.choosing import Wish
     from ticli.generation.drawing import Wanted
 
+    output = open_output(json, quiet, verbose, no_color, debug)
     ask = Ask(
         words=tuple(words or ()),
         photos=tuple(photos or ()),
@@ -61,11 +66,15 @@ def score(
         save=not no_save,
         wanted=Wanted(steps, guidance, size, sampler),
         nouns=not no_noun,
-        wish=Wish(model or "", offline, strict_base, device or "", dtype or ""),
+        wish=Wish(
+            model or "", offline, strict_base, device or "", dtype or "",
+            given=single_file.given_of(components, prediction),
+            find_prediction=None if dry_run else prediction_finder(device, dtype, output),
+        ),
         force=force,
         dry_run=dry_run,
-        output=open_output(json, quiet, verbose, no_color, debug),
-    )
+        output=output,
+    )  # fmt: skip
     if dreambench is None:
         score_words(ask)
     else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ticli.concept import Concept
 from ticli.errors import Conflict, ModelUnavailable
@@ -21,7 +21,8 @@ class Wish:
     """What the user said about the model; "" where a flag was not given.
 
     `announce` is told before a model is downloaded; without it none is. `given` is for a model in
-    one file.
+    one file. `find_prediction` finds out what one predicts of which nobody says it; without it that
+    stays open.
     """
 
     model: str = ""
@@ -31,6 +32,7 @@ class Wish:
     dtype: str = ""
     announce: Announce | None = None
     given: Given = NOTHING_GIVEN
+    find_prediction: Callable[[ModelSource], ModelSource] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) ->
     notes = tuple(_stranger_note(concept, choice.source) for concept in strangers)
     if strangers and wish.strict_base:
         raise Conflict(notes[0], "leave --strict-base out to use it all the same")
-    return replace(choice, fingerprint=found, notes=choice.notes + notes)
+    source = choice.source
+    if source.is_untold and wish.find_prediction is not None:
+        source = wish.find_prediction(source)
+    return Choice(source, found, (*choice.notes, *source.remarks, *notes))
 
 
 def fits(concept: Concept, source: ModelSource) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ticli.inversion.lineage import check_lineage, lineage_notes
 from ticli.library.library import Library
 from ticli.models.downloading import Announce
 from ticli.models.fingerprint import fingerprint
-from ticli.models.single_files.single_file import FLAG, NOTHING_GIVEN, Given
+from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
 from ticli.models.source import ModelSource, locate, vocabulary
 from ticli.names import TOKEN, Token, parse_token
 from ticli.photos.captions import Captions, read_captions
@@ -33,7 +33,8 @@ class Request:
     """What the user asked for; `stdin` holds the paths where `-` is among the photos.
 
     `announce` is told before a model is downloaded; without it none is. `given` is for a model in
-    one file.
+    one file. `find_prediction` finds out by a plan's photos what its model predicts, where nobody
+    says; without it that stays open.
     """
 
     photos: tuple[str, ...]
@@ -46,6 +47,7 @@ class Request:
     stdin: bytes | None = None
     announce: Announce | None = None
     given: Given = NOTHING_GIVEN
+    find_prediction: Callable[[Plan], ModelSource] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Plan:
         """What the user said that a model in one file predicts, if anything."""
         # What is found by trying may come between two parts of a run, and is no other setting.
         single = self.source.single
-        told = single is not None and single.told_by == FLAG
+        told = single is not None and single.said_by_user
         return {"prediction": single.prediction} if single is not None and told else {}
 
     def identity(self) -> dict[str, Any]:
@@ -113,6 +115,14 @@ def make_plan(request: Request, library: Library) -> Plan:
     source = locate(
         request.model, offline=request.offline, announce=request.announce, given=request.given
     )
+    plan = _plan(request, library, token, source)
+    if source.is_untold and request.find_prediction is not None:
+        # A model's size is that of its prediction, and everything else follows its size.
+        plan = _plan(request, library, token, request.find_prediction(plan))
+    return plan
+
+
+def _plan(request: Request, library: Library, token: Token, source: ModelSource) -> Plan:
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")
@@ -139,6 +149,7 @@ def make_plan(request: Request, library: Library) -> Plan:
         start=start,
         notes=(
             *notes,
+            *source.remarks,
             *lineage_notes(start, source, found_fingerprint),
             *([skipped] if skipped else []),
             *masked,

@@ -11,7 +11,7 @@ from ticli.models.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.short_names import short_names
 from ticli.models.single_files.notes import remember
-from ticli.models.single_files.single_file import NOTHING_GIVEN, VELOCITY, Given, SingleFile
+from ticli.models.single_files.single_file import NOTHING_GIVEN, WORDS, Given, SingleFile
 from ticli.models.source import ModelSource, locate
 from ticli.settings import Settings
 
@@ -65,32 +65,28 @@ def current(settings: Settings) -> tuple[str, str]:
         return "", f"the current model ({settings.origin('model')}): {error.message}"
 
 
-def check_file(model: str, given: Given) -> None:
+def check_file(model: str, given: Given) -> list[str]:
     """Look at a model in one file before it gets a short name; remember what is `given` of it.
 
-    Other models are not looked at. Raises ModelUnavailable and NotFound, and Usage where `given`
-    says something of another model.
+    Returned is what a user should hear of it. Other models are not looked at. Raises
+    ModelUnavailable and NotFound, and Usage where `given` says something of another model.
     """
     if given == NOTHING_GIVEN and not Path(model).expanduser().is_file():
-        return
+        return []
     single = locate(model, given=given).single
-    if single is not None:
-        remember(single.path, single.given)
+    if single is None:
+        return []
+    remember(single.path, single.given)
+    return single.remarks
 
 
 def _single_notes(single: SingleFile) -> list[str]:
     found = []
     if single.components:
         found.append(f"what it lacks is taken from {single.components}")
-    if not single.prediction:
-        found.append(
-            "it does not say whether it predicts noise or velocity: the first run tries both, "
-            "and --prediction epsilon or v settles it"
-        )
-    elif single.prediction != "flow":
-        what = "velocity" if single.prediction == VELOCITY else "noise"
-        found.append(f"it predicts the {what}, as {single.told_by} says")
-    return found
+    if single.prediction in WORDS:
+        found.append(f"it predicts the {WORDS[single.prediction]}, as {single.told_by} says")
+    return [*found, *single.remarks]
 
 
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:

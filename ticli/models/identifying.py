@@ -68,6 +68,16 @@ class ModelSource:
         kinds = {part.key: part.kind for part in FAMILIES[self.family].encoders}
         return self.windows[encoder] - MARKS[kinds[encoder]]
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether nobody says what it predicts, on which its size depends too."""
+        return self.single is not None and not self.single.prediction
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should hear before using it."""
+        return self.single.remarks if self.single else []
+
     def describe(self) -> str:
         """The id, with the version of a starter or the commit of a hub model."""
         return f"{self.id} {self.revision[:8]}".strip()

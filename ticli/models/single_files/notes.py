@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ticli.durable import make_folder, write_file
-from ticli.models.single_files.single_file import EPSILON, NOTHING_GIVEN, VELOCITY, Given
+from ticli.models.single_files.single_file import (
+    EARLIER,
+    EPSILON,
+    NOTHING_GIVEN,
+    TRIED,
+    VELOCITY,
+    Given,
+)
 from ticli.paths import places
 
 
@@ -24,7 +31,7 @@ def recall(path: Path) -> Given:
     return Given(
         Path(components) if isinstance(components, str) else None,
         prediction if prediction in (EPSILON, VELOCITY) else "",
-        str(found.get("told_by", "")),
+        TRIED if found.get("told_by") == TRIED else EARLIER,
     )
 
 

@@ -14,7 +14,7 @@ from ticli.models.files import read_json, weights
 from ticli.models.identifying import ModelSource, from_configurations
 from ticli.models.single_files import configurations, transformers
 from ticli.models.single_files.contents import Contents, read_contents
-from ticli.models.single_files.prediction import told_prediction
+from ticli.models.single_files.prediction import stated_prediction, told_prediction
 from ticli.models.single_files.recognising import T5_WORDS, VAE, Layout, Text, recognise
 from ticli.models.single_files.single_file import (
     NOTHING_GIVEN,
@@ -87,7 +87,9 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
         components=components,
         prediction=prediction,
         told_by=told_by,
+        stated=stated_prediction(contents)[0],
     )
+    single = replace(single, absent=_absent(opened, single))
     _check_parts(opened, single)
     try:
         found = _configurations(opened, single)
@@ -142,6 +144,12 @@ def _encoders(opened: Opened, single: SingleFile) -> list[EncoderPart]:
         for part in opened.family.encoders
         if not part.optional or single.holds(part.folder) or _has_folder(opened, part.folder)
     ]
+
+
+def _absent(opened: Opened, single: SingleFile) -> tuple[str, ...]:
+    """The folders of the text encoders that the model will do without."""
+    there = _encoders(opened, single)
+    return tuple(part.folder for part in opened.family.encoders if part not in there)
 
 
 def _check_parts(opened: Opened, single: SingleFile) -> None:

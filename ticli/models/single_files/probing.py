@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from ticli.errors import ModelUnavailable, TiError
 from ticli.models.conditioning import Conditioning
+from ticli.models.hardware import Hardware
+from ticli.models.identifying import ModelSource
+from ticli.models.model import Model, load_text
 from ticli.models.single_files.notes import remember
+from ticli.models.single_files.opening import open_single_file
 from ticli.models.single_files.single_file import EPSILON, TRIED, VELOCITY, Given
-
-if TYPE_CHECKING:
-    from ticli.models.model import Model
 
 # Shares of the schedule: with little noise both readings agree, so these are its noisy half.
 SHARES = (1.0, 0.75, 0.5)
 MOST_PHOTOS = 4
 # One reading must leave less than this share of the other's loss.
 FAR_LOWER = 0.5
+
+
+def find_prediction(
+    source: ModelSource,
+    hardware: Hardware,
+    tell: Callable[[str], None],
+    encode: Callable[[Model], torch.Tensor | None] = lambda model: None,
+) -> ModelSource:
+    """Load a model that does not say what it predicts, and return it as one that does.
+
+    Its size depends on that, so a plan must know it first. `encode` gives the photos' latents; what
+    was found is told to `tell`. Raises as settle_prediction and load_model do.
+    """
+    model = load_text(source, hardware)
+    latents = encode(model)
+    model.load_denoiser()
+    tell(settle_prediction(model, latents))
+    single = model.source.single
+    return source if single is None else open_single_file(single.path, single.given)
 
 
 def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
