@@ -19,13 +19,15 @@ REVISION = "1234567890abcdef1234567890abcdef12345678"
 class Hub:
     """One repository, served from a folder; `asked` are the paths that were asked for.
 
-    `status` answers everything with an error; `cut_off` files end in the middle.
+    `status` answers everything, or its files only, with an error; `cut_off` files end in the
+    middle.
     """
 
     repository: str
     folder: Path
     status: int = 200
     error_code: str = ""
+    files_only: bool = False
     cut_off: bool = False
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -53,7 +55,8 @@ def serve(hub: Hub) -> Iterator[Hub]:
         def _answer(self, with_body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             hub.asked.append(path)
-            if hub.status != 200:
+            refused = "/resolve/" in path or not hub.files_only
+            if hub.status != 200 and refused:
                 self._send(hub.status, b"{}", {"X-Error-Code": hub.error_code}, with_body)
             elif path.startswith(f"/api/models/{hub.repository}"):
                 self._send(200, json.dumps(self._listing()).encode(), {}, with_body)

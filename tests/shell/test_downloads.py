@@ -12,6 +12,9 @@ import pytest
 from local_hub import REVISION, Hub, serve
 from tiny import build_tiny_model
 
+from ticli.models.downloading import INDEX
+from ticli.terminal.quantities import byte_text
+
 NAME = "somebody/tiny"
 
 
@@ -42,11 +45,23 @@ def ti(hub: Hub, tmp_path: Path, *arguments: str, **extra: str) -> subprocess.Co
     )  # fmt: skip
 
 
+def announcement(result: subprocess.CompletedProcess) -> str:
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("downloading")]
+    return line
+
+
+def said_of(hub: Hub, tmp_path: Path) -> str:
+    """What must be said: the number and size of the files that came after the index."""
+    asked = {path.partition(f"/resolve/{REVISION}/")[2] for path in hub.asked} - {"", INDEX}
+    size = byte_text(sum((hub.folder / name).stat().st_size for name in asked))
+    return f"downloading {NAME}: {len(asked)} files, {size}, into {tmp_path / 'hf' / 'hub'}"
+
+
 def test_a_model_is_announced_and_fetched_once(repository, tmp_path):
     with serve(Hub(NAME, repository)) as hub:
         first = ti(hub, tmp_path, "models", "fetch", NAME, "--json")
         assert first.returncode == 0, first.stderr
-        assert f"downloading {NAME}: " in first.stderr and str(tmp_path / "hf") in first.stderr
+        assert announcement(first) == said_of(hub, tmp_path)
         shown = json.loads(first.stdout)
         assert (shown["id"], shown["revision"], shown["license"]) == (NAME, REVISION, "openrail++")
         fetched = {path.rsplit("/", 1)[1] for path in hub.asked if "/resolve/" in path}
@@ -60,6 +75,15 @@ def test_a_model_is_announced_and_fetched_once(repository, tmp_path):
         listed = ti(hub, tmp_path, "models", "--json")
         assert NAME in [item["id"] for item in json.loads(listed.stdout)]
         assert hub.asked == []
+
+
+def test_quiet_still_says_what_is_downloaded(repository, tmp_path):
+    """It may be gigabytes."""
+    with serve(Hub(NAME, repository)) as hub:
+        result = ti(hub, tmp_path, "models", "fetch", NAME, "-q")
+        assert result.returncode == 0, result.stderr
+        assert result.stderr.splitlines() == [said_of(hub, tmp_path)]
+        assert len(result.stdout.splitlines()) == 1
 
 
 def test_generate_fetches_what_it_needs(repository, tmp_path):
@@ -100,6 +124,26 @@ def test_refusals_in_words(repository, tmp_path, status, code, words):
     error = json.loads(result.stdout)["error"]
     assert words in error["message"] + error["hint"] and NAME in error["message"]
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (401, "GatedRepo", "accepted its terms"),
+        (403, "GatedRepo", "accepted its terms"),
+        (403, "", "answered 403"),
+    ],
+)
+def test_a_model_whose_files_are_gated(repository, tmp_path, status, code, words):
+    """The hub tells everybody what a gated model consists of, and gives its files to few."""
+    hub = Hub(NAME, repository, status=status, error_code=code, files_only=True)
+    with serve(hub):
+        result = ti(hub, tmp_path, "models", "fetch", NAME, "--json")
+    assert result.returncode == 5, result.stderr
+    error = json.loads(result.stdout)["error"]
+    assert words in error["message"] and f"{hub.url}/{NAME}" in error["hint"]
+    assert "hf auth login" in error["hint"] and "Traceback" not in result.stderr
+    assert any(path.startswith("/api/models/") for path in hub.asked)
 
 
 def test_a_download_that_broke_off_goes_on(repository, tmp_path):

@@ -162,6 +162,9 @@ def _explained(name: str) -> Iterator[None]:
 def _in_words(error: Exception, name: str) -> ModelUnavailable:
     from huggingface_hub import errors
 
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        # It speaks of the connection, whatever the hub answered.
+        error = error.__cause__
     first = first_line(error)
     said = f"the download of {name} broke off: {first}"
     advice = "the same command goes on where it ended"

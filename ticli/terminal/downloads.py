@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def announcer(output: Output) -> Callable[[Parcel], None]:
-    """Say what is downloaded and where it goes; bars follow on a terminal only."""
+    """Say what is downloaded and where it goes, --quiet or not; bars follow on a terminal only."""
 
     def announce(parcel: Parcel) -> None:
         from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
@@ -22,7 +22,7 @@ def announcer(output: Output) -> Callable[[Parcel], None]:
         shown = not output.quiet and not output.json and is_terminal(sys.stderr)
         (enable_progress_bars if shown else disable_progress_bars)()
         files = f"{len(parcel.files)} file{'' if len(parcel.files) == 1 else 's'}"
-        output.note(
+        output.announce(
             f"downloading {parcel.id}: {files}, {byte_text(parcel.bytes)}, into {parcel.cache}"
         )
 

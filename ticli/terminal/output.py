@@ -112,6 +112,10 @@ class Output:
         if self.verbose and not self.quiet:
             say(painted(safe_text(text), DIM, self.color_errors))
 
+    def announce(self, text: str) -> None:
+        """Say on stderr, also with --quiet, what costs the user something before it happens."""
+        say(safe_text(text))
+
     def warn(self, text: str) -> None:
         """Warn on stderr, also with --quiet."""
         say(f"{painted('warning:', YELLOW, self.color_errors)} {safe_text(text)}")
