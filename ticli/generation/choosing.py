@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ticli.concept import Concept
 from ticli.errors import Conflict, ModelUnavailable
 from ticli.models.downloading import Announce
+from ticli.models.identifying import encoder_parts
 from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
 from ticli.models.source import STARTER_ID, ModelSource, locate
 from ticli.settings import Settings
@@ -112,6 +113,9 @@ def _model_of(concept: Concept, offline: bool, wish: Wish) -> ModelSource:
 
 def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
     """Name both sides, and the way out; not `alone` where other concepts do fit the model."""
+    about = {"concept": concept.name, "model": source.id}
+    if apart := _encoders_apart(concept, source):
+        return Conflict(*apart, **about)
     if not alone:
         hint = "concepts of two models cannot stand together: learn one of them again on the other"
     elif concept.base.id == STARTER_ID and source.is_starter:
@@ -125,8 +129,37 @@ def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
         f"{concept.token} was learned for {concept.base.id or 'an unnamed model'} ({wanted}), "
         f"and {source.id} is another ({_shape(source.family, source.widths)})",
         hint,
-        concept=concept.name,
-        model=source.id,
+        **about,
+    )
+
+
+def _encoders_apart(concept: Concept, source: ModelSource) -> tuple[str, str] | None:
+    """What to say and to do where one side has a text encoder more, and the others are the same.
+
+    A word that one encoder reads as nothing would be half a word: it is not used.
+    """
+    word, model = concept.widths, source.widths
+    kin = concept.base.family in ("", source.family)
+    if not kin or any(word[key] != model[key] for key in word.keys() & model.keys()):
+        return None
+    more, less = sorted(word.keys() - model.keys()), sorted(model.keys() - word.keys())
+    if bool(more) == bool(less):
+        return None
+    single = source.single
+    if more:
+        way = "give a folder that has it: --components DIR; or " if single else ""
+        return (
+            f"{concept.token} was learned with the text encoder {', '.join(more)}, which "
+            f"{source.id} does without",
+            f"{way}{relearn(concept)}",
+        )
+    lent = [part.folder for part in encoder_parts(source) if part.key in less and part.optional]
+    away = single is not None and lent and not any(single.holds(folder) for folder in lent)
+    way = f"draw without it: --components DIR, a folder without {', '.join(lent)}; or "
+    return (
+        f"{concept.token} was learned without the text encoder {', '.join(less)}, which "
+        f"{source.id} reads prompts with",
+        f"{way if away else ''}{relearn(concept)}",
     )
 
 
