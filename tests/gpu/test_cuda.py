@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from stepping import train
 
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import train
 from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors

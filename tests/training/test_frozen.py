@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from stepping import train
 
 from ticli.inversion.latents import Latents
-from ticli.inversion.loop import train
 from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
@@ -92,30 +92,3 @@ def test_each_vector_changes_the_conditioning(tiny):
         other = rows.clone()
         other[number] += 1
         assert not torch.equal(plain, tiny.condition(tokens, {"mug": {"clip_l": other}}).hidden)
-
-
-def test_the_loop_equals_a_plain_one(tiny):
-    """The same maths written out: AdamW on one row, mean squared error on the noise."""
-    from ticli.inversion.draws import DrawRule, draw
-
-    recipe = Recipe(steps=5, lr=0.05, batch=4, norm="free", clip=0.0, schedule="constant")
-    examples, state = begin(tiny, recipe)
-    row = torch.nn.Parameter(state.vectors.rows["clip_l"].detach().clone())
-    losses = [step.loss for step in train(tiny, examples, state, recipe, seed=9)]
-
-    optimizer = torch.optim.AdamW([row], lr=0.05, weight_decay=0.0)
-    rule = DrawRule(4, 3, True, 2, (500, 1000), (4, 8, 8))
-    for number in range(5):
-        d = draw(9, number, rule)
-        sides = d.mirrored.long()
-        z = examples.latents.mean[d.photos, sides] + 0.1 * d.spread
-        alpha = tiny.noise_schedule.alphas_cumprod[d.timesteps][:, None, None, None]
-        z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * d.noise
-        prompts = [examples.sentences[0][int(k)] for k in d.sentences]
-        hidden = tiny.condition(prompts, {"mug": {"clip_l": row}}).hidden
-        loss = (tiny.denoiser(z_t, d.timesteps, hidden).sample - d.noise).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        assert abs(losses[number] - float(loss.detach())) < 1e-6
-    assert torch.allclose(row, state.vectors.rows["clip_l"], atol=1e-6)

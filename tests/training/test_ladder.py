@@ -7,12 +7,13 @@ import weakref
 
 import pytest
 import torch
+from stepping import train
 from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import DeviceFailed
 from ticli.inversion.gradients import gradients
-from ticli.inversion.loop import enrol, train
+from ticli.inversion.loop import enrol
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.eight_bit import EightBitLinear, keep_in_eight_bits
 from ticli.models.hardware import pick_hardware

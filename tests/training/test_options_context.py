@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from stepping import train
 from test_frozen import examples_for
 from test_runs import request_for
 
@@ -13,7 +14,6 @@ from ticli.inversion.context import Context, build_context, context_distance
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.examples import Stage
 from ticli.inversion.learning import advance, begin
-from ticli.inversion.loop import train
 from ticli.inversion.plan import make_plan
 from ticli.inversion.regularisers import regularise
 from ticli.inversion.runs import finish, open_run

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from stepping import train, training_loss
 from test_frozen import examples_for
 from test_runs import request_for
 
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
 from ticli.inversion.gradients import draw_rule
-from ticli.inversion.loop import train
 from ticli.inversion.names import private_name, twin_name
-from ticli.inversion.objective import denoising_losses, snr_weights, training_loss
+from ticli.inversion.objective import denoising_losses, snr_weights
 from ticli.inversion.plan import make_plan
 from ticli.inversion.starting import Start
 from ticli.inversion.state import new_state

@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
+from stepping import train
 from test_frozen import examples_for
 from tiny import WIDTH
 
 from ticli.errors import Usage
-from ticli.inversion.loop import train
 from ticli.inversion.regularisers import regularise
 from ticli.inversion.starting import Start
 from ticli.inversion.state import new_state

@@ -8,6 +8,7 @@ import pytest
 import torch
 from learning_runs import make_photos, plan_for
 from recording import Running
+from stepping import train
 from test_frozen import begin, examples_for
 from tiny import WIDTH
 
@@ -16,7 +17,7 @@ from ticli.inversion.batches import Learner
 from ticli.inversion.context import build_context, context_distance
 from ticli.inversion.gradients import gradients
 from ticli.inversion.graph import MOST, TIMED, UNUSED, Replayer, replayer_for
-from ticli.inversion.loop import enrol, take_step, train
+from ticli.inversion.loop import enrol, take_step
 from ticli.inversion.objective import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.static_context import replayed

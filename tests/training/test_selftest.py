@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from mps_stand_in import mps_played_by_the_cpu
+from stepping import train
 from test_frozen import begin
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ticli.inversion.loop import train
 from ticli.models.hardware import pick_hardware
 from ticli.models.model import load_model
 from ticli.models.selftest import disagreement, fault_of, training_step

@@ -6,12 +6,13 @@ import math
 
 import pytest
 import torch
+from stepping import train
 from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import Diverged, Usage
 from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.loop import PATIENCE, train
+from ticli.inversion.loop import PATIENCE
 from ticli.inversion.rates import learning_rate
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm

@@ -1,16 +1,16 @@
-"""The training loop: a generator of Step events that neither prints, saves nor asks."""
+"""One training step: its gradient made usable, the vectors moved and looked after."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
 from ticli.inversion.examples import Examples
-from ticli.inversion.gradients import Learner, draw_rule, gradients
+from ticli.inversion.gradients import Learner, draw_rule
 from ticli.inversion.rates import last_step, learning_rate
 from ticli.inversion.state import TrainingState
 from ticli.inversion.steps import move
@@ -40,22 +40,6 @@ class Step:
     held_out: float | None = None
 
 
-def train(
-    model: Model, examples: Examples, state: TrainingState, recipe: Recipe, seed: int
-) -> Iterator[Step]:
-    """Run the recipe's remaining steps over `state`, yielding a Step after each.
-
-    A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
-    After PATIENCE such steps in a row, or where the norm explodes, the state goes back to the last
-    good one. Raises Diverged where that does not help. `state.cooling` may be set between steps.
-    """
-    learner = enrol(model, examples, state, recipe, seed)
-    while state.step < last_step(recipe, state.cooling):
-        began = time.monotonic()
-        (loss,) = gradients(model, [learner])
-        yield take_step(learner, loss, began)
-
-
 def enrol(
     model: Model, examples: Examples, state: TrainingState, recipe: Recipe, seed: int
 ) -> Learner:
@@ -70,7 +54,9 @@ def enrol(
 def take_step(learner: Learner, loss: float, began: float) -> Step:
     """Take the step whose gradient is on a learner's rows; `began` is its monotonic time.
 
-    Raises Diverged where the rows left what a word can be, and no good state is left to return to.
+    A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
+    After PATIENCE such steps in a row, or where the norm explodes, the state goes back to the last
+    good one. Raises Diverged where no good state is left to return to.
     """
     state, recipe = learner.state, learner.recipe
     usable = math.isfinite(loss) and _clip(state.vectors, recipe.clip)

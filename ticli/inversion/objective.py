@@ -30,17 +30,6 @@ class Inputs:
     guidance: float | None = None
 
 
-def training_loss(
-    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
-) -> torch.Tensor:
-    """Mean over `part` of the draw of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
-
-    Masks weigh it within a picture and min-SNR between timesteps, where the examples ask for it.
-    """
-    prediction, target = predict(model, examples, vectors, draw, part)
-    return compare(model, examples, (prediction, target), draw, part)
-
-
 def compare(
     model: Model,
     examples: Examples,
@@ -48,7 +37,10 @@ def compare(
     draw: Draw,
     part: slice,
 ) -> torch.Tensor:
-    """The training loss of a prediction and its target for `part` of a draw, a scalar."""
+    """Mean over `part` of a draw of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
+
+    Masks weigh it within a picture and min-SNR between timesteps, where the examples ask for it.
+    """
     return weighed_loss(*pair, *weights_of(model, examples, draw, part))
 
 

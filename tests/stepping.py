@@ -1,0 +1,28 @@
+"""Steps without a run's folder and evaluations: the product's own, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+
+def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iterator[Any]:
+    """Take the recipe's remaining steps over `state`, yielding a Step after each."""
+    from ticli.inversion.gradients import gradients
+    from ticli.inversion.loop import enrol, take_step
+    from ticli.inversion.rates import last_step
+
+    learner = enrol(model, examples, state, recipe, seed)
+    while state.step < last_step(recipe, state.cooling):
+        began = time.monotonic()
+        (loss,) = gradients(model, [learner])
+        yield take_step(learner, loss, began)
+
+
+def training_loss(model: Any, examples: Any, vectors: Any, drawn: Any, part: slice) -> Any:
+    """The loss of some samples of a draw as a step takes it, a scalar."""
+    from ticli.inversion.objective import compare, predict
+
+    pair = predict(model, examples, vectors, drawn, part)
+    return compare(model, examples, pair, drawn, part)
