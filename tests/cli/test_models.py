@@ -10,7 +10,7 @@ from tiny import build_tiny_model
 
 KEYS = [
     "id", "family", "revision", "widths", "windows", "size", "license", "folder", "current",
-    "names", "bytes",
+    "names", "bytes", "here", "problem",
 ]  # fmt: skip
 SHOWN = [
     "pipeline", "fingerprint", "grain", "defaults", "negative_prompt", "safety_checker",
@@ -119,6 +119,12 @@ def test_short_names_keep_the_files_comments(run, folder, isolated) -> None:
         (("add", "Up", "a/b"), 2, "Up"),
         (("add", "../x", "a/b"), 2, "../x"),
         (("add", "x", ""), 2, "no model"),
+        (("add", "typo", "not a model"), 2, "not a model"),
+        (("add", "typo", "foo--bar/baz"), 2, "foo--bar/baz"),
+        (("add", "typo", "a/b/c"), 2, "a/b/c"),
+        (("add", "typo", "~nobody-here/x"), 2, "~nobody-here/x"),
+        (("show", "~nobody-here/x"), 5, "~nobody-here/x"),
+        (("show", "foo--bar/baz"), 5, "foo--bar/baz"),
         (("add", "x"), 2, "NAME MODEL"),
         (("list", "x"), 2, "nothing"),
         (("show",), 2, "MODEL"),
@@ -132,6 +138,52 @@ def test_refusals(run, arguments, code, words) -> None:
     assert result.code == code and words in result.err
     error = json.loads(run("models", *arguments, "--json").out)
     assert error["exit_code"] == code
+
+
+def test_every_short_name_is_listed(run, folder, tmp_path, monkeypatch) -> None:
+    """Also of models that are not here, or no models at all: else nobody could take it away."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name, model in (
+        ("mine", str(folder)), ("on-hub", "nobody/nothing"), ("too", "nobody/nothing"),
+        ("usb", "./disk/model"), ("file", "absent.safetensors"), ("photos", "photos"),
+        ("small", "starter"),
+    ):  # fmt: skip
+        assert run("models", "add", name, model).code == 0
+    listed = run("models", "--json").json
+    assert all(list(item) == KEYS for item in listed)
+    shown = {item["id"]: item for item in listed}
+    assert {model: item["names"] for model, item in shown.items()} == {
+        "starter": ["small"],
+        str(folder): ["mine"],
+        "nobody/nothing": ["on-hub", "too"],
+        str(tmp_path / "disk/model"): ["usb"],
+        str(tmp_path / "absent.safetensors"): ["file"],
+        str(tmp_path / "photos"): ["photos"],
+    }
+    unusable = {model for model, item in shown.items() if item["problem"]}
+    assert unusable == set(shown) - {"starter", str(folder)}
+    assert {model for model, item in shown.items() if item["here"]} == {
+        "starter", str(folder), str(tmp_path / "photos"),
+    }  # fmt: skip
+    rows = {row[0]: row for row in (line.split("\t") for line in run("models").lines)}
+    assert rows["nobody/nothing"] == [
+        "nobody/nothing", "on-hub, too", "", "", "", "not here", "", "",
+    ]  # fmt: skip
+    assert rows[str(tmp_path / "photos")][5] == "unusable"
+    assert run("models", "-q").lines == list(shown)
+
+
+@pytest.mark.parametrize("model", ["foo--bar/baz", "a/b/c", "~nobody-here/x", "x" * 5000])
+def test_a_configured_model_that_cannot_be_one_stops_no_list(run, monkeypatch, model) -> None:
+    monkeypatch.setenv("TI_MODEL", model)
+    for words in (("list",), ("show", "starter")):
+        result = run("models", *words, "--json")
+        assert result.code == 0, result.err
+        assert "warning: the current model (env TI_MODEL): " in result.err
+        assert model[:50] in result.err
+    drawn = run("generate", "a cup", "--dry-run")
+    assert drawn.code == 5 and model[:50] in drawn.err
 
 
 def test_a_taken_short_name_asks_for_replace(run) -> None:

@@ -232,3 +232,7 @@ def test_a_short_name_remembers_the_components(models, run, monkeypatch):
     shown = run("models", "show", "short", "--json").json
     assert shown["id"] == str(path) and shown["components"] == str(folder)
     assert shown["names"] == ["short"] and shown["prediction"] == "flow"
+    # What is taken from the folder is part of the model; the folder's own transformer is not.
+    parts = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "vae")
+    taken = [file for part in parts for file in (folder / part).iterdir()]
+    assert shown["bytes"] == sum(file.stat().st_size for file in (path, *taken))

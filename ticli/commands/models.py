@@ -44,9 +44,9 @@ def models(
 ) -> None:
     """List, show, name and fetch models.
 
-    Listed are the built-in starter, the configured model, those with short names and those of the
-    hub's cache. The current one is used where -m names no other: TI_MODEL, the config file, or
-    the starter. `remove` takes a short name away and leaves the model where it is.
+    Listed are the starter, the configured model, those of the hub's cache and those with short
+    names, whether they are here or not. The current one is used where -m names no other: TI_MODEL,
+    the config file, or the starter. `remove` takes a short name away and leaves the model.
     """
     from ticli.settings import load_settings
 
@@ -69,13 +69,15 @@ def models(
 
 
 def _list(output: Output) -> None:
+    from ticli.models.absent import unusable_names
     from ticli.models.describing import listed
     from ticli.models.source import usable
     from ticli.settings import load_settings
 
     found = usable(load_settings()["model"])
     current = _current(output)
-    table_of_models(output, [listed(source, source.id == current) for source in found])
+    shown = [listed(source, source.id == current) for source in found]
+    table_of_models(output, shown + unusable_names())
     output.hint("choose one with -m MODEL, TI_MODEL, or: ti config set model MODEL")
 
 
@@ -83,11 +85,13 @@ def _name(output: Output, given: list[str], replace: bool, said: Any) -> None:
     """Add or remove a short name; what is said of a model in one file is remembered of it."""
     from ticli.models.describing import check_file
     from ticli.models.short_names import add_short_name, remove_short_name
+    from ticli.models.source import to_keep
 
     if len(given) == 2:
-        for remark in check_file(given[1], said):
+        model = to_keep(given[1])
+        for remark in check_file(model, said):
             output.note(remark)
-        model = add_short_name(given[0], given[1], replace=replace)
+        add_short_name(given[0], model, replace=replace)
     else:
         model = remove_short_name(given[0])
     if output.json:

@@ -8,7 +8,9 @@ from typing import Any
 
 from ticli.errors import ModelUnavailable
 from ticli.models.families import FAMILIES
+from ticli.models.files import place_of
 from ticli.models.fingerprint import fingerprint
+from ticli.models.identifying import encoder_parts
 from ticli.models.short_names import short_names
 from ticli.models.single_files.notes import remember
 from ticli.models.single_files.single_file import NOTHING_GIVEN, WORDS, Given, SingleFile
@@ -17,14 +19,16 @@ from ticli.settings import Settings
 
 
 def disk_use(source: ModelSource) -> int:
-    """Bytes that a model's files take; links are followed, and each file is counted once."""
-    if source.single:
-        return source.single.path.stat().st_size
+    """Bytes that a model's files take; links are followed, and each file is counted once.
+
+    With a model in one file count the parts that are taken from its folder of components.
+    """
+    single = source.single
     seen: dict[tuple[int, int], int] = {}
-    for folder, _, files in os.walk(source.folder):
-        for name in files:
+    for path in [single.path, *_components(source, single)] if single else [source.folder]:
+        for file in [path] if path.is_file() else _files_under(path):
             try:
-                known = (Path(folder) / name).stat()
+                known = file.stat()
             except OSError:
                 # A link whose file is gone takes nothing.
                 continue
@@ -32,12 +36,24 @@ def disk_use(source: ModelSource) -> int:
     return sum(seen.values())
 
 
+def _components(source: ModelSource, single: SingleFile) -> list[Path]:
+    if not single.components:
+        return []
+    parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
+    with_us = {*single.prefixes, *single.pads}
+    return [single.place(part) for part in (*parts, "vae") if part not in with_us]
+
+
+def _files_under(folder: Path) -> list[Path]:
+    return [Path(place) / name for place, _, files in os.walk(folder) for name in files]
+
+
 def names_of(source: ModelSource) -> list[str]:
     """The short names that stand for a model."""
     return [
         name
         for name, model in short_names().items()
-        if source.id in (model, str(Path(model).expanduser().absolute()))
+        if source.id in (model, str(place_of(model).absolute()))
     ]
 
 
@@ -71,7 +87,7 @@ def check_file(model: str, given: Given) -> list[str]:
     Returned is what a user should hear of it. Other models are not looked at. Raises
     ModelUnavailable and NotFound, and Usage where `given` says something of another model.
     """
-    if given == NOTHING_GIVEN and not Path(model).expanduser().is_file():
+    if given == NOTHING_GIVEN and not place_of(model).is_file():
         return []
     single = locate(model, given=given).single
     if single is None:
@@ -90,7 +106,7 @@ def _single_notes(single: SingleFile) -> list[str]:
 
 
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:
-    """A model as one JSON object."""
+    """A usable model as one JSON object; `absent` has the others."""
     return {
         "id": source.id,
         "family": source.family,
@@ -103,6 +119,8 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
         "current": current,
         "names": names_of(source),
         "bytes": disk_use(source),
+        "here": True,
+        "problem": "",
     }
 
 

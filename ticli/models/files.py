@@ -51,6 +51,14 @@ def _shards(index: Path, name: str) -> list[Path]:
     return files
 
 
+def place_of(name: str) -> Path:
+    """The path that a name is: ~ is a home folder, but where there is none of that user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def names_part(index: Mapping[str, object], part: str) -> bool:
     """Whether a model_index.json names a part: [null, null] stands for one that was left out."""
     entry = index.get(part)

@@ -33,8 +33,8 @@ def short_names() -> dict[str, str]:
     return found
 
 
-def add_short_name(name: str, model: str, *, replace: bool = False) -> str:
-    """Let `name` stand for a folder or hub id, and return that; a folder is kept as absolute.
+def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
+    """Let `name` stand for a model, written as `source.to_keep` gives it.
 
     Raises Usage, and Conflict where the name stands for something else.
     """
@@ -45,13 +45,10 @@ def add_short_name(name: str, model: str, *, replace: bool = False) -> str:
         )
     if not model or "\n" in model or "\0" in model:
         raise Usage(f"{model!r} is no model", "give a folder or a hub id")
-    folder = Path(model).expanduser()
-    model = str(folder.absolute()) if folder.exists() else model
     standing = short_names().get(name)
     if standing is not None and standing != model and not replace:
         raise Conflict(f"{name} stands for {standing} already", "give --replace, or another name")
     change_line(names_file(), name, written(name, model), model)
-    return model
 
 
 def remove_short_name(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ticli.errors import ModelUnavailable, Usage
 from ticli.models.downloading import Announce, cached_folder, download
+from ticli.models.files import place_of
 from ticli.models.identifying import ModelSource as ModelSource
 from ticli.models.identifying import identify
 from ticli.models.identifying import vocabulary as vocabulary
@@ -21,7 +22,7 @@ STARTER = Path(__file__).parent / "starter"
 STARTER_ID = "starter"
 # Values the starter's card gives.
 STARTER_DEFAULTS = ("ddim", 25, 4.0)
-PICKLED = (".ckpt", ".pt", ".pth", ".bin")
+PICKLED, SINGLE = (".ckpt", ".pt", ".pth", ".bin"), ".safetensors"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -51,11 +52,12 @@ def locate(
     A hub model is taken from the cache; what is not there is downloaded after `announce`, or not
     where there is none or `offline` forbids it. `given` is for models in one file, and is joined
     by what is remembered of them. Raises ModelUnavailable, NotFound for a folder of components,
-    and Usage for a hub id that cannot be one and where `given` says something of another model.
+    and Usage where `given` says something of another model.
     """
     name = short_names().get(name, name)
-    path = Path(name).expanduser()
-    if name not in ("", STARTER_ID) and path.is_file():
+    path = place_of(name)
+    is_file, is_folder = looked_at(path)
+    if name not in ("", STARTER_ID) and is_file:
         return _from_file(path, given)
     if given != NOTHING_GIVEN:
         raise Usage(
@@ -64,15 +66,59 @@ def locate(
         )
     if name in ("", STARTER_ID):
         return starter()
-    if path.is_dir():
+    if is_folder:
         return identify(path.absolute(), str(path.absolute()), "")
-    pickled = path.suffix.lower() in PICKLED
-    if HUB_ID.fullmatch(name) and not name.startswith(".") and not pickled:
+    if is_hub_id(name):
         return _from_hub(name, None if offline else announce)
+    pickled = path.suffix.lower() in PICKLED
     hint = "ti models lists what can be used; -m starter always works"
     raise ModelUnavailable(
         f"no model folder or file {name!r}", f"{CONVERT}\n{hint}" if pickled else hint
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a model of the hub could have this name, which is not that of a file."""
+    if not HUB_ID.fullmatch(name) or Path(name).suffix.lower() in (*PICKLED, SINGLE):
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def to_keep(model: str) -> str:
+    """What a short name keeps of a model as a user wrote it: a path becomes absolute.
+
+    The model need not be here. Raises ModelUnavailable for a path that cannot be looked at, and
+    Usage for what is no hub id, lies nowhere, and is not written as a path either.
+    """
+    path = place_of(model)
+    if model not in ("", STARTER_ID) and any(looked_at(path)):
+        return str(path.absolute())
+    if model == STARTER_ID or is_hub_id(model):
+        return model
+    if path.is_absolute() or model.startswith(("./", "../")) or path.suffix.lower() == SINGLE:
+        return str(path.absolute())
+    raise Usage(
+        f"{model!r} is no model: no hub id, and no folder or file that is here",
+        "write AUTHOR/NAME, or a path such as ./FOLDER",
+    )
+
+
+def looked_at(path: Path) -> tuple[bool, bool]:
+    """Whether a path is a file, and whether it is a folder. Raises ModelUnavailable."""
+    try:
+        return path.is_file(), path.is_dir()
+    except OSError as error:
+        raise ModelUnavailable(
+            f"{path} cannot be looked at: {error.strerror or error}",
+            "use a path that you may read, or a hub id",
+        ) from error
 
 
 def _from_file(path: Path, given: Given) -> ModelSource:
@@ -85,12 +131,7 @@ def _from_file(path: Path, given: Given) -> ModelSource:
 
 
 def _from_hub(name: str, announce: Announce | None) -> ModelSource:
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        folder = cached_folder(name)
-    except HFValidationError as error:
-        raise Usage(f"{name!r} is no hub id: {error}") from error
+    folder = cached_folder(name)
     if folder is not None:
         try:
             return identify(folder, name, folder.name)
@@ -121,7 +162,7 @@ def usable(configured: str = "") -> list[ModelSource]:
     for name in names:
         try:
             source = locate(name)
-        except (ModelUnavailable, Usage):
+        except ModelUnavailable:
             # The cache also holds models of other kinds, and downloads that were cut off.
             continue
         found[source.id] = source

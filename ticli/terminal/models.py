@@ -34,14 +34,21 @@ def table_of_models(output: Output, models: Sequence[Mapping[str, Any]]) -> None
                 ", ".join(model["names"]),
                 model["family"],
                 model["revision"][:8],
-                str(model["size"]),
-                byte_text(model["bytes"]),
+                str(model["size"] or ""),
+                _bytes(model),
                 model["license"],
                 "*" if model["current"] else "",
             )
             for model in models
         ],
     )
+
+
+def _bytes(model: Mapping[str, Any]) -> str:
+    """How much of the disk a model takes, or that it cannot be used."""
+    if not model["problem"]:
+        return byte_text(model["bytes"])
+    return "unusable" if model["here"] else "not here"
 
 
 def show_model(output: Output, model: Mapping[str, Any]) -> None:
