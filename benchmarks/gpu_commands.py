@@ -1,4 +1,4 @@
-"""Whole commands measured from Enter to prompt: a first run and a later one, many words, low memory."""
+"""Whole commands measured from Enter to prompt: first and later ones, many words, low memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import together
-from gpu_bars import CARDS, MANY
+from gpu_bars import CARDS
 from gpu_peak import Failed, run
 from gpu_results import Found
 from gpu_steps import EXAMPLES
@@ -61,7 +61,7 @@ def many_commands(options: argparse.Namespace, folder: Path) -> Found:
         f"{', '.join(f'{seconds:.1f}' for seconds in single)} s); "
         f"{alone / both:.2f} times as many words an hour"
     )
-    return Found(figures={"together/commands": alone / both} if count == MANY else {}, lines=[line])
+    return Found(figures={f"together/commands/{count}": alone / both}, lines=[line])
 
 
 def low_memory(options: argparse.Namespace, name: str, folder: Path) -> Found:

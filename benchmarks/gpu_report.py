@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_bars import DEVICES, OURS_XL, SCRIPT_XL, WORDS, figures, of_row, verdicts
+from gpu_results import Results
 from gpu_steps import Timing
 from PIL import Image, ImageDraw
 
-# Milliseconds a step on an H100 or H200, Stable Diffusion 1.5 at 512 pixels in bfloat16, by batch:
-# not above the first, aimed at the second; and GiB allocated at most.
-BARS = {1: (15, 12, 3.1), 4: (30, 27, 5.4), 8: (52, 48, 8.5)}
 WIDTH, HEIGHT, EDGE = 720, 420, 56
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
 
 
-def environment(device: torch.device) -> list[tuple[str, str]]:
+def environment(device: torch.device) -> dict[str, str]:
     """Machine, driver and versions."""
     import diffusers
     import transformers
@@ -27,12 +26,57 @@ def environment(device: torch.device) -> list[tuple[str, str]]:
     found = [("torch", torch.__version__), ("diffusers", diffusers.__version__)]
     found += [("transformers", transformers.__version__), ("python", platform.python_version())]
     if device.type != "cuda":
-        return [("device", platform.processor() or platform.machine()), *found]
+        return {"device": platform.processor() or platform.machine(), **dict(found)}
     asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     driver = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[0]
     found += [("CUDA", str(torch.version.cuda)), ("cuDNN", str(torch.backends.cudnn.version()))]
     found += [("triton", _version("triton")), ("driver", driver)]
-    return [("device", torch.cuda.get_device_name(device)), *found]
+    return {"device": torch.cuda.get_device_name(device), **dict(found)}
+
+
+def report(results: Results) -> list[str]:
+    """All that was found as Markdown; a line for every bar comes last."""
+    found = results.together()
+    small = results.taken["shapes"] == "tiny"
+    lines = ["# Training steps on a GPU", ""]
+    lines += [f"- {name}: {value}" for name, value in results.taken.items()]
+    lines.append(f"- the product's rate: {results.rate / 1e12:.3g} TFLOP/s")
+    lines += [
+        f"- one sample's step, {name}: {work / 1e12:.3g} TFLOP, "
+        f"{1e3 * work / results.rate:.3g} ms at that rate"
+        for name, work in results.work.items()
+    ]
+    if found.timings:
+        lines += ["", *table(found.timings, bars=not small)]
+    for name, part in results.parts.items():
+        lines += ["", f"## {name}, measured in {part.seconds:.0f} s"]
+        lines += ["", *part.lines] if part.lines else []
+    if results.failed:
+        lines += ["", "## What failed", ""]
+        lines += [f"- {name}: {why}" for name, why in results.failed.items()]
+    for name in plotted(found.timings):
+        lines += ["", f"![{name}]({name}.png)"]
+    device = results.taken["device"]
+    named = any(name in device for name in DEVICES)
+    lines += ["", "## Bars", "", f"For an {' or '.join(DEVICES)}" + (
+        "." if named else f", which {device} is not."
+    ), ""]  # fmt: skip
+    measured = figures(found.timings, found.figures)
+    return [*lines, *verdicts(measured, found.missed, small)]
+
+
+def plotted(timings: Sequence[Timing]) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """The lines of every plot, by its name."""
+    plots: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for row in timings:
+        if row.what == WORDS:
+            point, name, line = (row.words, 1e3 * row.seconds), "by-words", "batch 4 each"
+        elif row.what in (OURS_XL, SCRIPT_XL):
+            continue
+        else:
+            point, name, line = (row.batch, 1e3 * row.seconds), "by-batch", row.what
+        plots.setdefault(name, {}).setdefault(line, []).append(point)
+    return plots
 
 
 def table(timings: Sequence[Timing], bars: bool) -> list[str]:
@@ -44,10 +88,12 @@ def table(timings: Sequence[Timing], bars: bool) -> list[str]:
     ]
     for row in timings:
         milliseconds, floor = 1e3 * row.seconds, 1e3 * row.floor
+        memory = " | ".join(
+            "n/a" if gib is None else f"{gib:.1f}" for gib in (row.allocated, row.reserved)
+        )
         lines.append(
             f"| {row.what} | {row.batch} | {row.words} | {milliseconds:.1f} | {floor:.2f} | "
-            f"{row.seconds / row.floor:.1f} | {row.allocated:.1f} | {row.reserved:.1f} | "
-            f"{_bar(row) if bars else ''} |"
+            f"{row.seconds / row.floor:.1f} | {memory} | {of_row(row) if bars else ''} |"
         )
     return lines
 
@@ -108,15 +154,6 @@ def plot(path: Path, title: str, axis: str, series: dict[str, list[tuple[int, fl
             draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour)
         draw.text((EDGE + 8, 32 + 14 * number), name, fill=colour)
     image.save(path)
-
-
-def _bar(row: Timing) -> str:
-    if not row.what.startswith("ours, recorded") or row.batch not in BARS:
-        return ""
-    most, aim, memory = BARS[row.batch]
-    reached = "met" if 1e3 * row.seconds <= most else "missed"
-    held = "met" if row.allocated <= memory else "missed"
-    return f"≤ {most} ms {reached} (aim {aim}); ≤ {memory} GiB {held}"
 
 
 def _version(name: str) -> str:

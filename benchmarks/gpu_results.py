@@ -18,12 +18,13 @@ SAME = ("device", "torch", "diffusers", "precision", "shapes")
 
 @dataclass
 class Found:
-    """What a part measured: steps, figures by the keys of bars, lines; bars that failed outright."""
+    """What a part measured: steps, figures by bars' keys, lines; bars failed outright."""
 
     timings: list[Timing] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def add(self, other: Found) -> None:
         """Take up what another found."""
@@ -31,6 +32,7 @@ class Found:
         self.figures |= other.figures
         self.lines += other.lines
         self.missed += other.missed
+        self.seconds += other.seconds
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Results:
     def save(self, folder: Path) -> None:
         """Write everything as JSON, so that a later call can go on."""
         text = json.dumps(asdict(self), indent=1) + "\n"
-        write_file(folder / FILE, text.encode(), replace=True)
+        write_file(folder / FILE, text.encode(), replace=True, mode=0o666)
 
 
 def results_in(folder: Path, taken: dict[str, str]) -> Results:

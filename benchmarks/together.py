@@ -103,9 +103,7 @@ def command(options: argparse.Namespace, tokens: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def compare_whole(
-    options: argparse.Namespace, count: int, alone: int
-) -> tuple[float, list[float]]:
+def compare_whole(options: argparse.Namespace, count: int, alone: int) -> tuple[float, list[float]]:
     """Wall seconds of one command for `count` words, and of each of `alone` commands for one.
 
     All in one library and from start to exit; those of one word come first, so that what the first

@@ -21,14 +21,15 @@ def test_it_compares_steps(tiny_folder, capsys, monkeypatch: pytest.MonkeyPatch)
     home = os.environ["TI_HOME"]
     together.main(
         [
-            *("--model", str(tiny_folder), "--words", "1", "3", "--steps", "2", "--batch", "2"),
-            *("--size", "64", "--dtype", "fp32"),
+            *("--model", str(tiny_folder), "--words", "1", "2", "--steps", "2", "--batch", "2"),
+            *("--size", "64", "--dtype", "fp32", "--whole"),
         ]
     )
     del sys.modules["together"]
-    table = re.findall(
-        r"^\| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) \| - \|$", capsys.readouterr().out, re.M
-    )
-    assert [row[0] for row in table] == ["1", "3"]
+    printed = capsys.readouterr().out
+    table = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) \| - \|$", printed, re.M)
+    assert [row[0] for row in table] == ["1", "2"]
     assert all(float(number) > 0 for row in table for number in row)
+    whole = re.search(r"2 words of 2 steps: ([\d.]+) s together, ([\d.]+) s one by one", printed)
+    assert whole and all(float(seconds) > 1 for seconds in whole.groups())
     assert os.environ["TI_HOME"] == home
