@@ -46,7 +46,8 @@ class Outcome:
     `stopped` is "settled" or "steps"; `kept` the step whose vectors were kept, `held_out` their
     loss and `held_out_init` that of the class word in the same sentences. `held_out_photo` is the
     index of the photo that was not trained on, None where other crops stood in. `init_words` are
-    the best words of `--init auto`, `memory` says what was given up for lack of it, and why.
+    the best words of `--init auto`, `memory` says what was given up for lack of it, and why;
+    steps that could not be recorded or compiled are named there too.
     """
 
     stopped: str = ""

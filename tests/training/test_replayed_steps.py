@@ -162,7 +162,11 @@ def test_a_device_that_records_nothing_stays_eager_and_says_so_once(tiny):
         "steps cannot be recorded as a CUDA graph and stay eager: "
         "operation not permitted when stream is capturing"
     ]
-    assert not tiny.given_up
+    assert tiny.given_up == heard
+    tiny.replayer = Replayer(refuse)
+    rows_after(tiny, recipe)
+    assert len(tiny.given_up) == 1, "a second run on the model says it again, the record does not"
+    assert heard[1:] == heard[:1]
 
 
 def test_a_full_device_goes_down_the_ladder_while_recording(tiny):
@@ -218,7 +222,7 @@ def test_a_compiler_that_fails_is_named_and_steps_go_on(tiny, monkeypatch):
     heard: list[str] = []
     tiny.tell, tiny.replayer = heard.append, Replayer(Running(), fail)
     assert torch.equal(rows_after(tiny, recipe), expected)
-    assert heard == ["the denoiser stays uncompiled: no ptxas"]
+    assert heard == tiny.given_up == ["the denoiser stays uncompiled: no ptxas"]
 
 
 def test_what_compiling_costs_is_remembered(isolated):

@@ -106,7 +106,8 @@ class Replayer:
             if out_of_memory(error):
                 raise
             self.broken = first_line(error)
-            model.tell(f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}")
+            said = f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}"
+            model.note_given_up(said)
             return None
         self.kept[batch.shape] = recorded
         return recorded
@@ -128,7 +129,7 @@ class Replayer:
             if out_of_memory(error):
                 raise
             first = first_line(error)
-            model.tell(f"the denoiser stays uncompiled: {first}")
+            model.note_given_up(f"the denoiser stays uncompiled: {first}")
             return recorded
         compiling.remember_cost(what, time.monotonic() - began)
         other.settled, other.used = True, recorded.used

@@ -38,8 +38,8 @@ class Model:
     """A model without its VAE, which is loaded for as long as it is needed.
 
     `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its.
-    `savings` is what is given up for memory now, `given_up` says in words what was and why, and
-    every addition to it is told to `tell`. `replayer` takes recorded steps, where there is one.
+    `savings` is what is given up for memory now; `given_up` says in words what was, and what speed,
+    and why; each is told to `tell`. `replayer` takes recorded steps, where there is one.
     """
 
     source: ModelSource
@@ -178,8 +178,9 @@ class Model:
         self.note_given_up(given_up)
 
     def note_given_up(self, text: str) -> None:
-        """Say what was given up for memory, and keep it for the record."""
-        self.given_up.append(text)
+        """Say what was given up, and keep it for the record."""
+        if text not in self.given_up:
+            self.given_up.append(text)
         self.tell(text)
 
     def _place_encoders(self) -> None:
