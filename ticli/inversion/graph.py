@@ -106,8 +106,8 @@ class Replayer:
             if out_of_memory(error):
                 raise
             self.broken = first_line(error)
-            said = f"steps cannot be recorded as a CUDA graph and stay eager: {self.broken}"
-            model.note_given_up(said)
+            said = "steps cannot be recorded as a CUDA graph and stay eager"
+            model.note_given_up(said, self.broken)
             return None
         self.kept[batch.shape] = recorded
         return recorded
@@ -128,8 +128,7 @@ class Replayer:
             # Compilers fail in types of their own, and a step that is not compiled is as good.
             if out_of_memory(error):
                 raise
-            first = first_line(error)
-            model.note_given_up(f"the denoiser stays uncompiled: {first}")
+            model.note_given_up("the denoiser stays uncompiled", first_line(error))
             return recorded
         compiling.remember_cost(what, time.monotonic() - began)
         other.settled, other.used = True, recorded.used

@@ -177,11 +177,11 @@ class Model:
         _collect(self.device)
         self.note_given_up(given_up)
 
-    def note_given_up(self, text: str) -> None:
-        """Say what was given up, and keep it for the record."""
+    def note_given_up(self, text: str, why: str = "") -> None:
+        """Say what was given up, and keep it for the record without `why`, which may name paths."""
         if text not in self.given_up:
             self.given_up.append(text)
-        self.tell(text)
+        self.tell(f"{text}: {why}" if why else text)
 
     def _place_encoders(self) -> None:
         place = torch.device("cpu") if self.savings.cut else self.device
