@@ -5,9 +5,11 @@
 CONCEPTS holds one folder of photos a set and concepts.json with each set's kind and class word.
 Knobs are those of a recipe, as steps=300. One photo is held out of every set. The losses are means
 over the same noise at timesteps of the trained range: an empty prompt; the class word; the learned
-word; and *free*: in place of any words the encoder's whole output is learned on the other photos,
-for each of --parts equal parts of the range apart. No word of any number of vectors can say more to
-the denoiser than that; what it does not lower, no word will.
+word that the run kept; and *free*: in place of any words the encoder's whole output is learned, for
+each of --parts equal parts of the range apart. A word of any number of vectors reaches the denoiser
+through that output alone, so that this is freer than any word. It is an estimate and no bound: some
+dozens of steps of Adam from where the kept word stands, on the photos that are trained on, judged on
+the one that is not. It may be stuck, or have learned the trained photos by heart.
 """
 
 from __future__ import annotations
@@ -82,9 +84,10 @@ def free_loss(learning: Learning, parts: int, steps: int, rate: float) -> float:
 def _learn_conditioning(
     learning: Learning, rule: DrawRule, steps: int, rate: float
 ) -> torch.nn.Parameter:
-    """Start from the learned word's own conditioning, and let all of it go where it will."""
+    """Start from the conditioning of the word that was kept, and let all of it go where it will."""
     prompt = learning.examples.prompt(0, 0)
-    word = {learning.plan.token.name: learning.state.vectors.rows}
+    kept = learning.attempts.winner.rows
+    word = {learning.plan.token.name: {key: kept[key] for key in learning.state.vectors.rows}}
     with torch.no_grad():
         start = learning.model.condition([prompt], word).hidden
     hidden = torch.nn.Parameter(start.clone())
