@@ -7,9 +7,9 @@ Knobs are those of a recipe, as steps=300. One photo is held out of every set. T
 over the same noise at timesteps of the trained range: an empty prompt; the class word; the learned
 word that the run kept; and *free*: in place of any words the encoder's whole output is learned, for
 each of --parts equal parts of the range apart. A word of any number of vectors reaches the denoiser
-through that output alone, so that this is freer than any word. It is an estimate and no bound: some
-dozens of steps of Adam from where the kept word stands, on the photos that are trained on, judged on
-the one that is not. It may be stuck, or have learned the trained photos by heart.
+through that output alone, so that this is freer than any word. It is an estimate and no bound:
+some dozens of steps of Adam from where the kept word stands, on the photos that are trained on,
+judged on the one that is not. It may be stuck, or have learned the trained photos by heart.
 """
 
 from __future__ import annotations
