@@ -31,6 +31,11 @@ class EightBitLinear(torch.nn.Module):
 
     The scale is the largest of them by 127, so that every weight is off by at most half of it
     (LLM.int8's vector-wise rounding of weights, 2208.07339, without its outliers).
+
+    Our own, because no library that `ti` needs anyway has it for CPU, MPS and CUDA: torch's 8-bit
+    products (2.13) have no gradient; diffusers' layerwise casting (0.42) leaves the widened weights
+    in the graph, beside the narrow ones, and MPS had no float8 yet in torch 2.7. torchao,
+    bitsandbytes and optimum-quanto, which diffusers and transformers call, would be new needs.
     """
 
     weight: torch.Tensor
