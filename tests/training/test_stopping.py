@@ -209,16 +209,26 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(plan):
         assert same(straight, rows) and resumed.outcome == concept.outcome, (saved, killed)
 
 
-def test_resumed_equals_uninterrupted_around_nan(plan):
-    asked = plan(steps=24, evaluate_every=4, schedule="constant", lr=0.05)
+@pytest.mark.parametrize(
+    ("knobs", "stopped"),
+    [
+        ({"steps": 24}, "steps"),
+        ({"steps": 60, "stop": "auto", "stop_window": 5, "stop_ratio": 1.0}, "settled"),
+        ({"steps": 24, "average": 4.0, "keep": "best", "drift_limit": 2.0}, "steps"),
+    ],
+    ids=["plain", "settles after it", "average"],
+)
+def test_resumed_equals_uninterrupted_around_nan(plan, knobs, stopped):
+    asked = plan(**knobs, evaluate_every=4, schedule="constant", lr=0.05, cooldown=2)
     bad = range(6, 6 + PATIENCE)
 
     def is_bad(learning) -> bool:
         return learning.state.step in bad
 
     concept, straight = learn(asked, bad=is_bad)
-    assert concept.outcome.restores == 1
-    for stop_at in (6, 9, 15, 16, 17):
+    assert (concept.outcome.restores, concept.outcome.stopped) == (1, stopped)
+    assert 17 < concept.steps < 60
+    for stop_at in (9, 16):
         with pytest.raises(Stopped):
             learn(asked, stop_at, bad=is_bad)
         resumed, rows = learn(asked, bad=is_bad)
