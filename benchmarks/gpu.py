@@ -9,9 +9,9 @@ step is timed from one wait for the device to the next, medians are told. The fl
 arithmetic, counted while a step is taken, at the rate of an 8192³ product in the same precision.
 The scripts are not part of this project: their paths are given (gpu_script.py names the commit),
 they import accelerate and torchvision, and a step of theirs is the difference of two runs by the
-difference of their steps. All parts are measured unless some are named; calls with the same --out
-add up to one report, with the numbers as JSON, plots, and a line for every bar; --parts without a
-name only writes it anew. --tiny tries everything in small.
+difference of their steps, after a run that is not timed. All parts are measured unless some are
+named; calls with the same --out add up to one report, with the numbers as JSON, plots, and a line
+for every bar; --parts without a name only writes it anew. --tiny tries everything in small.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from pathlib import Path
 import gpu_script
 import torch
 from gpu_bars import MANY
-from gpu_parts import PARTS, Bench, library_in, make_room
+from gpu_bench import Bench, library_in, make_room
+from gpu_parts import PARTS
 from gpu_peak import Failed
 from gpu_report import environment, plot, plotted, report
 from gpu_results import Results, results_in
@@ -45,7 +46,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--script", type=Path)
     parser.add_argument("--script-xl", type=Path)
-    parser.add_argument("--script-steps", type=int, nargs=2, default=[20, 60])
+    parser.add_argument("--script-steps", type=int, nargs=2, default=[20, 100])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--words", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--many", type=int, default=MANY)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +26,14 @@ from gpu_bars import (
     STEPS,
     WORDS,
 )
-from gpu_models import write_model
+from gpu_bench import Bench, folder_of, library_in, loaded, make_room, told
 from gpu_report import profile
-from gpu_results import Found, Results
+from gpu_results import Found
 from gpu_steps import (
+    EXAMPLES,
     WARM_UP,
     NeverRecorded,
     Timing,
-    arithmetic,
     learner_of,
     our_step,
     plain_step,
@@ -46,42 +43,13 @@ from gpu_steps import (
 from ticli.inversion.compiling import obstacle
 from ticli.inversion.graph import TIMED, Replayer, replayer_for
 from ticli.models.hardware import pick_hardware
-from ticli.models.model import Model, load_model
+from ticli.models.model import Model
 from ticli.models.savings import NONE
-from ticli.models.source import locate
 
 SCRIPT_BATCHES = {"script": (1, 4), "script-xl": (1,)}
 WORDS_BATCH = 4
 # Compiling waits for steps to be timed, and those that are left here repay anything.
 COMPILING = TIMED + 3
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What was asked for, and what was found so far."""
-
-    options: argparse.Namespace
-    results: Results
-
-    def floor(self, name: str, model: Model | None = None) -> float:
-        """Seconds that one sample's arithmetic takes a model at the measured rate."""
-        work = self.results.work
-        if name not in work:
-            work[name] = arithmetic(model or loaded(self.options, name)[1])
-        return work[name] / self.results.rate
-
-
-def folder_of(options: argparse.Namespace, name: str) -> Path:
-    """A model of that shape, written if it is not there."""
-    hardware = pick_hardware(options.device, options.dtype)
-    name = {"sd15": "tiny", "sdxl": "tiny-xl"}[name] if options.tiny else name
-    return write_model(options.models / name, name, hardware.device.type, hardware.dtype)
-
-
-def loaded(options: argparse.Namespace, name: str) -> tuple[Path, Model]:
-    """A model of that shape and its folder."""
-    folder = folder_of(options, name)
-    return folder, load_model(locate(str(folder)), pick_hardware(options.device, options.dtype))
 
 
 def steps(bench: Bench) -> Found:
@@ -223,13 +191,16 @@ def by_script(bench: Bench, part: str, what: str) -> Found:
     make_room()
 
     def rows() -> Iterator[Timing]:
+        # What the first run of all reads from the disk is not the steps'.
+        gpu_script.taken(path, folder, size, 1, 1)
         for batch in SCRIPT_BATCHES[part]:
             ran = gpu_script.step(path, folder, size, batch, options.script_steps)
             yield Timing(what, batch, 1, ran.seconds, floor * batch, ran.allocated, ran.reserved)
 
     identity = gpu_script.identity(path, pinned)
     called = gpu_script.command(Path(path.name), Path("MODEL"), size, 1, max(options.script_steps))
-    return Found(list(told(rows())), lines=[f"- {identity}", f"- `{' '.join(called)}`"])
+    flags = " ".join(called).replace(str(EXAMPLES), "examples/mug")
+    return Found(list(told(rows())), lines=[f"- {identity}", f"- `{flags}`"])
 
 
 # In the order in which they are measured: what the bars ask for most comes first.
@@ -269,29 +240,3 @@ def measured(
     model.savings, model.replayer = NONE, None
     model.given_up.clear()
     return None
-
-
-def told(timings: Iterator[Timing]) -> Iterator[Timing]:
-    """Say each result as it comes."""
-    for row in timings:
-        where = f"batch {row.batch}, {row.words} words"
-        print(f"{row.what}, {where}: {1e3 * row.seconds:.1f} ms", file=sys.stderr, flush=True)
-        yield row
-
-
-def make_room() -> None:
-    """Give back the device memory of what is no longer used."""
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-@contextmanager
-def library_in(home: str) -> Iterator[None]:
-    """Have what `ti` remembers go into a folder of its own for a while."""
-    before = os.environ.get("TI_HOME")
-    os.environ["TI_HOME"] = home
-    try:
-        yield
-    finally:
-        os.environ.pop("TI_HOME") if before is None else os.environ.update(TI_HOME=before)

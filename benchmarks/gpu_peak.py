@@ -51,7 +51,8 @@ def run(
         seconds = time.perf_counter() - began
         if done.returncode:
             said = done.stderr.strip()[-TOLD:]
-            raise Failed(f"{' '.join(program[:3])} … ended with {done.returncode}: {said}")
+            what = " ".join(Path(part).name for part in program[:3])
+            raise Failed(f"{what} … ended with {done.returncode}: {said}")
         return Ran(seconds, **json.loads(note.read_text()))
 
 

@@ -83,16 +83,19 @@ def command(script: Path, model: Path, size: int, batch: int, steps: int) -> lis
     ]  # fmt: skip
 
 
+def taken(script: Path, model: Path, size: int, batch: int, steps: int) -> Ran:
+    """A whole run of a script. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="ti-script-") as out:
+        return run([*command(script, model, size, batch, steps), "--output_dir", out])
+
+
 def step(script: Path, model: Path, size: int, batch: int, steps: tuple[int, int]) -> Ran:
     """Seconds of a script's step: two runs' difference, by their steps'; the longer one's memory.
 
     Raises Failed.
     """
-    ran = []
-    for count in steps:
-        with tempfile.TemporaryDirectory(prefix="ti-script-") as out:
-            ran.append(run([*command(script, model, size, batch, count), "--output_dir", out]))
-    seconds = (ran[1].seconds - ran[0].seconds) / (steps[1] - steps[0])
+    short, long = (taken(script, model, size, batch, count) for count in steps)
+    seconds = (long.seconds - short.seconds) / (steps[1] - steps[0])
     if seconds <= 0:
         raise Failed(f"{steps[1]} steps of {script.name} took no longer than {steps[0]}")
-    return Ran(seconds, ran[1].allocated, ran[1].reserved)
+    return Ran(seconds, long.allocated, long.reserved)

@@ -239,8 +239,9 @@ def test_what_is_not_what_it_is_called_is_left_out(gpu, models, tmp_path, capsys
     options = gpu.parse(["--out", str(tmp_path), "--models", str(models), "--tiny",
                          "--device", "cpu", "--dtype", "fp32", "--steps", "1"])  # fmt: skip
     import gpu_parts as parts
+    from gpu_bench import loaded
 
-    _, model = parts.loaded(options, "sd15")
+    _, model = loaded(options, "sd15")
 
     def full() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
