@@ -168,6 +168,8 @@ complete -c ti -n '__ti_is score' -l strict-base -d 'Refuse a concept that was l
 complete -c ti -n '__ti_is score' -l force -d 'Overwrite existing files'
 complete -c ti -n '__ti_is score' -l dry-run -s n -d 'Say what would happen, change nothing'
 complete -c ti -n '__ti_is score' -l model -s m -r -a '(command ti __complete models (commandline -ct) 2>/dev/null)' -d 'starter, a short name, a folder, a .safetensors file, or a hub id (TI_MODEL)'
+complete -c ti -n '__ti_is score' -l components -r -d 'A diffusers folder that has what a model in one file lacks'
+complete -c ti -n '__ti_is score' -l prediction -r -a 'epsilon v' -d 'What a model in one file predicts: the noise (epsilon) or the velocity (v)'
 complete -c ti -n '__ti_is score' -l device -r -d 'auto, cuda, cuda:N, mps or cpu (TI_DEVICE)'
 complete -c ti -n '__ti_is score' -l dtype -r -a 'auto fp32 fp16 bf16' -d 'Precision of the model (TI_DTYPE)'
 complete -c ti -n '__ti_is score' -l offline -d 'Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE)'
