@@ -30,9 +30,7 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
         raise Diverged("every try diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in learning.state.vectors.rows}
     held_out_init = learning.judge.held_out_init()
-    warnings = check_word(
-        learning.judge, learning.started(winner.attempt.seed), winner, held_out_init
-    )
+    start = learning.started(winner.attempt.seed)
     source = plan.source
     concept = Concept(
         name=plan.token.name,
@@ -62,7 +60,7 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
         sha256="",
         outcome=_outcome(learning, winner, held_out_init),
         curves=_curves(winner.evaluations),
-        warnings=warnings,
+        warnings=check_word(learning.judge, start, winner, held_out_init),
     )
     return concept, Embedding({key: row.numpy() for key, row in rows.items()})
 
