@@ -107,6 +107,7 @@ def test_a_word_must_be_better_than_its_start_too(check):
     [
         (("--noun", "", "--norm", "free"), "what its class word predicts"),
         (("--noun", "object"), "what it predicted at its start"),
+        (("--noun", "object", "--dtype", "bf16"), "what it predicted at its start"),
     ],
 )
 def test_warnings_are_stored_and_said(tmp_path, tiny_folder, run, told, said):
@@ -118,7 +119,7 @@ def test_warnings_are_stored_and_said(tmp_path, tiny_folder, run, told, said):
     assert result.code == 0, result.err
     document = run("show", "mug", "--json").json
     held_out = document["curves"]["held_out"]
-    assert held_out[-1] == pytest.approx(held_out[0], rel=1e-4)
+    assert held_out[-1] == pytest.approx(held_out[0], rel=1e-3)
     assert len(document["warnings"]) == 1
     assert "changes no picture" in document["warnings"][0] and said in document["warnings"][0]
     assert document["warnings"][0] in result.err

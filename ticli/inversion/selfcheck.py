@@ -12,7 +12,8 @@ from ticli.inversion.examples import Examples
 from ticli.inversion.objective import predict
 from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
 
-# Of the prediction's own size: what half precision alone may change.
+# Of the prediction's own size; at least what a number's rounding in the model's precision may come
+# to, which for bfloat16 is more.
 LEAST_CHANGE = 1e-3
 
 
@@ -27,14 +28,15 @@ def check_word(
     """
     word = start.at({name: row.to(judge.model.device) for name, row in finished.rows.items()})
     predicted = _predict(judge, word, judge.examples)
-    if _change(predicted, _predict(judge, judge.stand_in, judge.plain)) < LEAST_CHANGE:
+    least = max(LEAST_CHANGE, torch.finfo(judge.model.hardware.dtype).eps)
+    if _change(predicted, _predict(judge, judge.stand_in, judge.plain)) < least:
         return ("the word changes no picture: what it predicts is what its class word predicts",)
-    if _change(predicted, _predict(judge, start, judge.examples)) < LEAST_CHANGE:
+    if _change(predicted, _predict(judge, start, judge.examples)) < least:
         return ("the word changes no picture: what it predicts is what it predicted at its start",)
     idle = [
         name
         for name, other in _without_each(word)
-        if _change(predicted, _predict(judge, other, judge.examples)) < LEAST_CHANGE
+        if _change(predicted, _predict(judge, other, judge.examples)) < least
     ]
     warnings = []
     if idle:
