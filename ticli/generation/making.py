@@ -52,13 +52,15 @@ def prepare(
 ) -> Studio:
     """Make the folder, load the model and encode every prompt.
 
-    What was found out about a model that does not say what it predicts is told to `tell`.
+    What was found out about a model that does not say what it predicts, and later what is given up
+    for memory, is told to `tell`.
     Raises TiError where the folder cannot be made, ModelUnavailable, DeviceFailed, and Usage where
     a concept falls outside the encoder's window.
     """
     if plan.place is not None:
         make_folder(plan.place.folder, FOLDER_MODE)
     model = load_text(plan.choice.source, hardware)
+    model.tell = tell
     rows = place_rows(plan.embeddings)
     encoded: dict[tuple[str, str], Encoded] = {}
     for prompt in (item.prompt for item in plan.pictures):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ticli.models.conditioning import Conditioning
+from ticli.models.memory import with_less
 from ticli.models.model import Model, Rows
 from ticli.models.samplers import make_sampler
 from ticli.models.text import Tokenised
@@ -58,8 +59,23 @@ def paint(
     """Paint a picture of each noise, (pictures, height, width, 3) in [0, 1].
 
     `pair` is of two prompts, the negative one first. `pipeline` comes from the model; a watermark
-    that it would put on its pictures is put on these.
+    that it would put on its pictures is put on these. Where memory runs out they are begun anew
+    with less of it, as the model tells.
     """
+    generator = brush.generator
+    state = None if generator is None else generator.get_state()
+
+    def begin() -> Pixels:
+        if generator is not None and state is not None:
+            generator.set_state(state)
+        return _painted(model, pipeline, pair, noise, brush)
+
+    return with_less(model, 1, begin)
+
+
+def _painted(
+    model: Model, pipeline: Any, pair: Conditioning, noise: torch.Tensor, brush: Brush
+) -> Pixels:
     height, width = noise.shape[-2:]
     grain = pipeline.vae_scale_factor
     # Fresh for each call: samplers of several steps remember what they saw last.

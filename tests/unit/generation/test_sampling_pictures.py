@@ -14,9 +14,12 @@ from ticli.generation.drawing import Drawing
 from ticli.generation.prompts import Wording, resolve
 from ticli.generation.sampling import draw, encode, place_rows
 from ticli.models.conditioning import Conditioning
+from ticli.models.hardware import pick_hardware
 from ticli.models.memory import memory_explained
+from ticli.models.model import load_model
 from ticli.models.samplers import SAMPLERS
 from ticli.models.source import STARTER
+from ticli.models.source import starter as built_in
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -156,6 +159,31 @@ def test_numbers_that_are_not_finite_make_no_picture(encoded, starter_model):
         list(draw(starter_model, [(broken, 1)], QUICK))
     assert "cpu (fp32)" in caught.value.message
     assert "ti show" in caught.value.hint
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler-a"])
+def test_where_memory_runs_out_the_same_picture_is_drawn_with_less(encoded, sampler):
+    # One of its own: what it gives up stays given up.
+    starter = load_model(built_in(), pick_hardware("cpu"))
+    prompt, drawing = encoded("a tree"), replace(QUICK, sampler=sampler)
+    (expected,) = draw(starter, [(prompt, 1)], drawing)
+    calls, said = [], []
+
+    def full(*_given):
+        calls.append(1)
+        # The second step of the first try, then at once until attention is in slices.
+        if len(calls) > 1 and not starter.savings.slices:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+
+    starter.tell = said.append
+    handle = starter.denoiser.register_forward_hook(full)
+    try:
+        (drawn,) = draw(starter, [(prompt, 1)], drawing)
+    finally:
+        handle.remove()
+    apart = np.asarray(drawn.image, dtype=int) - np.asarray(expected.image, dtype=int)
+    assert np.abs(apart).max() <= 1
+    assert said[-1] == "cpu is out of memory: attention in slices"
 
 
 @pytest.mark.parametrize(
