@@ -273,6 +273,7 @@ def test_a_failure_on_the_way_names_what_is_finished(run, library_with):
     assert "ti show" in last["error"]["hint"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished(here):
     command = [sys.executable, "-m", "ticli", "generate", "a tree", "-n", "500", "--seed", "0"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

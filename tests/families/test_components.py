@@ -9,6 +9,7 @@ import numpy as np
 import original_transformers as original
 import pytest
 import torch
+from everyday import everyday
 from original_layout import clip, joined, save, vae
 from PIL import Image
 from tiny_families import CLIP_G, CLIP_L, T5
@@ -92,7 +93,7 @@ def test_the_transformer_comes_back_equal(family, models):
         assert schedules[0][key] == schedules[1][key], key
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", everyday(FAMILIES, "sana"))
 def test_a_word_is_learned_and_drawn_as_on_the_folder(
     family, models, photos, run, tmp_path, monkeypatch
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from everyday import everyday
 from PIL import Image
 from tiny_families import BUILDERS
 
@@ -17,7 +18,7 @@ def invert(run, photos, folder, *more: str):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", everyday(BUILDERS, "sdxl"))
 def test_options_train_the_rows_of_every_encoder(run, family_folders, photos, name):
     from ticli.library.library import Library
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from everyday import everyday
 from test_placing import rows_for
 
 from ticli.concept import Embedding
@@ -13,7 +14,7 @@ from ticli.scoring.neighbours import places_of
 from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", everyday(FAMILIES, "sd1", "sdxl"))
 def test_pictures_come_from_the_prompts_own_noise_and_follow_the_word(models, name) -> None:
     model = models[name]
     size = model.source.size

@@ -86,6 +86,7 @@ def test_the_same_seed_draws_the_same_picture_twice(small, run):
     assert pictures[0][0] == (8 * SIDE_OF_VELOCITY, 8 * SIDE_OF_VELOCITY)
 
 
+@pytest.mark.slow
 def test_several_words_of_one_call_have_one_size(small, run):
     learned = run(
         "invert", "--token", "mug=photos", "--token", "cup=photos", "-m", "model.safetensors",

@@ -86,6 +86,7 @@ def test_quiet_still_says_what_is_downloaded(repository, tmp_path):
         assert len(result.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_generate_fetches_what_it_needs(repository, tmp_path):
     with serve(Hub(NAME, repository)) as hub:
         dry = ti(hub, tmp_path, "generate", "a cup", "-m", NAME, "--dry-run")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from everyday import everyday
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped, Usage
@@ -27,8 +28,9 @@ OPTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_resumed_equals_uninterrupted_with_every_option(photos, tiny_folder, options):
+@pytest.mark.parametrize("name", everyday(OPTIONS, "soft pull", "stages with everything"))
+def test_resumed_equals_uninterrupted_with_every_option(photos, tiny_folder, name):
+    options = OPTIONS[name]
     plan = make_plan(request_for(photos, tiny_folder, **options), Library.open())
     straight = learn(plan)
     assert straight.isfinite().all()

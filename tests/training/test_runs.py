@@ -134,6 +134,7 @@ def start_and_signal(arguments: list[str], number: int, after: int) -> tuple[int
     return process.returncode, "".join(said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

@@ -160,6 +160,7 @@ def test_a_model_that_answers_nan_from_the_start_is_said_at_once(plan, run, tiny
     assert run("list", "--unfinished", "-q").out == "" and run("list", "-q").out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "knobs",
     [
@@ -189,6 +190,7 @@ class KilledError(Exception):
     """The process is gone: nothing more is written."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(plan):
     asked = plan(**EAGER, steps=40, cooldown=3, keep="best", drift_limit=2.0, restarts=2, lr=0.05)
     concept, straight = learn(asked)
@@ -213,7 +215,11 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(plan):
     ("knobs", "stopped"),
     [
         ({"steps": 24}, "steps"),
-        ({"steps": 60, "stop": "auto", "stop_window": 5, "stop_ratio": 1.0}, "settled"),
+        pytest.param(
+            {"steps": 60, "stop": "auto", "stop_window": 5, "stop_ratio": 1.0},
+            "settled",
+            marks=pytest.mark.slow,
+        ),
         ({"steps": 24, "average": 4.0, "keep": "best", "drift_limit": 2.0}, "steps"),
     ],
     ids=["plain", "settles after it", "average"],
