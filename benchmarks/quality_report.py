@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from intervals import Interval, Pairs, difference, way_gone
+from intervals import FEWEST, Interval, Pairs, difference, way_gone
 from ledger import Ledger
 from protocol import TUNING_SETS
 
@@ -166,9 +166,13 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
 
 
 def chart_of(results: Results, recipes: Sequence[str], sets: Sequence[str]) -> Chart:
-    """Means over seeds, then over the sets that all recipes ran on, each recipe a dot."""
-    ran = [results.by_set(recipe, sets, "image").keys() for recipe in recipes]
-    common = [name for name in sets if all(name in names for names in ran)]
+    """Means over seeds, then over the sets that all recipes ran on, each recipe a dot.
+
+    Recipes that ran on few sets are left out where others ran on more.
+    """
+    ran = {recipe: results.by_set(recipe, sets, "image").keys() for recipe in recipes}
+    recipes = [recipe for recipe in recipes if len(ran[recipe]) >= FEWEST] or recipes
+    common = [name for name in sets if all(name in ran[recipe] for recipe in recipes)]
     sets = common or sets
     known = [results.classes[name] for name in sets if name in results.classes]
     start = mean([row["class"]["image"] for row in known])
