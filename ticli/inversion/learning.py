@@ -18,10 +18,11 @@ from ticli.inversion.examples import Examples
 from ticli.inversion.gradients import Learner, gradients
 from ticli.inversion.initialising import choose_init, settled_plan
 from ticli.inversion.loop import Step
-from ticli.inversion.plan import AUTO, Plan
+from ticli.inversion.plan import Plan
 from ticli.inversion.preparing import Prepared, encode, prepare_examples, trained_photos
 from ticli.inversion.rates import last_step
 from ticli.inversion.runs import Run, finish
+from ticli.inversion.settling import AUTO
 from ticli.inversion.starting import Start
 from ticli.inversion.state import TrainingState, new_state
 from ticli.inversion.thrift import keep_savings, load_sparingly, take_up_savings

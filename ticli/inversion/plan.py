@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ticli.concept import Concept
 from ticli.errors import Conflict, Usage
 from ticli.inversion.fitting import check_options
-from ticli.inversion.lineage import check_lineage, lineage_notes
+from ticli.inversion.lineage import lineage_notes
+from ticli.inversion.settling import class_word, noun_follows, settle, settle_photo_words
 from ticli.library.library import Library
 from ticli.models.downloading import Announce
 from ticli.models.fingerprint import fingerprint
 from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
 from ticli.models.source import ModelSource, locate, vocabulary
-from ticli.names import TOKEN, Token, parse_token
+from ticli.names import Token, parse_token
 from ticli.photos.captions import Captions, read_captions
 from ticli.photos.finding import Found, describe_skipped, find_photos
 from ticli.photos.loading import PhotoSet, load_photos
 from ticli.photos.masks import find_masks, mask_digest, subject_share
 from ticli.photos.sentences import family, fill
 from ticli.recipe import Recipe
-
-FALLBACK_INIT = "object"
-AUTO = "auto"
-CHOSEN_INITS = ("random", "mean", AUTO)
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,11 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")
-    recipe, start, notes = _settle(request.recipe, source, words, (token, library))
+    recipe, start, notes = settle(request.recipe, source, words, (token, library))
     check_options(recipe, source, token, library, request.replace)
     found = find_photos(request.photos, request.stdin)
     photos, masked = _masked(load_photos(found, recipe.size), found, recipe)
+    recipe, alone = settle_photo_words(recipe, len(photos.photos))
     captions = (
         read_captions(photos.photos, token, recipe.strict_captions)
         if recipe.captions or recipe.strict_captions
@@ -153,18 +151,12 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
             *lineage_notes(start, source, found_fingerprint),
             *([skipped] if skipped else []),
             *masked,
+            *alone,
             *_caption_notes(captions),
         ),
         warnings=(*rejected, *photos.warnings),
-        noun_follows=_noun_follows(request.recipe),
+        noun_follows=noun_follows(request.recipe),
     )
-
-
-def class_word(recipe: Recipe, start: Concept | None) -> str | None:
-    """A settled recipe's class word; None for a word that starts at no word of the vocabulary."""
-    if recipe.noun:
-        return recipe.noun
-    return None if start is not None or recipe.init in ("random", "mean") else recipe.init
 
 
 def _check_free(token: Token, request: Request, library: Library) -> None:
@@ -174,50 +166,6 @@ def _check_free(token: Token, request: Request, library: Library) -> None:
             f"give --replace, or another --token; `ti show {token.name}` tells what it is",
             name=token.name,
         )
-
-
-def _settle(
-    recipe: Recipe, source: ModelSource, words: Mapping[str, int], where: tuple[Token, Library]
-) -> tuple[Recipe, Concept | None, list[str]]:
-    """Fill in the values a recipe leaves to the run: init word, noun and size."""
-    token, library = where
-    notes: list[str] = []
-    init, start = recipe.init.strip(), None
-    named = bool(init) or f"{token.name}</w>" in words
-    if not init:
-        init = token.name if named else FALLBACK_INIT
-        if not named:
-            notes.append(
-                f"starting from the word {FALLBACK_INIT!r}, since {token.name!r} is no word of "
-                f"{source.id}; --init WORD chooses a closer one"
-            )
-    if init == AUTO:
-        notes.append(
-            f"the photos choose the word to start from, among up to {recipe.init_candidates}"
-            f"{', and the class word with it' if _noun_follows(recipe) else ''}"
-        )
-    if match := TOKEN.fullmatch(init):
-        start = library.get(match[1])
-        check_lineage(start, source)
-        init = start.token
-    noun = recipe.noun
-    if noun == "auto":
-        is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
-        noun = (start.noun if start else init) if is_word else ""
-    recipe = replace(recipe, init=init, noun=noun, timestep_low=recipe.least_noise)
-    if recipe.context and class_word(recipe, start) is None:
-        notes.append("context is left out: there is no class word to compare with; --noun WORD")
-        recipe = replace(recipe, context=0.0)
-    size = recipe.size or source.size
-    grain = source.grain
-    if size % grain:
-        near = max(grain, size // grain * grain)
-        raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
-    return replace(recipe, size=size), start, notes
-
-
-def _noun_follows(recipe: Recipe) -> bool:
-    return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
 
 
 def _sentences(

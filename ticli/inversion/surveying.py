@@ -9,8 +9,9 @@ from pathlib import Path
 from ticli.concept import Concept
 from ticli.errors import BadContent, Conflict, Diverged, NotFound, TiError, Usage
 from ticli.inversion.names import private_name, twin_name
-from ticli.inversion.plan import AUTO, Plan, Request, make_plan
+from ticli.inversion.plan import Plan, Request, make_plan
 from ticli.inversion.runs import check_run
+from ticli.inversion.settling import AUTO
 from ticli.library.library import Library
 from ticli.names import Token, parse_token
 
