@@ -51,9 +51,12 @@ class Recipe:
     vectors: int = _knob(1, "vectors of the word", low=1, high=64)
     # The paper's progressive extension: 2000 steps a vector in its code.
     extend_every: int = _knob(0, "steps until each further vector joins; 0 is all at once", low=0)
-    # The paper's per-image tokens: 0.25 in its code.
+    # The paper's per-image tokens: 0.25 in its code. A style is what photos share: theirs took it.
     photo_words: float = _knob(
-        0.0, "share of sentences with a photo's own word too", low=0.0, high=1.0
+        0.0,
+        "share of sentences with a photo's own word too; -1 is 0 for styles, else 0.8",
+        low=-1.0,
+        high=1.0,
     )
     # DreamArtist (2211.11337): 3 to 10 vectors, and guidance of 3 to 5 inside the loss.
     negative_vectors: int = _knob(0, "vectors of a twin for negative prompts", low=0, high=64)
@@ -130,6 +133,11 @@ class Recipe:
                 f"timestep_low {self.least_noise} is not below timestep_high {self.timestep_high}",
                 "leave a range between them",
             )
+        if -1 < self.photo_words < 0:
+            raise Usage(
+                f"photo_words {self.photo_words:g} is no share of the sentences",
+                "give 0 to 1, or -1",
+            )
         if self.extend_every * (self.vectors - 1) >= self.steps:
             raise Usage(
                 f"{self.vectors} vectors, one every {self.extend_every} steps, do not come into "
@@ -143,6 +151,13 @@ class Recipe:
         for sentence in self.sentences:
             if "{}" not in sentence:
                 raise Usage(f"sentence {sentence!r} has no {{}}", "put {} where the token goes")
+
+    @property
+    def own_words(self) -> float:
+        """The share of sentences that hold a photo's own word, where `photo_words` leaves it."""
+        if self.photo_words == -1:
+            return 0.0 if self.kind == "style" else 0.8
+        return self.photo_words
 
     @property
     def least_noise(self) -> int:

@@ -48,8 +48,21 @@ def test_a_sentence_in_which_a_photos_own_word_is_cut_off_is_refused(photos, tin
     sentences = {"sentences": (fits,), "noun": ""}
     learn(make_plan(request_for(photos, tiny_folder, **sentences), Library.open()))
     own = make_plan(request_for(photos, tiny_folder, photo_words=0.5, **sentences), Library.open())
-    with pytest.raises(Usage, match="<mug-of-photo-0> would be cut off"):
+    with pytest.raises(Usage, match="<mug-of-photo-0> would be cut off") as refused:
         learn(own)
+    assert "--photo-words 0" in refused.value.hint
+
+
+def test_one_photo_has_no_word_of_its_own_beside_the_concepts(photos, tiny_folder):
+    both = make_plan(request_for(photos, tiny_folder, photo_words=0.5), Library.open())
+    assert both.recipe.photo_words == 0.5 and not [n for n in both.notes if "one photo" in n]
+    for photo in sorted(photos.iterdir())[1:]:
+        photo.unlink()
+    alone = make_plan(request_for(photos, tiny_folder, photo_words=0.5), Library.open())
+    assert alone.recipe.photo_words == 0
+    assert [n for n in alone.notes if "no word of the photo's own" in n]
+    plain = make_plan(request_for(photos, tiny_folder), Library.open())
+    assert torch.equal(learn(alone), learn(plain))
 
 
 def test_the_last_of_many_stages_is_checked_before_the_first_step(photos, tiny_folder):

@@ -9,6 +9,7 @@ from learning_runs import learn, make_photos, plan_for
 
 from ticli.inversion.context import context_distance
 from ticli.inversion.draws import DrawRule, draw, keyed_generator
+from ticli.inversion.names import private_name
 from ticli.inversion.plan import Request, make_plan
 from ticli.library.library import Library
 from ticli.recipe import load_recipe
@@ -23,19 +24,34 @@ def plain_loop(learning, seed: int) -> tuple[list[float], torch.Tensor]:
     norm = model.encoders[0].table.norm(dim=1).median()
 
     def held(values: torch.Tensor) -> torch.Tensor:
-        return values * norm / values.norm() if recipe.norm == "vocabulary" else values
+        lengths = values.norm(dim=1, keepdim=True)
+        return values * norm / lengths if recipe.norm == "vocabulary" else values
 
-    row = torch.nn.Parameter(learning.started(seed).rows["clip_l"].detach().clone())
-    optimizer = torch.optim.AdamW([row], lr=recipe.lr, weight_decay=0.0)
-    rule = DrawRule(4, 3, True, len(examples.sentences[0]), (500, 1000), (4, 8, 8))
+    start = learning.started(seed)
+    row = torch.nn.Parameter(start.rows["clip_l"].detach().clone())
+    own = [torch.nn.Parameter(rows.detach().clone()) for rows in start.private.values()]
+    optimizer = torch.optim.AdamW([row, *own], lr=recipe.lr, weight_decay=0.0)
+    rule = DrawRule(
+        4, 3, True, len(examples.sentences[0]), (500, 1000), (4, 8, 8), private=recipe.own_words
+    )
     losses, mean = [], row.detach().clone()
     for step in range(STEPS):
         d = draw(seed, step, rule)
         z = examples.latents.sample(d.photos, d.mirrored, d.spread)
         alpha = model.noise_schedule.alphas_cumprod[d.timesteps][:, None, None, None]
         z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * d.noise
-        prompts = [examples.sentences[0][int(number)] for number in d.sentences]
-        hidden = model.condition(prompts, {"mug": {"clip_l": row}}).hidden
+        prompts = [
+            examples.prompt(
+                int(photo), int(number), d.private is not None and bool(d.private[sample])
+            )
+            for sample, (photo, number) in enumerate(zip(d.photos, d.sentences, strict=True))
+        ]
+        words = {"mug": {"clip_l": row}} | {
+            private_name("mug", photo): {"clip_l": rows[photo : photo + 1]}
+            for rows in own
+            for photo in range(3)
+        }
+        hidden = model.condition(prompts, words).hidden
         loss = (model.denoiser(z_t, d.timesteps, hidden).sample - d.noise).square().mean()
         losses.append(float(loss.detach()))
         if recipe.context:
@@ -45,10 +61,11 @@ def plain_loop(learning, seed: int) -> tuple[list[float], torch.Tensor]:
             loss = loss + recipe.context * distance
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([row], recipe.clip or float("inf"))
+        torch.nn.utils.clip_grad_norm_([row, *own], recipe.clip or float("inf"))
         optimizer.step()
         with torch.no_grad():
-            row.copy_(held(row))
+            for learned in (row, *own):
+                learned.copy_(held(learned))
             weight = (recipe.average + 1) / (step + 1 + recipe.average) if recipe.average else 1
             mean += weight * (row - mean)
     return losses, held(mean)
@@ -61,7 +78,7 @@ def test_a_run_equals_a_plain_loop(tmp_path, tiny_folder):
 
 
 def test_a_run_by_the_default_recipe_equals_a_plain_loop(tmp_path, tiny_folder):
-    """With the norm held, gradients clipped, the context's pull and the mean over the steps.
+    """With the photos' own words, norms held, gradients clipped, the context's pull and the mean.
 
     The limit is put where it cuts, the weight where it weighs, and the last word is what is kept.
     """
@@ -70,6 +87,7 @@ def test_a_run_by_the_default_recipe_equals_a_plain_loop(tmp_path, tiny_folder):
         steps=STEPS, init="mug", clip=0.05, context=0.5, stop="never", keep="last"
     )
     assert recipe.average and recipe.norm == "vocabulary" and recipe.batch == 4
+    assert recipe.own_words == 0.8
     request = Request((str(photos),), "<mug>", recipe, str(tiny_folder), 9, False, True)
     compare(make_plan(request, Library.open()))
 

@@ -113,7 +113,10 @@ def _stage(model: Model, plan: Plan, texts: Sequence[Sequence[str]], vectors: in
         # As in the paper's code: what is this photo's alone goes into a word of its own.
         own = private_name(name, photo)
         added = {**placeholders, own: 1}
-        private.append([whole(model, f"{text} with <{own}>", added) for text in choices])
+        texts_of_own = [f"{text} with <{own}>" for text in choices]
+        private.append(
+            [whole(model, text, added, spare="--photo-words 0") for text in texts_of_own]
+        )
     context = build_context(model, plan, vectors) if plan.recipe.context else None
     return Stage([[known[text] for text in choices] for choices in texts], private, context)
 
@@ -126,9 +129,17 @@ def twin_of(model: Model, plan: Plan) -> Twin:
 
 
 def whole(
-    model: Model, text: str, placeholders: Mapping[str, int], *, negative: bool = False
+    model: Model,
+    text: str,
+    placeholders: Mapping[str, int],
+    *,
+    negative: bool = False,
+    spare: str = "fewer --vectors",
 ) -> Prompt:
-    """Tokenise a sentence, all of whose placeholders must fit. Raises Usage."""
+    """Tokenise a sentence, all of whose placeholders must fit; `spare` makes room, too.
+
+    Raises Usage.
+    """
     prompt = model.tokenise(text, placeholders, negative=negative)
     for key, tokenised in prompt.items():
         if tokenised.lost:
@@ -136,6 +147,6 @@ def whole(
             raise Usage(
                 f"{words} would be cut off from {text!r}: {model.source.id} reads "
                 f"{model.source.room(key)} tokens",
-                "shorten the sentence or caption, or use fewer --vectors",
+                f"shorten the sentence or caption, or use {spare}",
             )
     return prompt

@@ -80,8 +80,8 @@ def settle_photo_words(recipe: Recipe, photos: int) -> tuple[Recipe, list[str]]:
 
     The recipe for so many photos, and what is to be said of it.
     """
-    if not recipe.photo_words or photos > 1:
-        return recipe, []
+    if not recipe.own_words or photos > 1:
+        return replace(recipe, photo_words=recipe.own_words), []
     return replace(recipe, photo_words=0.0), [
         "there is one photo, and so no word of the photo's own beside the concept's"
     ]

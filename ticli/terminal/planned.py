@@ -93,7 +93,7 @@ def _options(recipe: Recipe, name: str) -> list[str]:
     """
     known = replace(load_recipe(name) if name in PRESETS else Recipe(), kind=recipe.kind)
     # A plan has settled it by the kind, which another line tells.
-    known = replace(known, timestep_low=known.least_noise)
+    known = replace(known, timestep_low=known.least_noise, photo_words=known.own_words)
     told = {"kind", "init", "noun", "vectors", "steps", "lr", "batch", "accumulate", "size"}
     changed = [
         f"{name} {str(value).lower() if isinstance(value, bool) else value}"
