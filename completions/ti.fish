@@ -74,7 +74,7 @@ complete -c ti -n '__ti_is invert' -l warm-lr -r -d 'Learning rate of the warm s
 complete -c ti -n '__ti_is invert' -l context -r -d 'Weight of what the word does to other words'
 complete -c ti -n '__ti_is invert' -l context-set -r -a 'auto living things styles' -d 'Sentences for --context'
 complete -c ti -n '__ti_is invert' -l extend-every -r -d 'Steps until each further vector joins; 0: at once'
-complete -c ti -n '__ti_is invert' -l photo-words -r -d 'Share of sentences that hold a photo\'s own word too'
+complete -c ti -n '__ti_is invert' -l photo-words -r -d 'Share of sentences with a photo\'s own word; -1 goes by --kind'
 complete -c ti -n '__ti_is invert' -l negative-vectors -r -d 'Vectors of a twin NAME-neg for negative prompts'
 complete -c ti -n '__ti_is invert' -l negative-guidance -r -d 'Guidance away from the twin'
 complete -c ti -n '__ti_is invert' -l timestep-low -r -d 'Least noise trained on, of 1000; -1 goes by --kind'

@@ -49,7 +49,9 @@ ExtendEveryOption = Annotated[
 ]
 PhotoWordsOption = Annotated[
     float | None,
-    knob("--photo-words", "Share of sentences that hold a photo's own word too.", "SHARE"),
+    knob(
+        "--photo-words", "Share of sentences with a photo's own word; -1 goes by --kind.", "SHARE"
+    ),
 ]
 NegativeVectorsOption = Annotated[
     int | None, knob("--negative-vectors", "Vectors of a twin NAME-neg for negative prompts.")

@@ -14,11 +14,33 @@ def test_presets_load(name):
     assert load_recipe(name).steps > 0
 
 
-def test_the_default_preset_changes_when_a_run_ends_and_what_it_keeps():
+def test_the_default_preset_changes_when_a_run_ends_what_it_keeps_and_what_it_holds_apart():
     default, plain = load_recipe("default").as_json(), Recipe().as_json()
     ends = {"steps", "schedule", "cooldown", "stop", "stop_window", "stop_ratio", "keep", "average"}
-    assert {name for name in plain if default[name] != plain[name]} == ends | {"context"}
+    assert {name for name in plain if default[name] != plain[name]} == ends | {
+        "context",
+        "photo_words",
+    }
     assert (default["stop"], default["cooldown"]) == ("auto", 0) and default["average"] > 0
+
+
+@pytest.mark.parametrize(
+    ("share", "kind", "own"),
+    [
+        (-1, "object", 0.8),
+        (-1, "person", 0.8),
+        (-1, "style", 0),
+        (0.3, "style", 0.3),
+        (0, "object", 0),
+    ],
+)
+def test_minus_one_gives_photos_of_things_words_of_their_own(share, kind, own):
+    assert Recipe(photo_words=share, kind=kind).own_words == own
+
+
+def test_other_negative_shares_are_refused():
+    with pytest.raises(Usage, match="photo_words -0.5 is no share"):
+        Recipe(photo_words=-0.5)
 
 
 def test_values_are_read_by_their_declared_type(tmp_path):
