@@ -39,7 +39,7 @@ def test_minus_one_gives_photos_of_things_words_of_their_own(share, kind, own):
 
 
 def test_other_negative_shares_are_refused():
-    with pytest.raises(Usage, match="photo_words -0.5 is no share"):
+    with pytest.raises(Usage, match=r"photo_words -0\.5 is no share"):
         Recipe(photo_words=-0.5)
 
 
