@@ -55,7 +55,8 @@ def loss_by_hand(learning, examples, predicted) -> float:
         z = latents.mean[photo, 0] + latents.spread[photo, 0] * drawn.spread[k]
         alpha = learning.model.noise_schedule.alphas_cumprod[t]
         z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * drawn.noise[k]
-        answer = predicted(z_t[None], t, examples.prompt(photo, int(drawn.sentences[k])))
+        own = bool(examples.private)
+        answer = predicted(z_t[None], t, examples.prompt(photo, int(drawn.sentences[k]), own))
         losses.append(float((answer[0] - drawn.noise[k]).square().mean()))
     return sum(losses) / len(losses)
 
@@ -77,14 +78,42 @@ def test_a_word_is_judged_beside_its_negative_twin(loaded):
         return predicted
 
     start = {name: dict(rows) for name, rows in learning.started(0).words("mug").items()}
-    before = judge.held_out_init()
+    before = judge.held_out_init(vectors)
     with torch.no_grad():
         for row in vectors.parameters().values():
             row.add_(0.1)
     own = loss_by_hand(learning, judge.examples, guided_by(vectors.words("mug")))
     assert judge.held_out(vectors) == pytest.approx(own, rel=1e-4)
     class_word = loss_by_hand(learning, judge.plain, guided_by(start))
-    assert judge.held_out_init() == before == pytest.approx(class_word, rel=1e-4)
+    assert judge.held_out_init(vectors) == before == pytest.approx(class_word, rel=1e-4)
+
+
+def test_another_crop_is_judged_with_its_photos_own_word(loaded):
+    """As it is trained, the class word beside the same words; a photo held out has none."""
+    learning = loaded(3, photo_words=0.5)
+    judge, model, vectors = learning.judge, learning.model, learning.state.vectors
+    with torch.no_grad():
+        for row in vectors.parameters().values():
+            row.add_(0.1)
+
+    def predicted(z_t, t, prompt):
+        hidden = model.condition([prompt], vectors.words("mug")).hidden
+        return model.denoiser(z_t, t, hidden).sample
+
+    names = {
+        slot.concept
+        for prompts in judge.examples.private
+        for prompt in prompts
+        for slot in prompt["clip_l"].slots
+    }
+    assert names == {"mug", *(f"mug-of-photo-{photo}" for photo in range(3))}
+    own = loss_by_hand(learning, judge.examples, predicted)
+    assert judge.held_out(vectors) == pytest.approx(own, rel=1e-4)
+    class_word = loss_by_hand(learning, judge.plain, predicted)
+    assert judge.held_out_init(vectors) == pytest.approx(class_word, rel=1e-4)
+    assert class_word != pytest.approx(own, rel=1e-4)
+    spared = loaded(4, photo_words=0.5, hold_out="auto").judge
+    assert not spared.examples.private and spared.draw.private is None
 
 
 def test_a_caption_that_cuts_the_word_off_is_refused_on_the_photo_held_out(loaded, tmp_path):
@@ -108,7 +137,8 @@ def test_the_class_word_is_judged_in_the_same_sentences(loaded):
     }
     assert "a photo of a mug" in texts and not any("mug mug" in text for text in texts)
     assert all(not p["clip_l"].slots for ps in learning.judge.plain.sentences for p in ps)
-    assert learning.judge.held_out_init() != learning.judge.held_out(learning.state.vectors)
+    vectors = learning.state.vectors
+    assert learning.judge.held_out_init(vectors) != learning.judge.held_out(vectors)
 
 
 def test_noise_is_of_no_training_step(loaded):

@@ -26,21 +26,24 @@ class Check:
     photos: Path
     model: Path
 
-    def __call__(self, rows, held_out: float = 0.0, change=None, twin=None, **knobs):
+    def __call__(self, rows, held_out: float = 0.0, change=None, twin=None, own=None, **knobs):
         learning = self.begun(**knobs)
         if change:
             change(learning.model)
         every = {"clip_l": rows} | ({} if twin is None else {"clip_l.negative": twin})
+        every |= {} if own is None else {"clip_l.private": own}
         kept = Evaluation(6, held_out, 0.0)
         attempt = Attempt(0, 6, "steps", 6, held_out)
         ended = Finished(attempt, kept, every, (kept,), (), 0, 0)
         judge = learning.judge
-        return check_word(judge, learning.started(0), ended, judge.held_out_init())
+        start = learning.started(0)
+        return check_word(judge, start, ended, judge.held_out_init(start))
 
     def losses(self, **knobs) -> tuple[float, float]:
         """The held-out losses of the start and of the class word."""
         learning = self.begun(**knobs)
-        return learning.judge.held_out(learning.started(0)), learning.judge.held_out_init()
+        judge, start = learning.judge, learning.started(0)
+        return judge.held_out(start), judge.held_out_init(start)
 
     def begun(self, **knobs):
         plan = plan_for(self.photos, self.model, vectors=2, norm="free", **knobs)
@@ -91,6 +94,16 @@ def test_a_vector_of_the_twin_that_changes_nothing_is_named(check):
     twin = torch.zeros(1, 32)
     (warning,) = check(rows(), twin=twin, negative_vectors=1)
     assert "vector 1 of the negative twin in clip_l changes nothing" in warning
+
+
+def test_photos_own_words_are_no_change_of_the_word(check):
+    """What they do they do beside the class word too, and an idle one is not missed."""
+    own = torch.randn(3, 32, generator=torch.Generator().manual_seed(8))
+    start = check.begun(photo_words=1.0, noun="").started(0)
+    idle = start.rows["clip_l"].detach().clone()
+    (warning,) = check(idle, own=own, photo_words=1.0, noun="")
+    assert "changes no picture" in warning
+    assert check(rows(), own=torch.zeros(3, 32), photo_words=1.0) == ()
 
 
 def test_a_word_must_be_better_than_its_start_too(check):

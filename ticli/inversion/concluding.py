@@ -12,7 +12,7 @@ from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
 from ticli.errors import Diverged
 from ticli.inversion.attempts import Finished
 from ticli.inversion.learning import Learning
-from ticli.inversion.selfcheck import check_word
+from ticli.inversion.selfcheck import check_word, kept_word
 from ticli.inversion.stopping import Evaluation, thinned
 from ticli.outcome import Curves, Outcome
 
@@ -29,8 +29,8 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
     if winner is None:
         raise Diverged("every try diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in learning.state.vectors.rows}
-    held_out_init = learning.judge.held_out_init()
     start = learning.started(winner.attempt.seed)
+    held_out_init = learning.judge.held_out_init(kept_word(start, winner))
     source = plan.source
     concept = Concept(
         name=plan.token.name,

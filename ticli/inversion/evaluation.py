@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
-from ticli.inversion.examples import Examples, twin_of, whole
+from ticli.inversion.examples import Examples, beside_own_word, twin_of, whole
 from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
+from ticli.inversion.names import private_name
 from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
 from ticli.inversion.starting import class_rows
@@ -34,20 +35,23 @@ LEAST_INTERVAL = 5
 class HeldOut:
     """Latents that are not trained on, the sentences of each with the word's trigger, its mask.
 
-    `masks` are as those of Examples, or None where the loss is not weighed.
+    `masks` are as those of Examples, or None where the loss is not weighed. `own_words`: whether
+    the sentences hold the words that are the photos' own, which are trained on in the same order.
     """
 
     latents: Latents
     sentences: Sequence[Sequence[str]]
     masks: torch.Tensor | None = None
+    own_words: bool = False
 
 
 @dataclass(frozen=True)
 class Judge:
     """The fixed batch, the same from the first step to the last.
 
-    `examples` hold the word and the twin it is guided away from, if any, `plain` the same sentences
-    with the class word in its place; where there is none, the start's rows `stand_in` for it.
+    `examples` hold the word, the photos' own words and the twin it is guided away from, if any,
+    `plain` the same sentences with the class word in its place; where there is none, the start's
+    rows `stand_in` for it.
     """
 
     model: Model
@@ -67,9 +71,13 @@ class Judge:
         """Mean denoising loss of the word."""
         return held_out_loss(self.model, self.examples, vectors, self.draw, self.batch)
 
-    def held_out_init(self) -> float:
-        """Mean denoising loss of the class word, or of the start where there is none."""
-        return held_out_loss(self.model, self.plain, self.stand_in, self.draw, self.batch)
+    def held_out_init(self, vectors: Vectors) -> float:
+        """Mean denoising loss of the class word, or of the start where there is none.
+
+        In the same sentences: the photos' own words are those beside the `vectors`.
+        """
+        instead = self.stand_in.beside(vectors)
+        return held_out_loss(self.model, self.plain, instead, self.draw, self.batch)
 
 
 def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
@@ -80,20 +88,17 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
     name, recipe = plan.token.name, plan.recipe
     phrase = plan.class_word
     count = {name: recipe.vectors}
-    sentences = [[whole(model, text, count) for text in texts] for texts in held_out.sentences]
-    plain = sentences
-    if phrase is not None:
-        plain = [
-            [model.tokenise(_said_plainly(text, plan, phrase), {}) for text in texts]
-            for texts in held_out.sentences
-        ]
     rows = {name: vectors.start if phrase is None else class_rows(model, phrase, recipe.vectors)}
     twin = twin_of(model, plan) if recipe.negative_vectors else None
-    examples = Examples(name, held_out.latents, sentences, masks=held_out.masks, twin=twin)
+    bare = Examples(name, held_out.latents, (), masks=held_out.masks, twin=twin)
+    examples = plain = _worded(model, bare, held_out, count)
+    if phrase is not None:
+        said = [[_said_plainly(text, plan, phrase) for text in own] for own in held_out.sentences]
+        plain = _worded(model, bare, replace(held_out, sentences=said), {})
     return Judge(
         model=model,
         examples=examples,
-        plain=replace(examples, sentences=plain),
+        plain=plain,
         stand_in=vectors,
         draw=evaluation_draw(model, examples, recipe, plan.seed),
         batch=recipe.batch,
@@ -101,10 +106,28 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
     )
 
 
+def _worded(
+    model: Model, examples: Examples, held_out: HeldOut, placeholders: Mapping[str, int]
+) -> Examples:
+    """Tokenise what is held out, with the photos' own words where they belong there."""
+    texts = held_out.sentences
+    names = [private_name(examples.concept, photo) for photo in range(len(texts))]
+    return replace(
+        examples,
+        sentences=[[whole(model, text, placeholders) for text in own] for own in texts],
+        private=[
+            beside_own_word(model, own, name, placeholders)
+            for name, own in zip(names if held_out.own_words else (), texts, strict=False)
+        ],
+    )
+
+
 def evaluation_draw(model: Model, examples: Examples, recipe: Recipe, seed: int) -> Draw:
     """Noise, sentences and timesteps of the fixed batch, from a key that no step draws with."""
     rule = draw_rule(model, examples, recipe)
-    return fixed_draw(rule, recipe.evaluation_timesteps, keyed_generator(seed, "evaluation"))
+    drawn = fixed_draw(rule, recipe.evaluation_timesteps, keyed_generator(seed, "evaluation"))
+    own = torch.ones(len(drawn.timesteps), dtype=torch.bool) if examples.private else None
+    return replace(drawn, private=own)
 
 
 def fixed_draw(rule: DrawRule, count: int, generator: torch.Generator) -> Draw:

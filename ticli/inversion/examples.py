@@ -110,15 +110,20 @@ def _stage(model: Model, plan: Plan, texts: Sequence[Sequence[str]], vectors: in
     known = {text: whole(model, text, placeholders) for text in every}
     private: list[list[Prompt]] = []
     for photo, choices in enumerate(texts if plan.recipe.photo_words else ()):
-        # As in the paper's code: what is this photo's alone goes into a word of its own.
-        own = private_name(name, photo)
-        added = {**placeholders, own: 1}
-        texts_of_own = [f"{text} with <{own}>" for text in choices]
-        private.append(
-            [whole(model, text, added, spare="--photo-words 0") for text in texts_of_own]
-        )
+        private.append(beside_own_word(model, choices, private_name(name, photo), placeholders))
     context = build_context(model, plan, vectors) if plan.recipe.context else None
     return Stage([[known[text] for text in choices] for choices in texts], private, context)
+
+
+def beside_own_word(
+    model: Model, texts: Sequence[str], own: str, placeholders: Mapping[str, int]
+) -> list[Prompt]:
+    """Sentences with a photo's own word besides, as in the paper's code. Raises Usage.
+
+    What is the photo's alone goes into that word.
+    """
+    added = {**placeholders, own: 1}
+    return [whole(model, f"{text} with <{own}>", added, spare="--photo-words 0") for text in texts]
 
 
 def twin_of(model: Model, plan: Plan) -> Twin:

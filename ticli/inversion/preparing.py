@@ -95,7 +95,9 @@ def prepare_examples(plan: Plan, model: Model, encoded: Encoded) -> Prepared:
         held_masks = mask_weights(_held_masks(plan, encoded), recipe, learned.grid)
     examples = build_examples(model, plan, encoded.trained, learned, masks)
     sentences = [plan.sentences[photo] for photo in encoded.judged]
-    return Prepared(examples, HeldOut(encoded.held, sentences, held_masks), encoded.spared)
+    # A photo that is not trained on has no word of its own; another crop has its photo's.
+    own = bool(recipe.photo_words) and encoded.spared is None
+    return Prepared(examples, HeldOut(encoded.held, sentences, held_masks, own), encoded.spared)
 
 
 def _held_masks(plan: Plan, encoded: Encoded) -> list[Image.Image]:

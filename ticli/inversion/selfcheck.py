@@ -26,10 +26,12 @@ def check_word(
     `start`: a word that has learned nothing differs from its class word where both stand in the
     sentence.
     """
-    word = start.at({name: row.to(judge.model.device) for name, row in finished.rows.items()})
+    word = kept_word(start, finished)
+    # The word itself is looked at: the photos' own words are the same beside it and what it meets.
+    start, instead = start.beside(word), judge.stand_in.beside(word)
     predicted = _predict(judge, word, judge.examples)
     least = max(LEAST_CHANGE, torch.finfo(judge.model.hardware.dtype).eps)
-    if _change(predicted, _predict(judge, judge.stand_in, judge.plain)) < least:
+    if _change(predicted, _predict(judge, instead, judge.plain)) < least:
         return ("the word changes no picture: what it predicts is what its class word predicts",)
     if _change(predicted, _predict(judge, start, judge.examples)) < least:
         return ("the word changes no picture: what it predicts is what it predicted at its start",)
@@ -43,6 +45,12 @@ def check_word(
         flags = "--vectors or --negative-vectors" if word.negative else "--vectors"
         warnings.append(f"{', '.join(idle)} changes nothing: use fewer {flags}")
     return (*warnings, *_no_better(judge, start, finished.kept.held_out, held_out_init))
+
+
+def kept_word(start: Vectors, finished: Finished) -> Vectors:
+    """What a try kept, on the device where it started."""
+    devices = {name: row.device for name, row in start.parameters().items()}
+    return start.at({name: row.to(devices[name]) for name, row in finished.rows.items()})
 
 
 def _no_better(
@@ -62,7 +70,7 @@ def _without_each(word: Vectors) -> Iterator[tuple[str, Vectors]]:
     """The word with one vector after another turned about, and that vector's name."""
     every = word.parameters()
     for name, rows in every.items():
-        # A photo's own word stays with the run: no sentence that a word is judged by holds it.
+        # A photo's own word stays with the run: nobody will miss it.
         if name.endswith(PRIVATE):
             continue
         whose = "the negative twin in " if name.endswith(NEGATIVE) else ""

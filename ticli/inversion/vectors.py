@@ -74,6 +74,10 @@ class Vectors:
             moved.hold()
         return moved
 
+    def beside(self, other: Vectors) -> Vectors:
+        """The same words, but with the photos' own words as another has them."""
+        return replace(self, private=other.private)
+
     def norms(self) -> dict[str, list[float]]:
         """L2 norm of each of the word's vectors, by encoder."""
         return {key: row.detach().norm(dim=1).tolist() for key, row in self.rows.items()}
