@@ -154,7 +154,7 @@ def test_the_summary_says_why_it_stopped_and_what_is_kept(tmp_path, tiny_folder,
     assert f"kept is step {outcome['kept']}" in result.err
     assert "the best of 2" in result.err and "on the photo held out" in result.err
     assert f"held-out loss {outcome['held_out']:.4f}" in result.err
-    assert f"'mug' alone {outcome['held_out_init']:.4f}" in result.err
+    assert f"'mug' in its place {outcome['held_out_init']:.4f}" in result.err
     assert len(curves["steps"]) == len(curves["held_out"]) == len(curves["drift"])
     assert outcome["kept"] in curves["steps"] and outcome["held_out"] == min(curves["held_out"])
     assert [attempt["seed"] for attempt in outcome["attempts"]] == [0, 1]

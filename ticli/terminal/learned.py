@@ -44,9 +44,9 @@ def _worth(concept: Concept) -> str:
 def _compared(concept: Concept) -> str:
     """What the word's loss is compared with: its class word's, or the start's of no word."""
     if concept.noun:
-        return f"{concept.noun!r} alone"
+        return f"{concept.noun!r} in its place"
     no_word = concept.init in ("random", "mean") or concept.init.startswith("<")
-    return "where it started" if no_word else f"{concept.init!r} alone"
+    return "where it started" if no_word else f"{concept.init!r} in its place"
 
 
 def _accidents(concept: Concept) -> list[str]:

@@ -29,7 +29,7 @@ def test_everything_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, noun="cup", warnings=("it changes nothing",))
     assert "learned <mug> cup in 42 s: 160 steps, settled before its cap of 300" in text
     assert "kept is step 120 of seed 4, the best of 2" in text
-    assert "held-out loss 0.0212 on other crops, 'cup' alone 0.0305" in text
+    assert "held-out loss 0.0212 on other crops, 'cup' in its place 0.0305" in text
     assert "other words drifted 0.031" in text
     assert "2 steps had no finite gradient" in text and "went back 1 time" in text
     assert "seed 5 diverged" in text and "it changes nothing" in text
@@ -37,7 +37,7 @@ def test_everything_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("init", "words"),
-    [("cup", "'cup' alone"), ("random", "where it started"), ("<old>", "where it started")],
+    [("cup", "'cup' in its place"), ("random", "where it started"), ("<old>", "where it started")],
 )
 def test_the_loss_is_compared_with_what_there_is(capsys, init, words) -> None:
     assert words in said(capsys, init=init, noun="")
