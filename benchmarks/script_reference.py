@@ -1,25 +1,29 @@
 """The training loop of diffusers' example script as documented, written here as a reference.
 
     python benchmarks/script_reference.py PHOTOS --token NAME --init WORD [--lr 5e-4] [--steps 3000]
-        [--seconds N] [--seed 0]
+        [--seconds N] [--seed 0] [--batch 1 --accumulate 4]
+        [--dtype fp32] [--encode-once]
 
 What its page and its options describe: the token is a new row of the vocabulary's table; AdamW
 with weight decay moves the whole table, and after each step all other rows are put back; photos
 are squashed to a square, mirrored at random and encoded anew in every batch; sentences say only
 "a photo of a <token>" and the like; the rate is constant, multiplied by batch x accumulation.
---seconds ends the run after so much wall time, loading included. The word goes into the library,
-and its JSON object to stdout.
+--batch 4 --accumulate 1 takes the same gradient at once, and --encode-once keeps latents that would
+come out the same: with bfloat16 they shorten a run whose wall time is not asked for. --seconds ends
+the run after so much wall time, loading included. The word goes into the library, and its JSON
+object to stdout.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,6 +44,8 @@ from ticli.names import parse_token  # noqa: E402
 from ticli.photos.finding import find_photos  # noqa: E402
 from ticli.photos.loading import load_photos  # noqa: E402
 from ticli.photos.sentences import family, fill  # noqa: E402
+
+Posterior = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass
@@ -76,24 +82,28 @@ def add_token(model: Model, token: str, init: str) -> Table:
 
 
 def batch_of(
-    pictures: Sequence[Image.Image], sentences: Sequence[str], count: int
-) -> tuple[torch.Tensor, list[str]]:
-    """Pixels (batch, 3, size, size) in [-1, 1], half of them mirrored, each with a sentence."""
-    pixels = []
-    for _ in range(count):
-        picture = random.choice(pictures)
-        if random.random() < 0.5:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        values = np.asarray(picture, dtype=np.float32) / 127.5 - 1
-        pixels.append(torch.from_numpy(values).permute(2, 0, 1))
-    return torch.stack(pixels), [random.choice(sentences) for _ in range(count)]
-
-
-def loss_of(model: Model, vae: Any, pixels: torch.Tensor, texts: list[str]) -> torch.Tensor:
-    """The denoising loss of one batch, its photos encoded anew."""
-    (encoder,) = model.encoders
+    encode: Callable[[int, bool], Posterior], photos: int, sentences: Sequence[str], count: int
+) -> tuple[Posterior, list[str]]:
+    """Mean and spread of the latents of `count` photos, half of them mirrored, and sentences."""
+    drawn = [(random.randrange(photos), random.random() < 0.5) for _ in range(count)]
     with torch.no_grad():
-        mean, spread = model.encode(vae, pixels)
+        means, spreads = zip(*(encode(*which) for which in drawn), strict=True)
+    texts = [random.choice(sentences) for _ in range(count)]
+    return (torch.cat(means), torch.cat(spreads)), texts
+
+
+def pixels_of(picture: Image.Image, mirrored: bool) -> torch.Tensor:
+    """Pixels (1, 3, size, size) in [-1, 1]."""
+    if mirrored:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    values = np.asarray(picture, dtype=np.float32) / 127.5 - 1
+    return torch.from_numpy(values).permute(2, 0, 1)[None]
+
+
+def loss_of(model: Model, posterior: Posterior, texts: list[str]) -> torch.Tensor:
+    """The denoising loss of one batch."""
+    (encoder,) = model.encoders
+    mean, spread = posterior
     z = mean + spread * torch.randn_like(mean)
     noise = torch.randn_like(z)
     steps = model.noise_schedule.config.num_train_timesteps
@@ -107,7 +117,8 @@ def loss_of(model: Model, vae: Any, pixels: torch.Tensor, texts: list[str]) -> t
         return_tensors="pt",
     ).input_ids
     hidden = encoder.module(ids)[0]
-    prediction = model.denoiser(z_t, t, encoder_hidden_states=hidden).sample
+    dtype = model.hardware.dtype
+    prediction = model.denoiser(z_t.to(dtype), t, encoder_hidden_states=hidden.to(dtype)).sample
     target = noise
     if model.noise_schedule.config.prediction_type == "v_prediction":
         target = model.noise_schedule.get_velocity(z, noise, t)
@@ -126,11 +137,17 @@ def train(model: Model, table: Table, options: argparse.Namespace) -> list[float
     losses: list[float] = []
     seconds: list[float] = []
     with model.vae() as vae:
+
+        def encode(number: int, mirrored: bool) -> Posterior:
+            return model.encode(vae, pixels_of(pictures[number], mirrored))
+
+        if options.encode_once:
+            encode = functools.cache(encode)
         while len(losses) < options.steps:
             began = time.monotonic()
             parts = []
             for _ in range(options.accumulate):
-                loss = loss_of(model, vae, *batch_of(pictures, sentences, options.batch))
+                loss = loss_of(model, *batch_of(encode, len(pictures), sentences, options.batch))
                 (loss / options.accumulate).backward()
                 parts.append(float(loss.detach()))
             optimiser.step()
@@ -164,15 +181,15 @@ def concept_of(
         steps=len(losses),
         losses=Losses(sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, None),
         photos=tuple(PhotoRecord(photo.file, photo.sha256) for photo in photos),
-        device="cpu",
+        device=model.hardware.describe(),
         seconds=round(time.monotonic() - BEGAN, 3),
     )
     return concept, embedding
 
 
 def told(options: argparse.Namespace) -> dict[str, Any]:
-    """What a run was told, as its word's recipe records it."""
-    beside = ("photos", "token")
+    """What a run was told, as its word's recipe records it, but for what only makes it faster."""
+    beside = ("photos", "token", "dtype", "encode_once")
     return {"loop": "script"} | {k: v for k, v in vars(options).items() if k not in beside}
 
 
@@ -190,6 +207,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--accumulate", type=int, default=4)
     parser.add_argument("--weight-decay", type=float, default=1e-2)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--encode-once", action="store_true", help="keep the photos' latents")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 
@@ -198,7 +217,7 @@ def main() -> None:
     options = read_options()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
-    model = load_model(locate(options.model), pick_hardware("cpu", "fp32"))
+    model = load_model(locate(options.model), pick_hardware("cpu", options.dtype))
     table = add_token(model, parse_token(options.token).text, options.init)
     losses = train(model, table, options)
     added = Library.open(write=True).add(*concept_of(model, table, losses, options))
