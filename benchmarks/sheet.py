@@ -1,6 +1,6 @@
 """Draw a sheet of pictures with `ti generate`: photos on top, then one row a prompt.
 
-    python benchmarks/sheet.py OUT.png PROMPT... [--photos FOLDER ...] [--seeds 5]
+    python benchmarks/sheet.py OUT.png PROMPT... [--photos FOLDER]... [--seeds 5]
 
 Words in the prompts are concepts of the library; one column a seed from 0. The sheets of docs/:
 
@@ -9,9 +9,10 @@ Words in the prompts are concepts of the library; one column a seed from 0. The 
         "an oil painting of a <mug>" "a <mug> next to a cat"
     python benchmarks/sheet.py docs/halftone.png --seeds 3 --photos HALFTONE "a photo of a house"
         "a house in the style of <halftone>" … and the same of a dog, a flower, a tree, a chair
-    python benchmarks/sheet.py docs/two-words.png --photos MUG CACTUS "a photo of a <mug>"
-        "a photo of a <cactus>" "a <mug> next to a <cactus>" "a <cactus> next to a <mug>"
-        "a <mug> next to a <cactus> on the moon" "a <cactus> in the style of <halftone>"
+    python benchmarks/sheet.py docs/two-words.png --photos MUG --photos CACTUS
+        "a photo of a <mug>" "a photo of a <cactus>" "a <mug> next to a <cactus>"
+        "a <cactus> next to a <mug>" "a <mug> next to a <cactus> on the moon"
+        "a <cactus> in the style of <halftone>"
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("prompts", nargs="+")
-    parser.add_argument("--photos", nargs="*", default=[])
+    parser.add_argument("--photos", action="append", default=[], metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     rows = [("photos", photos_of(folder)) for folder in options.photos]
