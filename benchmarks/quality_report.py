@@ -15,8 +15,8 @@ from ticli.durable import write_file
 from ticli.scoring.tradeoff import Chart, Level, Point, write_chart
 
 HEADINGS = (
-    "recipe", "sets", "runs", "image", "left out", "way gone", "obedience", "scenes", "copied",
-    "text", "steps", "settled", "wall", "image − baseline", "obedience − baseline",
+    "recipe", "sets", "runs", "image", "left out", "way gone", "obedience", "bare", "scenes",
+    "copied", "text", "steps", "settled", "wall", "image − baseline", "obedience − baseline",
 )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
     image, left_out = results.by_set(recipe, sets, "image"), results.left_out(recipe, sets)
     figures = {
         key: mean(list(results.by_set(recipe, sets, key).values()))
-        for key in ("image", "obedience", "scene_accuracy", "copied", "text")
+        for key in ("image", "obedience", "obedience_bare", "scene_accuracy", "copied", "text")
     }
     differences = [
         difference(results.pairs(recipe, sets, key), results.pairs(baseline, sets, key))
@@ -155,6 +155,7 @@ def recipe_row(results: Results, recipe: str, sets: Sequence[str], baseline: str
         beside(mean(list(left_out.values())), results.way(left_out)),
         spread(results.way(image)),
         short(figures["obedience"]),
+        short(figures["obedience_bare"]),
         short(figures["scene_accuracy"]),
         short(figures["copied"]),
         short(figures["text"]),
