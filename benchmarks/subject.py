@@ -1,0 +1,88 @@
+"""Likeness to the subject alone: photos whose background is cut away, by masks of benchmarks/masks.
+
+    python benchmarks/subject.py CONCEPTS [--out benchmarks/starter-0.1/finals] [--sets owl,robot]
+        [--recipes default,script] [--background 230]
+
+Words are those of seed 0 that quality.py left in --out, drawn as its finals draw "a photo of"; the
+class word is drawn beside them. *Whole* is the cosine with the photos as they are, *subject* that
+with the photos whose mask's black is one level of grey. A word that draws its photos' backgrounds
+gains by the one and not by the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from ledger import Ledger
+from PIL import Image
+from protocol import Bench, PhotoSet, chosen, open_bench, read_sets
+from quality import read_word
+from quality_report import table
+
+from ticli.generation.sampling import place_rows
+from ticli.models.model import Rows
+from ticli.photos.cropping import training_picture
+from ticli.photos.finding import find_photos
+from ticli.photos.loading import load_photos
+from ticli.photos.opening import open_photo
+from ticli.scoring.drawing import draw_prompts, prompts_and_counts
+from ticli.scoring.encoders import picture_features
+from ticli.scoring.protocol import Counts
+
+MASKS = Path(__file__).parent / "masks"
+
+
+def subjects(photo_set: PhotoSet, size: int, level: int) -> list[Image.Image]:
+    """A set's photos, cropped as for training, on a background of one grey level."""
+    cut = []
+    for photo in load_photos(find_photos([str(photo_set.folder)]), size).photos:
+        mask = open_photo(MASKS / photo_set.name / f"{photo.path.stem}.mask.png", size)
+        picture = training_picture(photo, size)
+        grey = Image.new("RGB", picture.size, (level,) * 3)
+        cut.append(Image.composite(picture, grey, training_picture(mask, size).convert("L")))
+    return cut
+
+
+def plain_features(bench: Bench, photo_set: PhotoSet, word: str, rows: Rows) -> torch.Tensor:
+    """Features of the pictures of "a photo of" a word, (pictures, width)."""
+    protocol = bench.protocol(photo_set.kind)
+    (pictures,) = draw_prompts(bench.model, prompts_and_counts(word, protocol)[:1], rows, protocol)
+    return picture_features(bench.judge, pictures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("concepts", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/starter-0.1/finals"))
+    parser.add_argument("--sets", default="teapot,owl,robot")
+    parser.add_argument("--recipes", default="default,script")
+    parser.add_argument("--background", type=int, default=230, help="0 is black, 255 white")
+    options = parser.parse_args()
+    sets = read_sets(options.concepts)
+    bench = open_bench(Counts(32, 8), tuning=False)
+    ledger = Ledger(options.out / "ledger.jsonl")
+    print("\n".join(table([("set", "word", "whole", "subject")])), flush=True)
+    for name in chosen(options.sets, list(sets)):
+        photo_set = sets[name]
+        whole = picture_features(bench.judge, bench.photos(photo_set.folder))
+        size = bench.model.source.size
+        alone = picture_features(bench.judge, subjects(photo_set, size, options.background))
+        for recipe in ("class word", *options.recipes.split(",")):
+            word, rows = photo_set.word, {}
+            if recipe != "class word":
+                key = f"{name}/{recipe}/0"
+                trained = ledger.get("trained", key)
+                if trained is None:
+                    continue
+                file = options.out / "words" / f"{key}.safetensors"
+                concept, embedding = read_word(file, trained["document"])
+                word, rows = concept.trigger, place_rows({concept.name: embedding})
+            drawn = plain_features(bench, photo_set, word, rows)
+            figures = [f"{float((drawn @ photos.T).mean()):.3f}" for photos in (whole, alone)]
+            print(f"| {name} | {recipe} | {' | '.join(figures)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
