@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ticli.concept import Concept, Embedding
@@ -19,7 +20,7 @@ from ticli.generation.sampling import place_rows
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import pick_hardware
 from ticli.models.judging import Judge, load_judge, locate_judge
-from ticli.models.model import Model, load_model
+from ticli.models.model import Model, Rows, load_model
 from ticli.models.source import STARTER_ID, locate
 from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
@@ -178,12 +179,18 @@ def likeness_to_one(
 ) -> float:
     """Mean cosine of a word's plain pictures with the one photo it was learned without."""
     concept, embedding = learned
-    protocol = bench.protocol(photo_set.kind)
     rows = place_rows({concept.name: embedding})
-    plain = prompts_and_counts(concept.trigger, protocol)[:1]
-    (pictures,) = draw_prompts(bench.model, plain, rows, protocol)
+    drawn = plain_features(bench, photo_set, concept.trigger, rows)
     photo = picture_features(bench.judge, bench.photos(photo_set.folder)[number : number + 1])
-    return round(float((picture_features(bench.judge, pictures) @ photo.T).mean()), 4)
+    return round(float((drawn @ photo.T).mean()), 4)
+
+
+def plain_features(bench: Bench, photo_set: PhotoSet, word: str, rows: Rows) -> torch.Tensor:
+    """Features of a word's plain pictures ("a photo of" it), (pictures, width)."""
+    protocol = bench.protocol(photo_set.kind)
+    plain = prompts_and_counts(word, protocol)[:1]
+    (pictures,) = draw_prompts(bench.model, plain, rows, protocol)
+    return picture_features(bench.judge, pictures)
 
 
 def parse_counts(text: str) -> Counts:

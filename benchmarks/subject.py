@@ -3,31 +3,30 @@
     python benchmarks/subject.py CONCEPTS [--out benchmarks/starter-0.1/finals] [--sets owl,robot]
         [--recipes default,script] [--background 230]
 
-Words are those of seed 0 that quality.py left in --out, drawn as its finals draw "a photo of"; the
-class word is drawn beside them. *Whole* is the cosine with the photos as they are, *subject* that
-with the photos whose mask's black is one level of grey. A word that draws its photos' backgrounds
-gains by the one and not by the other.
+Words are those of seed 0 that quality.py left in --out, drawn as its finals draw "a photo of"; what
+a set has no word of is left out, and its class word is drawn beside them. *Whole* is the cosine
+with the photos as they are, *subject* that with the photos whose mask's black is one level of grey.
+A word that draws its photos' backgrounds gains by the one and not by the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
 
-import torch
 from ledger import Ledger
 from PIL import Image
-from protocol import Bench, PhotoSet, chosen, open_bench, read_sets
+from protocol import PhotoSet, chosen, open_bench, plain_features, read_sets
 from quality import read_word
 from quality_report import table
 
 from ticli.generation.sampling import place_rows
-from ticli.models.model import Rows
-from ticli.photos.cropping import training_picture
+from ticli.photos.cropping import training_mask, training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
-from ticli.photos.opening import open_photo
-from ticli.scoring.drawing import draw_prompts, prompts_and_counts
+from ticli.photos.masks import find_masks
 from ticli.scoring.encoders import picture_features
 from ticli.scoring.protocol import Counts
 
@@ -35,21 +34,16 @@ MASKS = Path(__file__).parent / "masks"
 
 
 def subjects(photo_set: PhotoSet, size: int, level: int) -> list[Image.Image]:
-    """A set's photos, cropped as for training, on a background of one grey level."""
-    cut = []
-    for photo in load_photos(find_photos([str(photo_set.folder)]), size).photos:
-        mask = open_photo(MASKS / photo_set.name / f"{photo.path.stem}.mask.png", size)
-        picture = training_picture(photo, size)
-        grey = Image.new("RGB", picture.size, (level,) * 3)
-        cut.append(Image.composite(picture, grey, training_picture(mask, size).convert("L")))
-    return cut
-
-
-def plain_features(bench: Bench, photo_set: PhotoSet, word: str, rows: Rows) -> torch.Tensor:
-    """Features of the pictures of "a photo of" a word, (pictures, width)."""
-    protocol = bench.protocol(photo_set.kind)
-    (pictures,) = draw_prompts(bench.model, prompts_and_counts(word, protocol)[:1], rows, protocol)
-    return picture_features(bench.judge, pictures)
+    """A set's photos, cropped around their subjects, on a background of one grey level."""
+    with tempfile.TemporaryDirectory(prefix="ti-subject-") as folder:
+        shutil.copytree(photo_set.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(MASKS / photo_set.name, folder, dirs_exist_ok=True)
+        photos = find_masks(load_photos(find_photos([folder]), size).photos, size).photos
+    grey = Image.new("RGB", (size, size), (level,) * 3)
+    return [
+        Image.composite(training_picture(photo, size), grey, training_mask(photo, size))
+        for photo in photos
+    ]
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image, ImageOps
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,7 @@ def bench():
         import quality
         import quality_report
         import runs_of
+        import subject
     finally:
         sys.path.pop(0)
     return SimpleNamespace(
@@ -32,6 +34,7 @@ def bench():
         intervals=intervals,
         quality=quality,
         report=quality_report,
+        subject=subject,
         Waits=runs_of.Waits,
     )
 
@@ -100,6 +103,18 @@ def test_intervals_are_the_same_every_time_and_narrow_with_more_sets(bench) -> N
     assert many.high - many.low < few.high - few.low
 
 
+def test_a_subject_stands_on_one_grey_and_its_mask_has_the_shape_of_its_photo(bench) -> None:
+    folder = ROOT / "examples" / "mug"
+    cut = bench.subject.subjects(bench.PhotoSet("mug", folder, "object", "mug"), 128, 230)
+    for number, picture in enumerate(cut, 1):
+        assert picture.getpixel((0, 0)) == picture.getpixel((127, 127)) == (230, 230, 230)
+        path = ROOT / "benchmarks" / "masks" / "mug" / f"mug-{number}.mask.png"
+        with Image.open(path) as mask, Image.open(folder / f"mug-{number}.jpg") as photo:
+            assert mask.size == ImageOps.exif_transpose(photo).size
+    # The mug itself is left.
+    assert len(cut) == 5 and cut[4].getpixel((64, 60)) != (230, 230, 230)
+
+
 def test_what_is_done_first_can_be_compared(bench, tmp_path) -> None:
     sets = [SimpleNamespace(name="mug"), SimpleNamespace(name="owl")]
     tasks = list(bench.quality.tasks_of(sets, ["a", "b"], [0, 1], False))
@@ -139,8 +154,8 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
             "set": name, "class": figures, "photos": photos, "protocol": protocol,
         })  # fmt: skip
         for recipe, gain in (("default", 0.1), ("paper", 0.2)):
-            word = {"image": start + gain, "obedience": 1 - gain, "scene_accuracy": 0.5,
-                    "copied": 0.0, "text": 0.3}  # fmt: skip
+            word = {"image": start + gain, "obedience": 1 - gain, "obedience_bare": 1.0,
+                    "scene_accuracy": 0.5, "copied": 0.0, "text": 0.3}  # fmt: skip
             run = {"set": name, "recipe": recipe, "seed": 0, "without": None}
             ledger.add("scored", f"{name}/{recipe}/0@p", {**run, "protocol": "p", "word": word})
             outcome = {"stopped": "settled" if name == "mug" else "steps"}
@@ -151,7 +166,8 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
     ledger.add("scored", "mug/paper/0/without-1@p", {**left_out, "protocol": "p"})
     # A second seed of one set weighs no more than the one seed of the other.
     again = {"set": "mug", "recipe": "paper", "seed": 1, "without": None, "protocol": "p"}
-    word = {"image": 0.5, "obedience": 0.8, "scene_accuracy": 0.5, "copied": 0.0, "text": 0.3}
+    word = {"image": 0.5, "obedience": 0.8, "obedience_bare": 0.7, "scene_accuracy": 0.5,
+            "copied": 0.0, "text": 0.3}  # fmt: skip
     ledger.add("scored", "mug/paper/1@p", {**again, "word": word})
     ledger.add("trained", "mug/paper/1", {
         **again, "steps": 100, "wall": 30.0, "outcome": {"stopped": "steps"},
@@ -170,6 +186,8 @@ def test_the_table_shows_figures_beside_their_references(bench, tmp_path) -> Non
     paper = dict(zip(bench.report.HEADINGS, lines["paper"], strict=True))
     # mug: the mean of 0.3 and 0.5; owl: 0.4.
     assert (paper["image"], paper["sets"], paper["runs"]) == ("0.400", "2", "3 of 4")
+    # mug: the mean of 1.0 and 0.7; owl: 1.0.
+    assert paper["bare"] == "0.925"
     # (0.26 − 0.1) / (0.5 − 0.1)
     assert paper["left out"] == "0.260, way 0.40"
     # (0.4 + 0.4 − 0.3) / (1.0 − 0.3)
