@@ -128,7 +128,7 @@ def row(name: str, losses: Mapping[str, float]) -> str:
 def wanted_sets(folder: Path, names: str) -> list[PhotoSet]:
     """The sets of a folder that are named, or all."""
     known = read_sets(folder)
-    return [known[name] for name in (chosen(names, list(known)) if names else known)]
+    return [known[name] for name in chosen(names, list(known))]
 
 
 def main() -> None:

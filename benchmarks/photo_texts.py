@@ -29,7 +29,7 @@ def main() -> None:
     # Nothing is drawn here.
     bench = open_bench(Counts(1, 1), tuning=False)
     rows = [("set", "sentences", "without a subject")]
-    for name in chosen(options.sets, list(sets)) if options.sets else list(sets):
+    for name in chosen(options.sets, list(sets)):
         photos = picture_features(bench.judge, bench.photos(sets[name].folder))
         texts = read_texts(bench.judge, bench.protocol(sets[name].kind), sets[name].word)
         read = (photos @ sentences.T for sentences in (texts.sentences, texts.bare))

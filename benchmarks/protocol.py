@@ -206,8 +206,8 @@ def parse_seeds(text: str) -> tuple[int, int]:
 
 
 def chosen(names: str, known: Sequence[str]) -> list[str]:
-    """Read "a,b" against what there is."""
-    wanted = names.split(",")
+    """Read "a,b" against what there is; "" is all of it."""
+    wanted = names.split(",") if names else list(known)
     if unknown := [name for name in wanted if name not in known]:
         raise SystemExit(f"no {', '.join(unknown)}; there are {', '.join(known)}")
     return wanted

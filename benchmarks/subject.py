@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ledger import Ledger
@@ -23,6 +24,7 @@ from quality import read_word
 from quality_report import table
 
 from ticli.generation.sampling import place_rows
+from ticli.models.model import Rows
 from ticli.photos.cropping import training_mask, training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
@@ -46,6 +48,20 @@ def subjects(photo_set: PhotoSet, size: int, level: int) -> list[Image.Image]:
     ]
 
 
+def words_of(
+    out: Path, photo_set: PhotoSet, recipes: Sequence[str]
+) -> Iterator[tuple[str, str, Rows]]:
+    """A set's class word and the words learned of it: their names, what to write, their rows."""
+    yield "class word", photo_set.word, {}
+    ledger = Ledger(out / "ledger.jsonl")
+    for recipe in recipes:
+        key = f"{photo_set.name}/{recipe}/0"
+        if trained := ledger.get("trained", key):
+            file = out / "words" / f"{key}.safetensors"
+            concept, embedding = read_word(file, trained["document"])
+            yield recipe, concept.trigger, place_rows({concept.name: embedding})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("concepts", type=Path)
@@ -56,26 +72,15 @@ def main() -> None:
     options = parser.parse_args()
     sets = read_sets(options.concepts)
     bench = open_bench(Counts(32, 8), tuning=False)
-    ledger = Ledger(options.out / "ledger.jsonl")
     print("\n".join(table([("set", "word", "whole", "subject")])), flush=True)
-    for name in chosen(options.sets, list(sets)):
-        photo_set = sets[name]
+    for photo_set in (sets[name] for name in chosen(options.sets, list(sets))):
+        cut = subjects(photo_set, bench.model.source.size, options.background)
         whole = picture_features(bench.judge, bench.photos(photo_set.folder))
-        size = bench.model.source.size
-        alone = picture_features(bench.judge, subjects(photo_set, size, options.background))
-        for recipe in ("class word", *options.recipes.split(",")):
-            word, rows = photo_set.word, {}
-            if recipe != "class word":
-                key = f"{name}/{recipe}/0"
-                trained = ledger.get("trained", key)
-                if trained is None:
-                    continue
-                file = options.out / "words" / f"{key}.safetensors"
-                concept, embedding = read_word(file, trained["document"])
-                word, rows = concept.trigger, place_rows({concept.name: embedding})
+        alone = picture_features(bench.judge, cut)
+        for name, word, rows in words_of(options.out, photo_set, options.recipes.split(",")):
             drawn = plain_features(bench, photo_set, word, rows)
             figures = [f"{float((drawn @ photos.T).mean()):.3f}" for photos in (whole, alone)]
-            print(f"| {name} | {recipe} | {' | '.join(figures)} |", flush=True)
+            print(f"| {photo_set.name} | {name} | {' | '.join(figures)} |", flush=True)
 
 
 if __name__ == "__main__":
