@@ -25,11 +25,11 @@ from pathlib import Path
 import torch
 from protocol import PhotoSet, chosen, read_sets
 
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.concluding import conclude
 from ticli.inversion.draws import Draw, DrawRule, draw
 from ticli.inversion.evaluation import held_out_loss
 from ticli.inversion.examples import Examples
-from ticli.inversion.gradients import draw_rule
 from ticli.inversion.learning import Learning, advance, begin
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.runs import finish, open_run

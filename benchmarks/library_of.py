@@ -18,7 +18,7 @@ import numpy as np
 from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
 from ticli.library import registry, store
 from ticli.library.describe import bare_concept
-from ticli.library.migrations import open_to_write
+from ticli.library.migrations import change, open_to_write
 from ticli.names import parse_token
 from ticli.paths import Places
 from ticli.recipe import Recipe
@@ -76,7 +76,7 @@ def build(home: Path, count: int) -> None:
     connection = open_to_write(places.database, places.blobs)
     for number in range(256):
         (places.blobs / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
-    with registry.change(connection):
+    with change(connection):
         for concept in _stored(places.blobs, count):
             registry.insert(connection, concept)
     connection.close()

@@ -13,8 +13,9 @@ from concepts import make_concept, make_embedding
 
 from ticli.inversion.pruning import stale_runs
 from ticli.inversion.runs import open_run
+from ticli.library.inventory import Grace, Unused
 from ticli.library.library import Library
-from ticli.library.pruning import Grace, Unused, find_unused, remember, remove_unused
+from ticli.library.pruning import find_unused, remember, remove_unused
 from ticli.library.store import save_blob
 
 NOW = datetime.now(UTC)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.inversion.gradients import Learner, gradients
+from ticli.inversion.batches import Learner
+from ticli.inversion.gradients import gradients
 from ticli.inversion.latents import Latents
 from ticli.inversion.loop import enrol
 from ticli.inversion.objective import Examples

@@ -7,8 +7,8 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import Usage
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import draw
-from ticli.inversion.gradients import draw_rule
 from ticli.inversion.learning import begin
 from ticli.inversion.preparing import spared_photo
 from ticli.inversion.runs import open_run

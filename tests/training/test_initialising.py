@@ -9,9 +9,9 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import BadContent, Usage
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.evaluation import fixed_draw
-from ticli.inversion.gradients import draw_rule
 from ticli.inversion.initialising import FINAL_SAMPLES, candidates, choose_init, settled_plan
 from ticli.inversion.objective import Examples
 from ticli.inversion.preparing import encode

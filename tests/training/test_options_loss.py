@@ -10,9 +10,9 @@ from stepping import train, training_loss
 from test_frozen import examples_for
 from test_runs import request_for
 
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
-from ticli.inversion.gradients import draw_rule
 from ticli.inversion.names import private_name, twin_name
 from ticli.inversion.objective import denoising_losses, snr_weights
 from ticli.inversion.plan import make_plan

@@ -15,7 +15,7 @@ from ticli.terminal.quantities import byte_text
 from ticli.terminal.tables import Column
 
 if TYPE_CHECKING:
-    from ticli.library.pruning import Unused
+    from ticli.library.inventory import Unused
 
 COLUMNS = (Column("PATH"), Column("KIND"), Column("SIZE", right=True))
 
@@ -39,7 +39,8 @@ def prune(
     files, each once it has been unused for 14 days.
     """
     from ticli.inversion.pruning import REMAINS, RUN, remove_runs, stale_runs
-    from ticli.library.pruning import Grace, find_unused, remember, remove_unused
+    from ticli.library.inventory import Grace
+    from ticli.library.pruning import find_unused, remember, remove_unused
     from ticli.paths import places
 
     output = open_output(json, quiet, verbose, no_color, debug)

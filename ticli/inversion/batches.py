@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -129,3 +130,22 @@ def smaller_batches(
                 batch, room = [], most
     if batch:
         yield batch
+
+
+def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
+    """What a recipe's steps are drawn from."""
+    thousandth = model.noise_schedule.config.num_train_timesteps / 1000
+    return DrawRule(
+        batch=recipe.batch * recipe.accumulate,
+        photos=examples.latents.mean.shape[0],
+        flip=recipe.flip,
+        # A multiple of every photo's count, so that each of its sentences is as likely.
+        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
+        timesteps=(
+            int(recipe.least_noise * thousandth),
+            max(1, int(recipe.timestep_high * thousandth)),
+        ),
+        shape=tuple(examples.latents.mean.shape[2:]),
+        law=recipe.timestep_weighting,
+        private=recipe.photo_words,
+    )

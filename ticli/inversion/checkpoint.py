@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -10,29 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
 
-from ticli.durable import write_file
-from ticli.errors import BadContent
 from ticli.inversion.attempts import Attempts, Finished
-from ticli.inversion.latents import Latents
+from ticli.inversion.latents import Tensors, read_tensors, write_tensors
 from ticli.inversion.snapshots import put_back, take
 from ticli.inversion.state import TrainingState
 from ticli.inversion.stopping import Evaluation
 from ticli.outcome import Attempt
-
-Tensors = dict[str, torch.Tensor]
-
-
-def save_latents(path: Path, latents: Latents) -> None:
-    """Write a run's latents, durably."""
-    _write(path, {"mean": latents.mean, "spread": latents.spread}, {})
-
-
-def load_latents(path: Path) -> Latents:
-    """Read a run's latents. Raises BadContent where the file is damaged."""
-    tensors = _read(path)
-    return Latents(tensors["mean"], tensors["spread"])
 
 
 def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
@@ -62,7 +45,7 @@ def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
         }
     # As a tensor it is under the checksum; the step stands apart for those who list runs.
     tensors["run"] = torch.frombuffer(bytearray(json.dumps(document), "utf-8"), dtype=torch.uint8)
-    _write(path, tensors, {"step": str(attempts.steps)})
+    write_tensors(path, tensors, {"step": str(attempts.steps)})
 
 
 def restore_checkpoint(path: Path, attempts: Attempts) -> float:
@@ -71,7 +54,7 @@ def restore_checkpoint(path: Path, attempts: Attempts) -> float:
     The thread count is restored too: sums of another count round differently. Raises BadContent
     where the file is damaged.
     """
-    tensors = _read(path)
+    tensors = read_tensors(path)
     document = json.loads(tensors["run"].numpy().tobytes())
     _restore_state(attempts.state, tensors, document["state"])
     attempts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
@@ -155,33 +138,3 @@ def _table(evaluations: Sequence[Evaluation]) -> torch.Tensor:
 
 def _evaluations(table: torch.Tensor) -> list[Evaluation]:
     return [Evaluation(int(step), loss, drift) for step, loss, drift in table.tolist()]
-
-
-def _write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]) -> None:
-    # Copied, since the format refuses tensors that share memory, as rows kept twice may.
-    plain = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
-    write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
-
-
-def _read(path: Path) -> Tensors:
-    try:
-        data = path.read_bytes()
-        tensors: Tensors = load(data)
-        length = int.from_bytes(data[:8], "little")
-        facts = json.loads(data[8 : 8 + length])["__metadata__"]
-        if facts.pop("sha256") != _sum(tensors):
-            raise ValueError("its checksum is wrong")
-    except Exception as error:
-        # safetensors raises a type of its own that derives from Exception alone.
-        raise BadContent(
-            f"the unfinished run's {path.name} is damaged: {error}", "start over with --fresh"
-        ) from error
-    return tensors
-
-
-def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
 from ticli.inversion.drift import Context, context_of, drift
-from ticli.inversion.examples import Examples, beside_own_word, twin_of, whole
-from ticli.inversion.gradients import draw_rule
-from ticli.inversion.latents import Latents
+from ticli.inversion.examples import Examples, HeldOut, beside_own_word, twin_of, whole
 from ticli.inversion.names import private_name
 from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan
@@ -29,20 +28,6 @@ MOST_TIME = 0.1
 # Where neither the end of the run nor the vectors it keeps hang on what is found.
 LOOKING_TIME = 0.03
 LEAST_INTERVAL = 5
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Latents that are not trained on, the sentences of each with the word's trigger, its mask.
-
-    `masks` are as those of Examples, or None where the loss is not weighed. `own_words`: whether
-    the sentences hold the words that are the photos' own, which are trained on in the same order.
-    """
-
-    latents: Latents
-    sentences: Sequence[Sequence[str]]
-    masks: torch.Tensor | None = None
-    own_words: bool = False
 
 
 @dataclass(frozen=True)

@@ -155,3 +155,17 @@ def whole(
                 f"shorten the sentence or caption, or use {spare}",
             )
     return prompt
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Latents that are not trained on, the sentences of each with the word's trigger, its mask.
+
+    `masks` are as those of Examples, or None where the loss is not weighed. `own_words`: whether
+    the sentences hold the words that are the photos' own, which are trained on in the same order.
+    """
+
+    latents: Latents
+    sentences: Sequence[Sequence[str]]
+    masks: torch.Tensor | None = None
+    own_words: bool = False

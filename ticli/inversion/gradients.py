@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 
-from ticli.inversion.batches import Learner as Learner
-from ticli.inversion.batches import Task, alike, share_of
-from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.examples import Examples
+from ticli.inversion.batches import Learner, Task, alike, share_of
+from ticli.inversion.draws import draw
 from ticli.inversion.graph import replayer_for
 from ticli.inversion.passes import add_gradients
 from ticli.inversion.regularisers import regularise
 from ticli.models.memory import with_less
 from ticli.models.model import Model
-from ticli.recipe import Recipe
 
 # Gradients of half-precision activations vanish below 6e-8; the loss is raised by this factor
 # before the backward pass and the rows' gradient lowered by it in float32.
@@ -56,25 +52,6 @@ def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
         key = learner.seed, learner.state.step
         regularise(model, task.examples, learner.state.vectors, learner.recipe, key)
     return list(totals.values())
-
-
-def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
-    """What a recipe's steps are drawn from."""
-    thousandth = model.noise_schedule.config.num_train_timesteps / 1000
-    return DrawRule(
-        batch=recipe.batch * recipe.accumulate,
-        photos=examples.latents.mean.shape[0],
-        flip=recipe.flip,
-        # A multiple of every photo's count, so that each of its sentences is as likely.
-        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
-        timesteps=(
-            int(recipe.least_noise * thousandth),
-            max(1, int(recipe.timestep_high * thousandth)),
-        ),
-        shape=tuple(examples.latents.mean.shape[2:]),
-        law=recipe.timestep_weighting,
-        private=recipe.photo_words,
-    )
 
 
 def _task(learner: Learner) -> Task:

@@ -11,10 +11,10 @@ import torch
 
 from ticli.durable import write_file
 from ticli.errors import BadContent, Usage
+from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import Draw, keyed_generator
 from ticli.inversion.evaluation import fixed_draw
 from ticli.inversion.examples import Examples
-from ticli.inversion.gradients import draw_rule
 from ticli.inversion.latents import Latents
 from ticli.inversion.passes import plain_losses
 from ticli.inversion.plan import Plan

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 
+from ticli.durable import write_file
 from ticli.errors import BadContent
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model
@@ -75,3 +80,49 @@ def _encode(model: Model, pictures: Sequence[Image.Image], device: torch.device)
             means.append(mean.cpu())
             spreads.append(spread.cpu())
     return Latents(torch.stack(means).contiguous(), torch.stack(spreads).contiguous())
+
+
+def save_latents(path: Path, latents: Latents) -> None:
+    """Write a run's latents, durably."""
+    write_tensors(path, {"mean": latents.mean, "spread": latents.spread}, {})
+
+
+def load_latents(path: Path) -> Latents:
+    """Read a run's latents. Raises BadContent where the file is damaged."""
+    tensors = read_tensors(path)
+    return Latents(tensors["mean"], tensors["spread"])
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]
+) -> None:
+    # Copied, since the format refuses tensors that share memory, as rows kept twice may.
+    plain = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
+    write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
+
+
+def read_tensors(path: Path) -> Tensors:
+    try:
+        data = path.read_bytes()
+        tensors: Tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        facts = json.loads(data[8 : 8 + length])["__metadata__"]
+        if facts.pop("sha256") != _sum(tensors):
+            raise ValueError("its checksum is wrong")
+    except Exception as error:
+        # safetensors raises a type of its own that derives from Exception alone.
+        raise BadContent(
+            f"the unfinished run's {path.name} is damaged: {error}", "start over with --fresh"
+        ) from error
+    return tensors
+
+
+Tensors = dict[str, torch.Tensor]
+
+
+def _sum(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,11 @@ import torch
 from ticli.concept import Embedding
 from ticli.errors import Diverged, Stopped
 from ticli.inversion.attempts import Attempts
+from ticli.inversion.batches import Learner
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
 from ticli.inversion.evaluation import Judge, make_judge
 from ticli.inversion.examples import Examples
-from ticli.inversion.gradients import Learner, gradients
+from ticli.inversion.gradients import gradients
 from ticli.inversion.initialising import choose_init, settled_plan
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
@@ -25,12 +26,11 @@ from ticli.inversion.runs import Run, finish
 from ticli.inversion.settling import AUTO
 from ticli.inversion.starting import Start
 from ticli.inversion.state import TrainingState, new_state
-from ticli.inversion.thrift import keep_savings, load_sparingly, take_up_savings
+from ticli.inversion.thrift import keep_savings, load_sparingly, memory_of, take_up_savings
 from ticli.inversion.tries import next_learner, take_next
 from ticli.inversion.vectors import Vectors, start_vectors
 from ticli.inversion.warm_start import warm_start
 from ticli.models.hardware import Hardware
-from ticli.models.memory import memory_explained
 from ticli.models.model import Model
 from ticli.models.single_files.probing import settle_prediction
 from ticli.outcome import WordLoss
@@ -211,13 +211,3 @@ def _start(
     if recipe.warm_start and anew:
         warm_start(model, plan, vectors, seed)
     return vectors
-
-
-def memory_of(plan: Plan) -> AbstractContextManager[None]:
-    """Say in words where a plan's batch is too large for the device."""
-    recipe = plan.recipe
-    return memory_explained(
-        f"out of memory with {recipe.batch} pictures of {recipe.size} pixels a batch",
-        f"use --batch {max(1, recipe.batch // 2)} --accumulate {recipe.accumulate * 2}, which "
-        "learns the same in smaller pieces, or a smaller --size",
-    )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ticli.inversion.batches import Learner, draw_rule
 from ticli.inversion.examples import Examples
-from ticli.inversion.gradients import Learner, draw_rule
 from ticli.inversion.rates import last_step, learning_rate
 from ticli.inversion.state import TrainingState
 from ticli.inversion.steps import move

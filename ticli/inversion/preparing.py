@@ -9,11 +9,9 @@ import torch
 from PIL import Image
 
 from ticli.errors import BadContent
-from ticli.inversion.checkpoint import load_latents, save_latents
 from ticli.inversion.draws import keyed_generator
-from ticli.inversion.evaluation import HeldOut
-from ticli.inversion.examples import Examples, build_examples
-from ticli.inversion.latents import Latents, encode_photos
+from ticli.inversion.examples import Examples, HeldOut, build_examples
+from ticli.inversion.latents import Latents, encode_photos, load_latents, save_latents
 from ticli.inversion.masking import mask_weights
 from ticli.inversion.plan import Plan
 from ticli.inversion.runs import Run

@@ -9,8 +9,7 @@ from pathlib import Path
 from ticli.errors import Conflict, TiError
 from ticli.inversion.checkup import run_remains
 from ticli.inversion.runs import UnfinishedRun, discard, unfinished
-from ticli.library.inventory import size_of
-from ticli.library.pruning import GRACE, IN_USE, Grace, Unused
+from ticli.library.inventory import GRACE, IN_USE, Grace, Unused, size_of
 
 RUN, REMAINS = "run", "run-remains"
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from ticli.durable import write_file
 from ticli.errors import BadContent
+from ticli.inversion.plan import Plan
 from ticli.models.demand import Demand, measure_demand
 from ticli.models.hardware import Hardware
 from ticli.models.identifying import ModelSource
-from ticli.models.memory import free_memory, out_of_memory
+from ticli.models.memory import free_memory, memory_explained, out_of_memory
 from ticli.models.model import Model, load_model
 from ticli.models.savings import (
     LOW,
@@ -114,3 +116,13 @@ def _loaded(source: ModelSource, hardware: Hardware, stage: Savings, demand: Dem
 def within(stage: Savings, demand: Demand) -> Savings:
     """A stage without the rungs that do nothing for a model."""
     return replace(stage, **{n: getattr(stage, n) and n in demand.possible for n in RUNGS})
+
+
+def memory_of(plan: Plan) -> AbstractContextManager[None]:
+    """Say in words where a plan's batch is too large for the device."""
+    recipe = plan.recipe
+    return memory_explained(
+        f"out of memory with {recipe.batch} pictures of {recipe.size} pixels a batch",
+        f"use --batch {max(1, recipe.batch // 2)} --accumulate {recipe.accumulate * 2}, which "
+        "learns the same in smaller pieces, or a smaller --size",
+    )

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from ticli.concept import Embedding
 from ticli.errors import Diverged, Stopped
+from ticli.inversion.batches import Learner
 from ticli.inversion.fillers import Fillers
-from ticli.inversion.gradients import Learner, gradients
+from ticli.inversion.gradients import gradients
 from ticli.inversion.judging import Trial, evaluate_together
-from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready, memory_of
+from ticli.inversion.learning import CHECKPOINT_SECONDS, Learning, make_ready
 from ticli.inversion.loop import Step
 from ticli.inversion.plan import Plan
 from ticli.inversion.preparing import encode_ahead
@@ -22,7 +23,7 @@ from ticli.inversion.runs import Run, finish, open_run
 from ticli.inversion.seats import seats
 from ticli.inversion.stopping import Evaluation
 from ticli.inversion.surveying import OF_ONE_WORD, Refused
-from ticli.inversion.thrift import load_sparingly
+from ticli.inversion.thrift import load_sparingly, memory_of
 from ticli.inversion.tries import is_due, judged, next_learner, take
 from ticli.models.hardware import Hardware
 from ticli.models.model import Model

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ticli.errors import Diverged
+from ticli.inversion.batches import Learner
 from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.gradients import Learner
 from ticli.inversion.loop import Step, enrol, take_step
 from ticli.inversion.rates import last_step
 from ticli.inversion.snapshots import rows_of

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 
 from ticli.inversion.latents import encode_photos
-from ticli.inversion.learning import memory_of
 from ticli.inversion.plan import Plan
+from ticli.inversion.thrift import memory_of
 from ticli.models.hardware import Hardware
 from ticli.models.identifying import ModelSource
 from ticli.models.model import Model

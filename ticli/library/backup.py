@@ -14,13 +14,13 @@ from typing import BinaryIO
 
 from ticli import __version__
 from ticli.errors import BadContent, NotFound, TiError
-from ticli.library import checking, registry
+from ticli.library import checking
 from ticli.library.adding import now
 from ticli.library.checking import RowFile
 from ticli.library.copying import copy_database
 from ticli.library.failures import LOST, explained
 from ticli.library.inventory import photos_folder, stored_photos
-from ticli.library.migrations import open_to_read, open_to_write
+from ticli.library.migrations import change, open_to_read, open_to_write
 from ticli.library.store import blob_path, read_regular
 from ticli.paths import Places
 
@@ -146,6 +146,6 @@ def _unchanging(places: Places) -> Iterator[None]:
     with (
         contextlib.closing(connection),
         explained(places.database),
-        registry.change(connection),
+        change(connection),
     ):
         yield

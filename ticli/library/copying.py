@@ -7,8 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from ticli.durable import sync_file, sync_folder
-from ticli.library.migrations import connect_to_read, create_private, open_to_write
-from ticli.library.registry import change
+from ticli.library.migrations import change, connect_to_read, create_private, open_to_write
 from ticli.paths import Places
 
 

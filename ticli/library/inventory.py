@@ -6,14 +6,15 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ticli.paths import Places
 
 BLOB = re.compile(r"([0-9a-f]{64})\.safetensors")
-PHOTO = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
+PHOTO_NAME = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
 SHARD = re.compile(r"[0-9a-f]{2}")
-TEMPORARY = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.tmp")
+TEMPORARY_NAME = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.tmp")
 # Databases that were being built when somebody was killed.
 UNFINISHED = re.compile(r"library(-v\d+-backup|-replaced-[\dTZ-]+)?\.db\.(new|rebuilt)(-journal)?")
 # Databases put aside whole, by a restore: what they name is not rubbish.
@@ -41,7 +42,7 @@ def stored_blobs(places: Places) -> list[Stored]:
 
 def stored_photos(places: Places) -> list[Stored]:
     """Every photo that was kept, in no order."""
-    return list(_named_by_hash(photos_folder(places), PHOTO))
+    return list(_named_by_hash(photos_folder(places), PHOTO_NAME))
 
 
 def temporary_files(places: Places) -> list[Path]:
@@ -57,7 +58,9 @@ def temporary_files(places: Places) -> list[Path]:
     for folder in folders:
         for entry in _entries(folder):
             in_home = folder == places.home
-            if TEMPORARY.fullmatch(entry.name) or (in_home and UNFINISHED.fullmatch(entry.name)):
+            if TEMPORARY_NAME.fullmatch(entry.name) or (
+                in_home and UNFINISHED.fullmatch(entry.name)
+            ):
                 found.append(Path(entry.path))
     return sorted(found)
 
@@ -101,3 +104,49 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+GRACE = timedelta(days=14)
+
+
+# A file that is being written now, or a photo whose concept is about to be stored.
+IN_USE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A file or folder that nothing needs.
+
+    `since` is when that was first seen, as far as the record and the file's own times agree;
+    `due` whether it goes now.
+    """
+
+    kind: str
+    path: Path
+    bytes: int
+    since: datetime
+    due: bool
+
+
+@dataclass(frozen=True)
+class Grace:
+    """How long what is unused is kept: `everything` is for what is not just being written."""
+
+    now: datetime
+    everything: bool = False
+
+    def judge(self, kind: str, path: Path, seen: datetime | None) -> Unused:
+        """Say whether something may go. Without a record of it, it is seen for the first time.
+
+        A clock that was put back makes ages negative; those are no age at all.
+        """
+        status = path.lstat()
+        touched = datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
+        first = self.now if seen is None or seen > self.now else seen
+        since = max(first, touched)
+        quiet = self.now - touched >= IN_USE or kind in (CONCEPT_FILE, CACHE)
+        due = quiet if self.everything else seen is not None and self.now - since >= GRACE
+        return Unused(kind, path, size_of(path), since, due)
+
+
+CONCEPT_FILE, PHOTO, TEMPORARY, CACHE = "concept-file", "photo", "temporary", "cache"

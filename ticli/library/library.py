@@ -15,7 +15,7 @@ from ticli.library import listing, registry, store
 from ticli.library.adding import Word, described, find_taken, now
 from ticli.library.failures import explained
 from ticli.library.listing import Entry, Query
-from ticli.library.migrations import open_to_read, open_to_write
+from ticli.library.migrations import change, open_to_read, open_to_write
 from ticli.names import Token, lookup_name, nearest
 from ticli.paths import Places, places
 
@@ -251,7 +251,7 @@ class Library:
         with (
             contextlib.closing(connection),
             explained(database),
-            registry.change(connection),
+            change(connection),
         ):
             yield connection
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ticli.durable import explain, make_folder, sync_file, sync_folder
@@ -225,3 +226,16 @@ def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migrati
 def create_private(path: Path) -> None:
     """Make an empty file that only its owner may read, which SQLite then fills. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextlib.contextmanager
+def change(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction, holding the write lock from its start so that what it reads stays true."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -5,66 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ticli.durable import remove_file, write_file
 from ticli.errors import TiError
-from ticli.library import checking, registry
+from ticli.library import checking
 from ticli.library.failures import explained
 from ticli.library.inventory import (
+    CACHE,
+    CONCEPT_FILE,
+    PHOTO,
+    TEMPORARY,
+    Grace,
+    Unused,
     databases_put_aside,
-    size_of,
     stored_blobs,
     stored_photos,
     temporary_files,
 )
 from ticli.library.locking import locked
-from ticli.library.migrations import connect_to_read, is_present, open_to_write
+from ticli.library.migrations import change, connect_to_read, is_present, open_to_write
 from ticli.paths import Places
 
-GRACE = timedelta(days=14)
-# A file that is being written now, or a photo whose concept is about to be stored.
-IN_USE = timedelta(hours=1)
 RECORD = "unused.json"
-CONCEPT_FILE, PHOTO, TEMPORARY, CACHE = "concept-file", "photo", "temporary", "cache"
-
-
-@dataclass(frozen=True)
-class Unused:
-    """A file or folder that nothing needs.
-
-    `since` is when that was first seen, as far as the record and the file's own times agree;
-    `due` whether it goes now.
-    """
-
-    kind: str
-    path: Path
-    bytes: int
-    since: datetime
-    due: bool
-
-
-@dataclass(frozen=True)
-class Grace:
-    """How long what is unused is kept: `everything` is for what is not just being written."""
-
-    now: datetime
-    everything: bool = False
-
-    def judge(self, kind: str, path: Path, seen: datetime | None) -> Unused:
-        """Say whether something may go. Without a record of it, it is seen for the first time.
-
-        A clock that was put back makes ages negative; those are no age at all.
-        """
-        status = path.lstat()
-        touched = datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
-        first = self.now if seen is None or seen > self.now else seen
-        since = max(first, touched)
-        quiet = self.now - touched >= IN_USE or kind in (CONCEPT_FILE, CACHE)
-        due = quiet if self.everything else seen is not None and self.now - since >= GRACE
-        return Unused(kind, path, size_of(path), since, due)
 
 
 def find_unused(places: Places, grace: Grace) -> list[Unused]:
@@ -117,7 +81,7 @@ def _held(places: Places) -> Iterator[set[str]]:
         contextlib.closing(connection),
         locked(database),
         explained(database),
-        registry.change(connection),
+        change(connection),
     ):
         rows = list(checking.row_files(connection))
         needed = {row.sha256 for row in rows} | {sha for row in rows for sha in row.photos}

@@ -18,7 +18,7 @@ from ticli.library.checking import is_ours, is_whole, later_values
 from ticli.library.failures import explained
 from ticli.library.inventory import stored_blobs
 from ticli.library.locking import locked
-from ticli.library.migrations import build_database
+from ticli.library.migrations import build_database, change
 from ticli.library.store import read_blob
 from ticli.paths import Places
 
@@ -96,7 +96,7 @@ def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
     with (
         explained(unfinished),
         contextlib.closing(build_database(unfinished)) as new,
-        registry.change(new),
+        change(new),
     ):
         for concept in concepts:
             registry.insert(new, concept)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +113,6 @@ def used_photos(connection: sqlite3.Connection, hashes: Collection[str]) -> set[
         (json.dumps(list(hashes)),),
     )
     return {sha256 for (sha256,) in found}
-
-
-@contextlib.contextmanager
-def change(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction, holding the write lock from its start so that what it reads stays true."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def insert(connection: sqlite3.Connection, concept: Concept) -> None:

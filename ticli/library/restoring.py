@@ -22,7 +22,7 @@ from ticli.library.documents import HASH, concept_from_document, parse_document
 from ticli.library.failures import LOST, explained
 from ticli.library.inventory import STAGING
 from ticli.library.locking import locked
-from ticli.library.migrations import connect_to_read, is_present, open_to_write
+from ticli.library.migrations import change, connect_to_read, is_present, open_to_write
 from ticli.library.rebuilding import set_aside
 from ticli.library.store import decode_blob, read_regular
 from ticli.paths import Places
@@ -198,7 +198,7 @@ def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
     with (
         contextlib.closing(connection),
         explained(places.database),
-        registry.change(connection),
+        change(connection),
     ):
         for concept in concepts:
             try:

@@ -17,7 +17,7 @@ from ticli.errors import BadContent, Usage
 from ticli.library import listing, registry
 from ticli.library.completing import LAST, MOST, QUERIES, completions
 from ticli.library.library import Library, Query
-from ticli.library.migrations import open_to_write
+from ticli.library.migrations import change, open_to_write
 from ticli.outcome import Curves, Outcome
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
@@ -200,7 +200,7 @@ def fill(library: Library, make, words: list[str], tags: list[str]) -> None:
     """Add rows, and no files, in one transaction."""
     concept, _ = make("first")
     connection = open_to_write(library.places.database, library.places.blobs)
-    with closing(connection), registry.change(connection):
+    with closing(connection), change(connection):
         for number, word in enumerate(words):
             row = replace(concept, name=word, token=f"<{word}>", tags=(tags[number],))
             registry.insert(connection, replace(row, sha256=f"{number:064x}"))

@@ -100,3 +100,48 @@ class Family:
 def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:
     """Leave latents in the layout they have."""
     return latents
+
+
+def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
+    negative, positive = pair.halves()
+    return arguments(pair, noise, guidance) | {
+        "pooled_prompt_embeds": positive.pooled,
+        "negative_pooled_prompt_embeds": negative.pooled,
+    }
+
+
+def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings for the pipeline, which then reads no prompt."""
+    negative, positive = pair.halves()
+    return {
+        "prompt_embeds": positive.hidden,
+        "negative_prompt_embeds": negative.hidden,
+        "latents": noise,
+        "guidance_scale": guidance,
+    }
+
+
+def masked_condition(
+    encodings: Mapping[str, Encoding], _transformer: Configuration
+) -> Conditioning:
+    """The one encoder's last layer, with its mask."""
+    (encoding,) = encodings.values()
+    return Conditioning(encoding.hidden, mask=encoding.mask)
+
+
+def without_variance(output: torch.Tensor, channels: int) -> torch.Tensor:
+    """Leave out the half of the channels that predicts a variance, where there is one."""
+    return output[:, :channels]
+
+
+def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings and masks for a pipeline that would clean prompts and snap sizes by itself."""
+    negative, positive = pair.halves()
+    return arguments(pair, noise, guidance) | {
+        "prompt_attention_mask": positive.mask,
+        "negative_prompt_attention_mask": negative.mask,
+        "negative_prompt": None,
+        "clean_caption": False,
+        "use_resolution_binning": False,
+    }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.conditioning import Conditioning, Encoding
+from ticli.models.conditioning import Conditioning
 from ticli.models.families.diffusion import DIFFUSION
 from ticli.models.families.family import (
     Configuration,
@@ -13,8 +12,10 @@ from ticli.models.families.family import (
     EncoderPart,
     Family,
     as_they_are,
+    masked_arguments,
+    masked_condition,
+    without_variance,
 )
-from ticli.models.families.sd1 import arguments
 
 if TYPE_CHECKING:
     import torch
@@ -25,19 +26,6 @@ DEFAULTS = ("dpm++", 20, 4.5)
 
 def _details(transformer: Configuration) -> Details:
     return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
-
-
-def masked_condition(
-    encodings: Mapping[str, Encoding], _transformer: Configuration
-) -> Conditioning:
-    """The one encoder's last layer, with its mask."""
-    (encoding,) = encodings.values()
-    return Conditioning(encoding.hidden, mask=encoding.mask)
-
-
-def without_variance(output: torch.Tensor, channels: int) -> torch.Tensor:
-    """Leave out the half of the channels that predicts a variance, where there is one."""
-    return output[:, :channels]
 
 
 def _denoise(
@@ -51,18 +39,6 @@ def _denoise(
         added_cond_kwargs={"resolution": None, "aspect_ratio": None},
     ).sample
     return without_variance(output, noisy.shape[1])
-
-
-def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and masks for a pipeline that would clean prompts and snap sizes by itself."""
-    negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "prompt_attention_mask": positive.mask,
-        "negative_prompt_attention_mask": negative.mask,
-        "negative_prompt": None,
-        "clean_caption": False,
-        "use_resolution_binning": False,
-    }
 
 
 PIXART = Family(

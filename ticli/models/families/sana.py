@@ -11,9 +11,11 @@ from ticli.models.families.family import (
     EncoderPart,
     Family,
     as_they_are,
+    masked_arguments,
+    masked_condition,
+    without_variance,
 )
 from ticli.models.families.flow import FLOW
-from ticli.models.families.pixart import masked_arguments, masked_condition, without_variance
 
 if TYPE_CHECKING:
     import torch

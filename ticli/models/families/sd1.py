@@ -12,6 +12,7 @@ from ticli.models.families.family import (
     Details,
     EncoderPart,
     Family,
+    arguments,
     as_they_are,
 )
 
@@ -39,17 +40,6 @@ def denoise(
     """Call the U-Net; the result has the shape of `noisy`."""
     output: torch.Tensor = unet(noisy, times, conditioning.hidden).sample
     return output
-
-
-def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings for the pipeline, which then reads no prompt."""
-    negative, positive = pair.halves()
-    return {
-        "prompt_embeds": positive.hidden,
-        "negative_prompt_embeds": negative.hidden,
-        "latents": noise,
-        "guidance_scale": guidance,
-    }
 
 
 SD1 = Family(

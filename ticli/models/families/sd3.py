@@ -12,9 +12,9 @@ from ticli.models.families.family import (
     EncoderPart,
     Family,
     as_they_are,
+    pooled_arguments,
 )
 from ticli.models.families.flow import FLOW, PATCH
-from ticli.models.families.sdxl import pooled_arguments
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticli.models.conditioning import Conditioning, Encoding
 from ticli.models.families import sd1
-from ticli.models.families.family import Configuration, Details, EncoderPart
+from ticli.models.families.family import Configuration, Details, EncoderPart, pooled_arguments
 
 if TYPE_CHECKING:
     import torch
@@ -49,15 +49,6 @@ def _denoise(
     added = {"text_embeds": conditioning.pooled, "time_ids": size_conditioning(noisy)}
     output: torch.Tensor = unet(noisy, times, conditioning.hidden, added_cond_kwargs=added).sample
     return output
-
-
-def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
-    negative, positive = pair.halves()
-    return sd1.arguments(pair, noise, guidance) | {
-        "pooled_prompt_embeds": positive.pooled,
-        "negative_pooled_prompt_embeds": negative.pooled,
-    }
 
 
 SDXL = replace(
