@@ -25,14 +25,14 @@ from pathlib import Path
 import torch
 from protocol import PhotoSet, chosen, read_sets
 
-from ticli.inversion.batches import draw_rule
-from ticli.inversion.concluding import conclude
 from ticli.inversion.draws import Draw, DrawRule, draw
+from ticli.inversion.engine import Learning, advance, begin
 from ticli.inversion.evaluation import held_out_loss
 from ticli.inversion.examples import Examples
-from ticli.inversion.learning import Learning, advance, begin
+from ticli.inversion.loss import draw_rule
 from ticli.inversion.plan import Request, make_plan
-from ticli.inversion.runs import finish, open_run
+from ticli.inversion.result import conclude
+from ticli.inversion.run_folder import finish, open_run
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places

@@ -24,7 +24,7 @@ import numpy as np
 from drawn import draw, ti
 from PIL import Image
 
-from ticli.scoring.sheet import lay_out
+from ticli.scoring.judge import lay_out
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 HUES = ("red", "yellow", "green", "cyan", "blue", "magenta")

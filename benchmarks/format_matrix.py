@@ -19,9 +19,12 @@ from cells import CELLS, DIRECTIONS, try_cell  # noqa: E402
 from learned_words import FAMILIES  # noqa: E402
 
 from ticli.errors import Conflict  # noqa: E402
-from ticli.library.formats.exporting import Target  # noqa: E402
-from ticli.library.formats.writing.consumers import CONSUMERS  # noqa: E402
-from ticli.library.formats.writing.layouts import ASPECTS, LAYOUTS  # noqa: E402
+from ticli.library.exporting import Target  # noqa: E402
+from ticli.library.formats.programs import CONSUMERS  # noqa: E402
+from ticli.library.formats.write_layouts import (  # noqa: E402
+    ASPECTS,
+    LAYOUTS,
+)
 
 Cells = Mapping[tuple[str, str], Mapping[str, bool]]
 TITLES = {

@@ -17,8 +17,8 @@ from gpu_results import Results
 from gpu_steps import Timing, arithmetic
 
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import locate
 from ticli.models.model import Model, load_model
-from ticli.models.source import locate
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import ticli
-from ticli.models.loading import quiet_libraries
+from ticli.models.model import quiet_libraries
 
 TOKENIZER = Path(ticli.__file__).parent / "models" / "clip_tokenizer"
 CLIP_L = {

@@ -40,11 +40,10 @@ from gpu_steps import (
     timed,
 )
 
-from ticli.inversion.compiling import obstacle
-from ticli.inversion.graph import TIMED, Replayer, replayer_for
+from ticli.inversion.recorded_steps import TIMED, Replayer, obstacle, replayer_for
 from ticli.models.hardware import pick_hardware
+from ticli.models.memory_ladder import NONE
 from ticli.models.model import Model
-from ticli.models.savings import NONE
 
 SCRIPT_BATCHES = {"script": (1, 4), "script-xl": (1,)}
 WORDS_BATCH = 4

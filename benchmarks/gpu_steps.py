@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 
-from ticli.inversion.batches import Learner
 from ticli.inversion.context import build_context
-from ticli.inversion.gradients import gradients
-from ticli.inversion.latents import Latents
-from ticli.inversion.loop import enrol, take_step
-from ticli.inversion.objective import Examples
+from ticli.inversion.examples import Latents
+from ticli.inversion.loss import Examples, Learner
 from ticli.inversion.state import new_state
+from ticli.inversion.step import enrol, gradients, take_step
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.model import Model
 from ticli.names import Token

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
-from ticli.library import registry, store
-from ticli.library.describe import bare_concept
-from ticli.library.migrations import change, open_to_write
+from ticli.library import record, store
+from ticli.library.database import change, open_to_write
+from ticli.library.record import bare_concept
 from ticli.names import parse_token
 from ticli.paths import Places
 from ticli.recipe import Recipe
@@ -78,7 +78,7 @@ def build(home: Path, count: int) -> None:
         (places.blobs / f"{number:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
     with change(connection):
         for concept in _stored(places.blobs, count):
-            registry.insert(connection, concept)
+            record.insert(connection, concept)
     connection.close()
 
 

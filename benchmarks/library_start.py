@@ -50,8 +50,8 @@ def fill(count: int) -> float:
     import numpy as np
 
     from ticli.concept import BaseModel, Embedding
-    from ticli.library.describe import bare_concept
     from ticli.library.library import Library
+    from ticli.library.record import bare_concept
     from ticli.names import parse_token
 
     draw = np.random.default_rng(0)

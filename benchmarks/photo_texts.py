@@ -15,8 +15,7 @@ from pathlib import Path
 from protocol import chosen, open_bench, read_sets
 from quality_report import table
 
-from ticli.scoring.encoders import picture_features
-from ticli.scoring.judging import read_texts
+from ticli.scoring.judge import picture_features, read_texts
 from ticli.scoring.protocol import Counts
 
 

@@ -15,19 +15,25 @@ import torch
 from PIL import Image
 
 from ticli.concept import Concept, Embedding
-from ticli.generation.drawing import Wanted, settle
-from ticli.generation.sampling import place_rows
+from ticli.generation.draw import place_rows
+from ticli.generation.picture_plan import Wanted, settle
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import pick_hardware
-from ticli.models.judging import Judge, load_judge, locate_judge
+from ticli.models.image_encoders import Judge, load_judge, locate_judge
+from ticli.models.locate import STARTER_ID, locate
 from ticli.models.model import Model, Rows, load_model
-from ticli.models.source import STARTER_ID, locate
 from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
-from ticli.scoring.drawing import Pictures, draw_prompts, draw_word, prompts_and_counts
-from ticli.scoring.encoders import picture_features
-from ticli.scoring.judging import read_texts, see
+from ticli.scoring.judge import (
+    Pictures,
+    draw_prompts,
+    draw_word,
+    picture_features,
+    prompts_and_counts,
+    read_texts,
+    see,
+)
 from ticli.scoring.measures import (
     TextFigures,
     image_figures,

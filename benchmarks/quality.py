@@ -58,7 +58,7 @@ from runs_of import (
 from ticli.concept import Concept, Embedding
 from ticli.durable import make_folder, write_file
 from ticli.errors import TiError
-from ticli.library.documents import concept_from_document
+from ticli.library.record import concept_from_document
 
 HERE = Path(__file__).resolve().parent
 MODES = {"screening": ("0", "16,2"), "finals": ("0,1,2", "32,8")}

@@ -12,7 +12,7 @@ from ledger import Ledger
 from protocol import TUNING_SETS
 
 from ticli.durable import write_file
-from ticli.scoring.tradeoff import Chart, Level, Point, write_chart
+from ticli.scoring.chart import Chart, Level, Point, write_chart
 
 HEADINGS = (
     "recipe", "sets", "runs", "image", "left out", "way gone", "obedience", "bare", "scenes",

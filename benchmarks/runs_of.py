@@ -18,7 +18,7 @@ from protocol import PhotoSet
 
 from ticli.durable import make_folder, write_file
 from ticli.models.fingerprint import fingerprint
-from ticli.models.source import locate
+from ticli.models.locate import locate
 from ticli.photos.finding import CAPTION_SUFFIX, find_photos, mask_path
 from ticli.photos.loading import load_photos
 

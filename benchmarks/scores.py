@@ -29,7 +29,7 @@ from protocol import (
     references,
 )
 
-from ticli.scoring.sheet import lay_out
+from ticli.scoring.judge import lay_out
 
 
 def learn(photo_set: PhotoSet, flags: list[str]) -> float:

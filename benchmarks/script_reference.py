@@ -33,17 +33,29 @@ import numpy as np  # noqa: E402  # the clock starts before what takes long to i
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord  # noqa: E402
-from ticli.library.describe import bare_concept  # noqa: E402
+from ticli.concept import (  # noqa: E402
+    BaseModel,
+    Concept,
+    Embedding,
+    Losses,
+    PhotoRecord,
+)
 from ticli.library.library import Library  # noqa: E402
+from ticli.library.record import bare_concept  # noqa: E402
 from ticli.models.fingerprint import fingerprint  # noqa: E402
 from ticli.models.hardware import pick_hardware  # noqa: E402
-from ticli.models.model import Model, load_model  # noqa: E402
-from ticli.models.source import locate  # noqa: E402
+from ticli.models.locate import locate  # noqa: E402
+from ticli.models.model import (  # noqa: E402
+    Model,
+    load_model,
+)
 from ticli.names import parse_token  # noqa: E402
 from ticli.photos.finding import find_photos  # noqa: E402
 from ticli.photos.loading import load_photos  # noqa: E402
-from ticli.photos.sentences import family, fill  # noqa: E402
+from ticli.photos.sentences import (  # noqa: E402
+    family,
+    fill,
+)
 
 Posterior = tuple[torch.Tensor, torch.Tensor]
 

@@ -26,7 +26,7 @@ from PIL import Image
 from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
-from ticli.scoring.sheet import lay_out
+from ticli.scoring.judge import lay_out
 
 SIZE = 128
 

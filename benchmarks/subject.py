@@ -23,13 +23,13 @@ from protocol import PhotoSet, chosen, open_bench, plain_features, read_sets
 from quality import read_word
 from quality_report import table
 
-from ticli.generation.sampling import place_rows
+from ticli.generation.draw import place_rows
 from ticli.models.model import Rows
 from ticli.photos.cropping import training_mask, training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
-from ticli.photos.masks import find_masks
-from ticli.scoring.encoders import picture_features
+from ticli.photos.sidecars import find_masks
+from ticli.scoring.judge import picture_features
 from ticli.scoring.protocol import Counts
 
 MASKS = Path(__file__).parent / "masks"

@@ -29,10 +29,10 @@ WARM_UP = 3
 
 def learners(model: Any, options: argparse.Namespace, count: int, held: ExitStack) -> list[Any]:
     """So many words on the example photos, each of another seed, ready to take steps."""
-    from ticli.inversion.learning import make_ready
+    from ticli.inversion.engine import make_ready
     from ticli.inversion.plan import Request, make_plan
-    from ticli.inversion.runs import open_run
-    from ticli.inversion.tries import next_learner
+    from ticli.inversion.restarts import next_learner
+    from ticli.inversion.run_folder import open_run
     from ticli.library.library import Library
     from ticli.paths import places
     from ticli.recipe import load_recipe
@@ -53,8 +53,7 @@ def learners(model: Any, options: argparse.Namespace, count: int, held: ExitStac
 
 def step(model: Any, group: list[Any]) -> None:
     """One step of every word of a group, in one batch."""
-    from ticli.inversion.gradients import gradients
-    from ticli.inversion.loop import take_step
+    from ticli.inversion.step import gradients, take_step
 
     began = time.monotonic()
     for learner, loss in zip(group, gradients(model, group), strict=True):
@@ -137,8 +136,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     from ticli.models.hardware import pick_hardware
+    from ticli.models.locate import locate
     from ticli.models.model import load_model
-    from ticli.models.source import locate
 
     source = locate(options.model)
     hardware = pick_hardware(options.device, options.dtype, half_on_cpu=source.has_small_maps)

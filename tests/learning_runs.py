@@ -43,9 +43,9 @@ def learn(
     While `bad` holds of the run the denoiser answers NaN in training steps; `watch` is called with
     the run and each step.
     """
-    from ticli.inversion.concluding import conclude
-    from ticli.inversion.learning import advance, begin
-    from ticli.inversion.runs import finish, open_run
+    from ticli.inversion.engine import advance, begin
+    from ticli.inversion.result import conclude
+    from ticli.inversion.run_folder import finish, open_run
     from ticli.models.hardware import pick_hardware
     from ticli.paths import places
 

@@ -9,9 +9,8 @@ from typing import Any
 
 def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iterator[Any]:
     """Take the recipe's remaining steps over `state`, yielding a Step after each."""
-    from ticli.inversion.gradients import gradients
-    from ticli.inversion.loop import enrol, take_step
-    from ticli.inversion.rates import last_step
+    from ticli.inversion.schedule import last_step
+    from ticli.inversion.step import enrol, gradients, take_step
 
     learner = enrol(model, examples, state, recipe, seed)
     while state.step < last_step(recipe, state.cooling):
@@ -22,7 +21,7 @@ def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iter
 
 def training_loss(model: Any, examples: Any, vectors: Any, drawn: Any, part: slice) -> Any:
     """The loss of some samples of a draw as a step takes it, a scalar."""
-    from ticli.inversion.objective import compare, predict
+    from ticli.inversion.loss import compare, predict
 
     pair = predict(model, examples, vectors, drawn, part)
     return compare(model, examples, pair, drawn, part)

@@ -101,7 +101,7 @@ def _fail(error: BaseException, arguments: list[str]) -> int:
 def _complete(arguments: list[str]) -> int:
     """Print what the shells ask for; on any trouble print nothing, a Tab is no place for errors."""
     try:
-        from ticli.terminal.shells.values import values
+        from ticli.library.completing import values
 
         for value in values(*arguments[:2]) if arguments else ():
             sys.stdout.write(value + "\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ticli.errors import BadContent, NotFound, TiError, Usage
 from ticli.names import nearest, parse_token
-from ticli.plain_yaml import parse_document
+from ticli.plain_text import parse_document
 from ticli.recipe import Recipe, load_recipe
 
 LARGEST = 64 << 20

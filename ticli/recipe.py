@@ -194,7 +194,7 @@ class Recipe:
 
 def load_recipe(name: str) -> Recipe:
     """Load a preset by name, or a YAML file by path. Raises NotFound, BadContent and Usage."""
-    from ticli.plain_yaml import read_mapping
+    from ticli.plain_text import read_mapping
 
     if name in PRESETS:
         path = Path(__file__).parent / "presets" / f"{name}.yaml"

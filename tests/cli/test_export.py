@@ -14,10 +14,10 @@ import pytest
 from concepts import make_concept, make_embedding
 from PIL import Image
 
-from ticli.commands.export_options import Format, Program
-from ticli.library.formats.writing import metadata
-from ticli.library.formats.writing.consumers import CONSUMERS
-from ticli.library.formats.writing.layouts import LAYOUTS
+from ticli.commands.options import Format, Program
+from ticli.library.formats import metadata
+from ticli.library.formats.programs import CONSUMERS
+from ticli.library.formats.write_layouts import LAYOUTS
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from ticli.concept import Embedding
+from ticli.models.locate import STARTER
 from ticli.models.samplers import SAMPLERS
-from ticli.models.source import STARTER
 
 QUICK = ("--steps", "2", "--size", "64", "--device", "cpu")
 KEYS = {

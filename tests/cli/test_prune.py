@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 from concepts import make_concept, make_embedding
 
-from ticli.inversion.pruning import stale_runs
-from ticli.inversion.runs import open_run
-from ticli.library.inventory import Grace, Unused
+from ticli.inversion.run_folder import open_run, stale_runs
 from ticli.library.library import Library
-from ticli.library.pruning import find_unused, remember, remove_unused
-from ticli.library.store import save_blob
+from ticli.library.store import Grace, Unused, save_blob
+from ticli.library.upkeep.pruning import find_unused, remember, remove_unused
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

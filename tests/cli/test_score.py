@@ -389,15 +389,14 @@ def test_dreambench_means_are_all_pairs(run, benchmark, model, clip, library_wit
     """Against cosines of features computed here, from pictures drawn here."""
     import torch
 
-    from ticli.generation.sampling import place_rows
+    from ticli.generation.draw import place_rows
     from ticli.models.hardware import pick_hardware
-    from ticli.models.judging import load_judge, locate_judge
+    from ticli.models.image_encoders import load_judge, locate_judge
+    from ticli.models.locate import locate
     from ticli.models.model import load_model
-    from ticli.models.source import locate
     from ticli.photos.cropping import training_picture
     from ticli.photos.opening import open_photo
-    from ticli.scoring.drawing import draw_prompts
-    from ticli.scoring.encoders import picture_features, sentence_features
+    from ticli.scoring.judge import draw_prompts, picture_features, sentence_features
     from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Protocol
 
     library_with("blue_mug", width=WIDTH)

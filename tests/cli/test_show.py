@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ticli.concept import PhotoRecord
-from ticli.outcome import Curves
+from ticli.concept import Curves, PhotoRecord
 
 
 def test_every_field_stands_on_a_line_of_its_own(run, library_with) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from ticli.plain_yaml import parse_mapping
+from ticli.plain_text import parse_mapping
 from ticli.recipe import PRESETS, Recipe, load_recipe
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")

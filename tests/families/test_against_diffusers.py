@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.models.painting import Brush, blank, paint
+from ticli.generation.draw import Brush, blank, paint
 
 PROMPT, NEGATIVE = "a photo of a mug, on the moon", "a red cat"
 SAMPLER = {"sd3": "euler", "flux": "euler", "sana": "dpm++"}

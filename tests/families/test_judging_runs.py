@@ -6,9 +6,9 @@ import pytest
 from learning_runs import make_photos, plan_for
 from tiny_families import BUILDERS
 
-from ticli.inversion.drift import drift
-from ticli.inversion.learning import begin
-from ticli.inversion.runs import open_run
+from ticli.inversion.context import drift
+from ticli.inversion.engine import begin
+from ticli.inversion.run_folder import open_run
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 

@@ -7,15 +7,14 @@ import torch
 from recording import Running
 from tiny_families import BUILDERS
 
-from ticli.inversion.gradients import gradients
-from ticli.inversion.graph import Replayer
-from ticli.inversion.latents import Latents
-from ticli.inversion.loop import enrol
-from ticli.inversion.objective import Examples
+from ticli.inversion.examples import Latents
+from ticli.inversion.loss import Examples
+from ticli.inversion.recorded_steps import Replayer
 from ticli.inversion.state import new_state
+from ticli.inversion.step import enrol, gradients
 from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.demand import measure_demand
-from ticli.models.savings import Savings
+from ticli.models.memory_estimate import measure_demand
+from ticli.models.memory_ladder import Savings
 from ticli.recipe import Recipe
 
 pytestmark = pytest.mark.slow

@@ -13,16 +13,15 @@ import torch
 from tiny_families import load
 
 from ticli.errors import ModelUnavailable, Usage
-from ticli.models.encoders import TextEncoder
+from ticli.generation.draw import Brush, blank, paint
 from ticli.models.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import Hardware
-from ticli.models.loading import load_denoiser, load_encoder
-from ticli.models.model import encoder_dtype
-from ticli.models.painting import Brush, blank, paint
+from ticli.models.locate import locate, vocabulary
+from ticli.models.model import encoder_dtype, load_denoiser, load_encoder
 from ticli.models.samplers import FLOW_SAMPLERS, SAMPLERS, make_sampler
 from ticli.models.sentencepiece import read_vocabulary
-from ticli.models.source import locate, vocabulary
+from ticli.models.text_encoder import TextEncoder
 
 
 @pytest.fixture

@@ -13,13 +13,11 @@ from test_against_diffusers import PROMPT, STEPS, their_pipeline, theirs
 from tiny_families import load
 from tiny_single_files import build
 
-from ticli.generation.drawing import Drawing, Wanted, settle
-from ticli.generation.preview import draw_preview
+from ticli.generation.draw import blank, draw, draw_preview, encode
+from ticli.generation.picture_plan import Drawing, Wanted, settle
 from ticli.generation.prompts import ResolvedPrompt
-from ticli.generation.sampling import draw, encode
-from ticli.models.painting import blank
-from ticli.models.source import locate
-from ticli.scoring.drawing import draw_prompts
+from ticli.models.locate import locate
+from ticli.scoring.judge import draw_prompts
 from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
 
 # Random weights hardly listen to a prompt: guidance makes that little visible.

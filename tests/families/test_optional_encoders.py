@@ -11,7 +11,7 @@ from original_layout import joined, save
 from PIL import Image
 from tiny_families import T5
 
-from ticli.models.source import locate
+from ticli.models.locate import locate
 
 SMALL = ["--init", "mug", "--steps", "1", "--batch", "1", "--size", "64"]
 DRAW = ["generate", "<thing>", "--no-noun", "--steps", "1", "--size", "64", "--seed", "1"]

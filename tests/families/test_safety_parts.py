@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from tiny_families import load
 
-from ticli.models.conditioning import Conditioning
-from ticli.models.painting import Brush, blank, paint
+from ticli.generation.draw import Brush, blank, paint
+from ticli.models.families.family import Conditioning
 
 
 class Stamp:

@@ -9,8 +9,8 @@ from test_placing import rows_for
 
 from ticli.concept import Embedding
 from ticli.models.families import FAMILIES
-from ticli.scoring.drawing import draw_word
-from ticli.scoring.neighbours import places_of
+from ticli.scoring.judge import draw_word
+from ticli.scoring.measures import places_of
 from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
 
 

@@ -8,12 +8,10 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.inversion.batches import Learner
-from ticli.inversion.gradients import gradients
-from ticli.inversion.latents import Latents
-from ticli.inversion.loop import enrol
-from ticli.inversion.objective import Examples
+from ticli.inversion.examples import Latents
+from ticli.inversion.loss import Examples, Learner
 from ticli.inversion.state import new_state
+from ticli.inversion.step import enrol, gradients
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.recipe import Recipe
 

@@ -14,13 +14,12 @@ from tiny_single_files import SD1_TEXT, build, parts, state
 
 from ticli.errors import ModelUnavailable
 from ticli.models.fingerprint import fingerprint
+from ticli.models.folder import encoder_parts, vocabulary
 from ticli.models.hardware import pick_hardware
-from ticli.models.identifying import encoder_parts, vocabulary
-from ticli.models.loading import load_denoiser, load_tokenizer, load_vae
-from ticli.models.model import load_model
+from ticli.models.locate import locate
+from ticli.models.model import load_denoiser, load_model, load_tokenizer, load_vae
 from ticli.models.single_files.probing import settle_prediction
-from ticli.models.single_files.single_file import EPSILON, VELOCITY, Given
-from ticli.models.source import locate
+from ticli.models.single_files.recognising import EPSILON, VELOCITY, Given
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 

@@ -16,10 +16,10 @@ SIDES, SIDE_OF_VELOCITY = 8, 16
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A file that answers next to nothing, which is nearer to the velocity; and a photo."""
-    from ticli.models.single_files import opening
+    from ticli.models.single_files import assembly
 
-    monkeypatch.setitem(opening.SIDES, "sd2", SIDES)
-    monkeypatch.setattr(opening, "SIDE_OF_VELOCITY", SIDE_OF_VELOCITY)
+    monkeypatch.setitem(assembly.SIDES, "sd2", SIDES)
+    monkeypatch.setattr(assembly, "SIDE_OF_VELOCITY", SIDE_OF_VELOCITY)
     monkeypatch.chdir(tmp_path)
     build("sd2", tmp_path / "model.safetensors")
     (tmp_path / "photos").mkdir()
@@ -49,10 +49,10 @@ def test_the_first_run_has_the_size_of_what_trying_finds(small, run):
 
 def test_an_interrupted_first_run_is_continued(small):
     from ticli.errors import Stopped
-    from ticli.inversion.learning import advance, begin
+    from ticli.inversion.engine import advance, begin
+    from ticli.inversion.low_memory import prediction_by_photos
     from ticli.inversion.plan import Request, make_plan
-    from ticli.inversion.runs import open_run
-    from ticli.inversion.trying import prediction_by_photos
+    from ticli.inversion.run_folder import open_run
     from ticli.library.library import Library
     from ticli.models.hardware import pick_hardware
     from ticli.paths import places

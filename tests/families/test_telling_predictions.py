@@ -9,9 +9,16 @@ from judges import build_clip
 from PIL import Image
 from tiny_single_files import build
 
-from ticli.models.single_files.notes import remember
-from ticli.models.single_files.single_file import EARLIER, EPSILON, FLAG, TRIED, VELOCITY, Given
-from ticli.models.source import locate
+from ticli.models.locate import locate
+from ticli.models.single_files.recognising import (
+    EARLIER,
+    EPSILON,
+    FLAG,
+    TRIED,
+    VELOCITY,
+    Given,
+    remember,
+)
 
 SAYS_NOISE = {"modelspec.prediction_type": "epsilon"}
 SMALL = ["--size", "64", "--batch", "1", "--steps", "1", "--init", "mug"]

@@ -8,13 +8,13 @@ import pytest
 import torch
 from stepping import train
 
-from ticli.inversion.latents import Latents
-from ticli.inversion.objective import Examples
+from ticli.inversion.examples import Latents
+from ticli.inversion.loss import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import make_deterministic, pick_hardware
+from ticli.models.locate import locate
 from ticli.models.model import load_model
-from ticli.models.source import locate
 from ticli.recipe import Recipe
 from ticli.settings import prepare_determinism
 

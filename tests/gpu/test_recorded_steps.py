@@ -8,15 +8,15 @@ import pytest
 import torch
 from stepping import train
 
-from ticli.inversion import compiling
-from ticli.inversion.latents import Latents
-from ticli.inversion.objective import Examples
+from ticli.inversion import recorded_steps
+from ticli.inversion.examples import Latents
+from ticli.inversion.loss import Examples
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import locate
+from ticli.models.memory_ladder import Savings
 from ticli.models.model import load_model
-from ticli.models.savings import Savings
-from ticli.models.source import locate
 from ticli.recipe import Recipe
 
 pytestmark = [
@@ -59,12 +59,12 @@ def test_half_precision_is_recorded_too(folder, dtype):
 
 
 def test_the_denoiser_can_be_compiled(folder, monkeypatch):
-    lacking = compiling.obstacle()
+    lacking = recorded_steps.obstacle()
     if lacking:
         pytest.skip(lacking)
     model = loaded(folder)
     plain = learn(model, steps=30)
-    monkeypatch.setattr(compiling, "UNKNOWN_COST", 0.0)
+    monkeypatch.setattr(recorded_steps, "UNKNOWN_COST", 0.0)
     other, heard = loaded(folder), []
     other.tell = heard.append
     compiled = learn(other, steps=30)

@@ -316,8 +316,8 @@ def peak() -> float:
 
 def read_as_import(data: bytes) -> None:
     """Read bytes as `ti import --all` does, up to the library."""
-    from ticli.library.formats.reading.opened import in_memory
-    from ticli.library.incoming import Source, Wanted, choose_words, join_pairs, read_source
+    from ticli.library.formats.containers import in_memory
+    from ticli.library.importing import Source, Wanted, choose_words, join_pairs, read_source
 
     wanted = Wanted(everything=True)
     contents = read_source(Source(in_memory(data, "file"), "file"), wanted)

@@ -62,8 +62,7 @@ def scene(library_with, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run) ->
     """A folder with a photo, a file to import and files of hostile names; `mug` is hostile too."""
     from PIL import Image
 
-    from ticli.concept import BaseModel, Losses, Parent, PhotoRecord
-    from ticli.outcome import Outcome
+    from ticli.concept import BaseModel, Losses, Outcome, Parent, PhotoRecord
 
     folder = tmp_path / "scene"
     folder.mkdir()

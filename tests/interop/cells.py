@@ -10,11 +10,10 @@ from learned_words import FAMILIES, learned
 
 from ticli.concept import Embedding
 from ticli.errors import TiError
-from ticli.library.formats.exporting import Target, export_concepts
-from ticli.library.formats.writing.layouts import FOLDER, LAYOUTS
-from ticli.library.formats.writing.package import Extras
-from ticli.library.incoming import Wanted, choose_words, join_pairs, read_source
-from ticli.library.sources import open_sources
+from ticli.library.exporting import Target, export_concepts
+from ticli.library.formats.metadata import Extras
+from ticli.library.formats.write_layouts import FOLDER, LAYOUTS
+from ticli.library.importing import Wanted, choose_words, join_pairs, open_sources, read_source
 
 DIRECTIONS = ("export", "import", "round trip")
 CELLS = [

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from concepts import make_concept
 
-from ticli.concept import BaseModel, Embedding, Parent, PhotoRecord
-from ticli.outcome import Curves, Outcome
+from ticli.concept import BaseModel, Curves, Embedding, Outcome, Parent, PhotoRecord
 
 FAMILIES: Mapping[str, Mapping[str, int]] = {
     "sd1": {"clip_l": 768},

@@ -10,10 +10,10 @@ from concepts import make_concept
 from learned_words import same
 
 from ticli.concept import Embedding
-from ticli.library.formats.exporting import Exported, Target, export_concepts
-from ticli.library.formats.writing.package import Extras
-from ticli.models.loading import quiet_libraries
-from ticli.models.source import STARTER
+from ticli.library.exporting import Exported, Target, export_concepts
+from ticli.library.formats.metadata import Extras
+from ticli.models.locate import STARTER
+from ticli.models.model import quiet_libraries
 
 WIDTHS = {"clip_l": 32, "clip_g": 48, "t5": 40}
 CUP = "a photo of cup"

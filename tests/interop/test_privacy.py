@@ -10,9 +10,9 @@ import pytest
 from learned_words import FAMILIES, SECRETS, learned, private
 from PIL import Image
 
-from ticli.library.formats.exporting import Target, export_concepts
-from ticli.library.formats.writing.layouts import LAYOUTS
-from ticli.library.formats.writing.package import Extras
+from ticli.library.exporting import Target, export_concepts
+from ticli.library.formats.metadata import Extras
+from ticli.library.formats.write_layouts import LAYOUTS
 from ticli.library.store import encode_blob
 
 PLACES = [

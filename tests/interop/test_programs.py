@@ -13,11 +13,11 @@ from learned_words import FAMILIES, learned, same
 
 from ticli.concept import Embedding
 from ticli.errors import Conflict
-from ticli.library.formats.exporting import Target, export_concepts
-from ticli.library.formats.writing.consumers import CONSUMERS
-from ticli.library.formats.writing.layouts import FOLDER
-from ticli.library.formats.writing.package import Extras
-from ticli.models.source import starter, vocabulary
+from ticli.library.exporting import Target, export_concepts
+from ticli.library.formats.metadata import Extras
+from ticli.library.formats.programs import CONSUMERS
+from ticli.library.formats.write_layouts import FOLDER
+from ticli.models.locate import starter, vocabulary
 
 REAL = [family for family in FAMILIES if family != "starter"]
 # What each program can use; everything else is refused with a reason.

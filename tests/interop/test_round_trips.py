@@ -10,7 +10,7 @@ from concepts import make_concept
 from learned_words import learned
 
 from ticli.concept import PhotoRecord
-from ticli.library.formats.writing.layouts import ASPECTS, EVERYTHING, FOLDER, LAYOUTS
+from ticli.library.formats.write_layouts import ASPECTS, EVERYTHING, FOLDER, LAYOUTS
 from ticli.library.library import Library
 
 

@@ -23,16 +23,15 @@ def scores(tmp_path_factory):
     import torch
 
     from ticli.concept import Embedding
-    from ticli.generation.sampling import place_rows
+    from ticli.generation.draw import place_rows
     from ticli.models.hardware import pick_hardware
-    from ticli.models.judging import load_judge, locate_judge
+    from ticli.models.image_encoders import load_judge, locate_judge
+    from ticli.models.locate import starter
     from ticli.models.model import load_model
-    from ticli.models.source import starter
     from ticli.photos.cropping import training_picture
     from ticli.photos.finding import find_photos
     from ticli.photos.loading import load_photos
-    from ticli.scoring.drawing import draw_word
-    from ticli.scoring.judging import Material, measure
+    from ticli.scoring.judge import Material, draw_word, measure
     from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Prompts, Protocol
 
     home = tmp_path_factory.mktemp("quality")

@@ -40,10 +40,8 @@ def networks(tmp_path_factory) -> tuple[str, str]:
 def test_figures_are_those_of_ti_score(bench, networks, library_with) -> None:
     from concepts import make_concept, make_embedding
 
-    from ticli.generation.sampling import place_rows
-    from ticli.scoring.drawing import draw_word
-    from ticli.scoring.encoders import picture_features
-    from ticli.scoring.judging import Material, measure
+    from ticli.generation.draw import place_rows
+    from ticli.scoring.judge import Material, draw_word, measure, picture_features
     from ticli.scoring.protocol import Counts
 
     opened = bench.protocol.open_bench(Counts(2, 1), tuning=False, steps=2, names=networks)

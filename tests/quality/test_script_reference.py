@@ -27,8 +27,8 @@ def script():
 def trained(script, tmp_path):
     """Train some steps: trained("--steps", "2") → model, table, losses, options."""
     from ticli.models.hardware import pick_hardware
+    from ticli.models.locate import locate
     from ticli.models.model import load_model
-    from ticli.models.source import locate
 
     folder = str(build_tiny_model(tmp_path / "model"))
     torch.set_num_threads(1)

@@ -12,8 +12,8 @@ import pytest
 from local_hub import REVISION, Hub, serve
 from tiny import build_tiny_model
 
-from ticli.models.downloading import INDEX
-from ticli.terminal.quantities import byte_text
+from ticli.models.download import INDEX
+from ticli.terminal.safe_text import byte_text
 
 NAME = "somebody/tiny"
 

@@ -28,8 +28,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_folder: Path):
     """The tiny model, loaded."""
     from ticli.models.hardware import pick_hardware
+    from ticli.models.locate import locate
     from ticli.models.model import load_model
-    from ticli.models.source import locate
 
     return load_model(locate(str(tiny_folder)), pick_hardware("cpu"))
 

@@ -7,11 +7,11 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import Usage
-from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import draw
-from ticli.inversion.learning import begin
-from ticli.inversion.preparing import spared_photo
-from ticli.inversion.runs import open_run
+from ticli.inversion.engine import begin
+from ticli.inversion.examples import spared_photo
+from ticli.inversion.loss import draw_rule
+from ticli.inversion.run_folder import open_run
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 
@@ -201,7 +201,7 @@ def test_being_judged_changes_no_vector(tmp_path, tiny_folder):
 
 
 def test_drift_is_nothing_at_the_class_word_and_grows_away_from_it(loaded):
-    from ticli.inversion.drift import drift
+    from ticli.inversion.context import drift
 
     learning = loaded(3, norm="free")
     model, context = learning.model, learning.judge.context

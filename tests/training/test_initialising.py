@@ -9,15 +9,14 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import BadContent, Usage
-from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.evaluation import fixed_draw
-from ticli.inversion.initialising import FINAL_SAMPLES, candidates, choose_init, settled_plan
-from ticli.inversion.objective import Examples
-from ticli.inversion.preparing import encode
-from ticli.inversion.runs import open_run
+from ticli.inversion.examples import encode
+from ticli.inversion.first_guess import FINAL_SAMPLES, candidates, choose_init, settled_plan
+from ticli.inversion.loss import Examples, draw_rule
+from ticli.inversion.run_folder import open_run
 from ticli.paths import places
-from ticli.photos.nouns import nouns
+from ticli.photos.sentences import nouns
 
 FEW = {"init": "auto", "init_candidates": 20}
 
@@ -125,7 +124,7 @@ def test_the_choice_is_kept_with_the_run(choose):
 
 def test_a_model_that_knows_none_of_the_words_is_told_so(photos, tiny, tiny_folder, monkeypatch):
     plan = plan_for(photos, tiny_folder, **FEW)
-    monkeypatch.setattr("ticli.inversion.initialising.nouns", lambda kind: ("xqzzy wug",))
+    monkeypatch.setattr("ticli.inversion.first_guess.nouns", lambda kind: ("xqzzy wug",))
     with pytest.raises(Usage, match="one token") as caught:
         candidates(plan, tiny)
     assert "--init WORD" in caught.value.hint

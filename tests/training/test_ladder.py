@@ -12,16 +12,14 @@ from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import DeviceFailed
-from ticli.inversion.gradients import gradients
-from ticli.inversion.loop import enrol
+from ticli.inversion.step import enrol, gradients
 from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.eight_bit import EightBitLinear, keep_in_eight_bits
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import locate
 from ticli.models.memory import memory_explained, with_less
+from ticli.models.memory_blocks import EightBitLinear, compute_twice, keep_in_eight_bits, units_of
+from ticli.models.memory_ladder import LOW, NONE, RUNGS, Savings, below, ladder, said
 from ticli.models.model import load_model
-from ticli.models.savings import LOW, NONE, RUNGS, Savings, below, ladder, said
-from ticli.models.source import locate
-from ticli.models.units import compute_twice, units_of
 from ticli.recipe import Recipe
 
 RECIPE = Recipe(steps=4, lr=0.05, batch=5, norm="free", flip=False)
@@ -69,7 +67,7 @@ def test_attention_in_slices_is_attention(tiny, monkeypatch):
     from diffusers.models.attention_processor import AttnProcessor2_0
 
     expected = gradient(tiny)
-    monkeypatch.setattr("ticli.models.slicing.SLICE", 100)
+    monkeypatch.setattr("ticli.models.memory_blocks.SLICE", 100)
     tiny.spare(Savings(slices=True), "asked for")
     kinds = {type(one).__name__ for one in tiny.denoiser.attn_processors.values()}
     assert kinds == {"SlicedAttention"}

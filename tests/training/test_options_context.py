@@ -12,18 +12,17 @@ from test_runs import request_for
 
 from ticli.inversion.context import Context, build_context, context_distance
 from ticli.inversion.draws import keyed_generator
+from ticli.inversion.engine import advance, begin
 from ticli.inversion.examples import Stage
-from ticli.inversion.learning import advance, begin
 from ticli.inversion.plan import make_plan
-from ticli.inversion.regularisers import regularise
-from ticli.inversion.runs import finish, open_run
-from ticli.inversion.starting import Start
+from ticli.inversion.run_folder import finish, open_run
 from ticli.inversion.state import new_state
-from ticli.inversion.vectors import start_vectors
+from ticli.inversion.step import regularise
+from ticli.inversion.vectors import Start, start_vectors
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
-from ticli.photos.contexts import contexts
+from ticli.photos.sentences import contexts
 from ticli.recipe import Recipe
 
 

@@ -12,16 +12,21 @@ from learning_runs import make_photos, plan_for
 from PIL import Image, ImageDraw
 
 from ticli.inversion.draws import draw
+from ticli.inversion.engine import make_ready
 from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.gradients import gradients
-from ticli.inversion.learning import make_ready
-from ticli.inversion.rates import last_step, learning_rate
-from ticli.inversion.runs import open_run
-from ticli.inversion.stopping import Evaluation, is_better, should_cool_down
-from ticli.inversion.tries import next_learner, take_next
+from ticli.inversion.restarts import next_learner, take_next
+from ticli.inversion.run_folder import open_run
+from ticli.inversion.schedule import (
+    Evaluation,
+    is_better,
+    last_step,
+    learning_rate,
+    should_cool_down,
+)
+from ticli.inversion.step import gradients
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import locate
 from ticli.models.model import load_model
-from ticli.models.source import locate
 from ticli.paths import places
 from ticli.recipe import Recipe
 

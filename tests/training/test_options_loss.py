@@ -10,16 +10,14 @@ from stepping import train, training_loss
 from test_frozen import examples_for
 from test_runs import request_for
 
-from ticli.inversion.batches import draw_rule
 from ticli.inversion.draws import DrawRule, draw
 from ticli.inversion.examples import Twin
-from ticli.inversion.names import private_name, twin_name
-from ticli.inversion.objective import denoising_losses, snr_weights
+from ticli.inversion.loss import denoising_losses, draw_rule, snr_weights
 from ticli.inversion.plan import make_plan
-from ticli.inversion.starting import Start
 from ticli.inversion.state import new_state
-from ticli.inversion.vectors import Vectors, start_vectors
+from ticli.inversion.vectors import Start, Vectors, start_vectors
 from ticli.library.library import Library
+from ticli.names import private_name, twin_name
 from ticli.recipe import Recipe
 
 RULE = DrawRule(batch=6, photos=3, flip=True, sentences=2, timesteps=(0, 1000), shape=(4, 8, 8))

@@ -9,18 +9,18 @@ from PIL import Image
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped
-from ticli.inversion.judging import Trial, evaluate_together
-from ticli.inversion.learning import begin
-from ticli.inversion.masking import mask_weights
-from ticli.inversion.objective import predict
+from ticli.inversion.engine import begin
+from ticli.inversion.evaluation import Trial, evaluate_together
+from ticli.inversion.examples import mask_weights
+from ticli.inversion.loss import predict
 from ticli.inversion.plan import make_plan
-from ticli.inversion.runs import open_run
+from ticli.inversion.run_folder import open_run
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 from ticli.photos.cropping import training_mask
-from ticli.photos.masks import find_masks
 from ticli.photos.opening import open_photo
+from ticli.photos.sidecars import find_masks
 from ticli.recipe import Recipe
 
 

@@ -11,11 +11,9 @@ from test_frozen import examples_for
 from tiny import WIDTH
 
 from ticli.errors import Usage
-from ticli.inversion.regularisers import regularise
-from ticli.inversion.starting import Start
 from ticli.inversion.state import new_state
-from ticli.inversion.steps import move
-from ticli.inversion.vectors import start_vectors, vocabulary_norm
+from ticli.inversion.step import regularise
+from ticli.inversion.vectors import Start, move, start_vectors, vocabulary_norm
 from ticli.recipe import Recipe
 
 

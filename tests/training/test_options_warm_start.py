@@ -11,14 +11,13 @@ from test_runs import learn, request_for
 from tiny import WIDTH
 
 from ticli.errors import Conflict, ModelUnavailable, NotFound, Stopped
+from ticli.inversion.first_guess import approach
 from ticli.inversion.plan import make_plan
-from ticli.inversion.starting import Start
-from ticli.inversion.vectors import start_vectors, vocabulary_norm
-from ticli.inversion.warm_start import approach
+from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm
 from ticli.library.library import Library
-from ticli.models.clip_pair import load_clip_pair
-from ticli.models.image_towers import find_tower
-from ticli.models.source import locate
+from ticli.models.folder import find_tower
+from ticli.models.locate import locate
+from ticli.models.model import load_clip_pair
 from ticli.photos.cropping import training_picture
 
 SIDE, SPACE = 32, 24

@@ -9,9 +9,9 @@ from learning_runs import learn, make_photos, plan_for
 
 from ticli.inversion.context import context_distance
 from ticli.inversion.draws import DrawRule, draw, keyed_generator
-from ticli.inversion.names import private_name
 from ticli.inversion.plan import Request, make_plan
 from ticli.library.library import Library
+from ticli.names import private_name
 from ticli.recipe import load_recipe
 
 STEPS = 8

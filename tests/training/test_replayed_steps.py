@@ -12,17 +12,14 @@ from stepping import train
 from test_frozen import begin, examples_for
 from tiny import WIDTH
 
-from ticli.inversion import compiling
-from ticli.inversion.batches import Learner
+from ticli.inversion import recorded_steps
 from ticli.inversion.context import build_context, context_distance
-from ticli.inversion.gradients import gradients
-from ticli.inversion.graph import MOST, TIMED, UNUSED, Replayer, replayer_for
-from ticli.inversion.loop import enrol, take_step
-from ticli.inversion.objective import Examples
+from ticli.inversion.loss import Examples, Learner
+from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayed, replayer_for
 from ticli.inversion.state import new_state
-from ticli.inversion.static_context import replayed
+from ticli.inversion.step import enrol, gradients, take_step
 from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.savings import Savings
+from ticli.models.memory_ladder import Savings
 from ticli.paths import places
 from ticli.recipe import Recipe
 
@@ -129,7 +126,7 @@ def test_batches_of_another_shape_are_recorded_apart_and_idle_ones_let_go(tiny):
 
 
 def test_photos_own_words_are_taken_plainly(tiny):
-    from ticli.inversion.names import private_name
+    from ticli.names import private_name
 
     recipe = Recipe(steps=4, lr=0.05, batch=3, photo_words=1.0, norm="free")
 
@@ -206,18 +203,18 @@ def test_the_denoiser_is_compiled_once_the_steps_left_repay_it(tiny, monkeypatch
     tiny.replayer = Replayer(record, compile_it)
     assert torch.equal(rows_after(tiny, recipe), expected)
     assert not compiled, "twenty short steps do not repay what compiling is thought to take"
-    monkeypatch.setattr(compiling, "UNKNOWN_COST", 0.0)
+    monkeypatch.setattr(recorded_steps, "UNKNOWN_COST", 0.0)
     tiny.replayer = Replayer(record, compile_it)
     assert torch.equal(rows_after(tiny, recipe), expected)
     assert compiled == [tiny.denoiser]
-    assert (places().cache / compiling.FILE).exists()
+    assert (places().cache / recorded_steps.FILE).exists()
 
 
 def test_a_compiler_that_fails_is_named_and_steps_go_on(tiny, monkeypatch):
     def fail(_denoiser):
         raise ImportError("no ptxas")
 
-    monkeypatch.setattr(compiling, "UNKNOWN_COST", 0.0)
+    monkeypatch.setattr(recorded_steps, "UNKNOWN_COST", 0.0)
     recipe = Recipe(steps=TIMED + 4, lr=0.05, batch=2)
     expected = rows_after(tiny, recipe)
     heard: list[str] = []
@@ -228,22 +225,22 @@ def test_a_compiler_that_fails_is_named_and_steps_go_on(tiny, monkeypatch):
 
 
 def test_what_compiling_costs_is_remembered(isolated):
-    assert compiling.cost_of("a U-Net") == compiling.UNKNOWN_COST
-    compiling.remember_cost("a U-Net", 12.34)
-    compiling.remember_cost("another", 5.0)
-    assert compiling.cost_of("a U-Net") == 12.3
-    assert compiling.repays(0.04, 10_000, 12.3) and not compiling.repays(0.04, 400, 12.3)
+    assert recorded_steps.cost_of("a U-Net") == recorded_steps.UNKNOWN_COST
+    recorded_steps.remember_cost("a U-Net", 12.34)
+    recorded_steps.remember_cost("another", 5.0)
+    assert recorded_steps.cost_of("a U-Net") == 12.3
+    assert recorded_steps.repays(0.04, 10_000, 12.3) and not recorded_steps.repays(0.04, 400, 12.3)
     for text in ("[]", "{", '{"a U-Net": "long"}'):
-        (places().cache / compiling.FILE).write_text(text)
-        assert compiling.cost_of("a U-Net") == compiling.UNKNOWN_COST
+        (places().cache / recorded_steps.FILE).write_text(text)
+        assert recorded_steps.cost_of("a U-Net") == recorded_steps.UNKNOWN_COST
 
 
 def test_what_compiling_lacks_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert compiling.obstacle() == "there is no Triton"
+    assert recorded_steps.obstacle() == "there is no Triton"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     monkeypatch.setenv("PATH", "")
-    assert compiling.obstacle() == "there is no C compiler"
+    assert recorded_steps.obstacle() == "there is no C compiler"
 
 
 @pytest.mark.parametrize("vectors", [1, 3])

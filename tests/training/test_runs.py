@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from ticli.errors import BadContent, Conflict, Stopped, Usage
-from ticli.inversion.concluding import conclude
-from ticli.inversion.learning import advance, begin
+from ticli.inversion.engine import advance, begin
 from ticli.inversion.plan import Request, make_plan
-from ticli.inversion.runs import check_run, discard, finish, open_run, unfinished
+from ticli.inversion.result import conclude
+from ticli.inversion.run_folder import check_run, discard, finish, open_run, unfinished
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ticli.inversion.seats import MOST, fitting, seats
-from ticli.models.demand import measure_demand
+from ticli.inversion.engine import MOST, fitting, seats
 from ticli.models.hardware import Hardware, pick_hardware
-from ticli.models.savings import LOW, NONE
-from ticli.models.source import locate
+from ticli.models.locate import locate
+from ticli.models.memory_estimate import measure_demand
+from ticli.models.memory_ladder import LOW, NONE
 
 CPU = torch.device("cpu")
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from learning_runs import learn, make_photos, plan_for
 
-from ticli.inversion.attempts import Finished
-from ticli.inversion.learning import begin
-from ticli.inversion.runs import open_run
-from ticli.inversion.selfcheck import check_word
-from ticli.inversion.stopping import Evaluation
+from ticli.concept import Attempt
+from ticli.inversion.engine import begin
+from ticli.inversion.result import check_word
+from ticli.inversion.run_folder import open_run
+from ticli.inversion.schedule import Evaluation
+from ticli.inversion.state import Finished
 from ticli.models.hardware import pick_hardware
-from ticli.outcome import Attempt
 from ticli.paths import places
 
 

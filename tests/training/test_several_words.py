@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from learning_runs import make_photos
 
-from ticli.inversion.runs import unfinished
+from ticli.inversion.run_folder import unfinished
 from ticli.library.library import Library
 from ticli.paths import places
 

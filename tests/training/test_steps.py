@@ -12,9 +12,9 @@ from tiny import WIDTH
 
 from ticli.errors import Diverged, Usage
 from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.loop import PATIENCE
-from ticli.inversion.rates import learning_rate
+from ticli.inversion.schedule import learning_rate
 from ticli.inversion.state import new_state
+from ticli.inversion.step import PATIENCE
 from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm
 from ticli.recipe import Recipe
 

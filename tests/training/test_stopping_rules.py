@@ -9,12 +9,13 @@ from statistics import pvariance
 import pytest
 
 from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.rates import last_step, learning_rate
-from ticli.inversion.stopping import (
+from ticli.inversion.schedule import (
     Evaluation,
     has_exploded,
     has_settled,
     is_better,
+    last_step,
+    learning_rate,
     should_cool_down,
     thinned,
 )

@@ -13,20 +13,11 @@ from learning_runs import learn, make_photos, plan_for
 from recording import Running
 
 from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
-from ticli.inversion.concluding import conclude
-from ticli.inversion.graph import Replayer
-from ticli.inversion.plan import Plan
-from ticli.inversion.runs import finish, open_run, unfinished
-from ticli.inversion.surveying import Refused
-from ticli.inversion.together import (
-    Course,
-    Ended,
-    Entrant,
-    Event,
-    Joined,
-    Stepped,
-    learn_together,
-)
+from ticli.inversion.engine import Course, Ended, Entrant, Event, Joined, Stepped, learn_together
+from ticli.inversion.plan import Plan, Refused
+from ticli.inversion.recorded_steps import Replayer
+from ticli.inversion.result import conclude
+from ticli.inversion.run_folder import finish, open_run, unfinished
 from ticli.models.hardware import pick_hardware
 from ticli.models.model import load_model
 from ticli.paths import places

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
 from ticli.terminal.output import Output, open_output, refuse_terminal
-from ticli.terminal.quantities import byte_text
+from ticli.terminal.safe_text import byte_text
 
 if TYPE_CHECKING:
-    from ticli.library.backup import Backup
+    from ticli.library.upkeep.backups import Backup
+
 
 STDOUT = "-"
 
@@ -25,19 +26,19 @@ def backup(
         str,
         typer.Argument(metavar="FILE", help="The file to write; - is stdout.", show_default=False),
     ],
-    force: shared.ForceOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Write the whole library to one file.
 
     It holds the concepts with their tags, notes and scores, and the photos that were kept, as they
     are at one moment; other commands go on meanwhile. Settings and unfinished runs stay here.
     """
-    from ticli.library.backup import back_up
+    from ticli.library.upkeep.backups import back_up
     from ticli.paths import places
 
     output = open_output(json, quiet, verbose, no_color, debug)
@@ -57,7 +58,7 @@ def backup(
 def _to_file(path: Path, force: bool) -> Backup:
     from ticli.durable import writing
     from ticli.errors import Conflict
-    from ticli.library.backup import back_up
+    from ticli.library.upkeep.backups import back_up
     from ticli.paths import places
 
     # Said before the work, though what is there is never overwritten either way.

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 
 
 def completion(
@@ -15,11 +15,11 @@ def completion(
         Literal["bash", "zsh", "fish"],
         typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False),
     ],
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Print the completion script of a shell.
 
@@ -30,10 +30,7 @@ def completion(
     zsh   ti completion zsh > "${fpath[1]}/_ti"
     fish  ti completion fish > ~/.config/fish/completions/ti.fish
     """
-    from ticli.terminal.shells.bash import bash_script
-    from ticli.terminal.shells.fish import fish_script
-    from ticli.terminal.shells.tree import read_tree
-    from ticli.terminal.shells.zsh import zsh_script
+    from ticli.terminal.shell_completions import bash_script, fish_script, read_tree, zsh_script
 
     root: Any = context.parent
     scripts = {"bash": bash_script, "zsh": zsh_script, "fish": fish_script}

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
-from ticli.terminal.output import Output, open_output
-from ticli.terminal.tables import Column
+from ticli.terminal.output import Column, Output, open_output
 
 COLUMNS = (Column("KEY"), Column("VALUE"), Column("ORIGIN"))
 # What each action takes after its name.
@@ -27,11 +26,11 @@ def config(
     value: Annotated[
         str | None, typer.Argument(metavar="VALUE", help="Its new value.", show_default=False)
     ] = None,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Show and change settings.
 
@@ -60,8 +59,8 @@ def config(
 
 
 def _change(action: str, given: list[str]) -> None:
-    from ticli.config_file import set_value, unset_value
     from ticli.paths import places
+    from ticli.settings import set_value, unset_value
 
     if action == "set":
         set_value(places().config, given[0], given[1])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
-from ticli.terminal.checkups import show_checks
+from ticli.commands import options
+from ticli.terminal.model_views import show_checks
 from ticli.terminal.output import Output, open_output
 
 if TYPE_CHECKING:
-    from ticli.checkup import Check
+    from ticli.errors import Check
 
 
 def doctor(
@@ -25,11 +25,11 @@ def doctor(
     fast: Annotated[
         bool, typer.Option("--fast", help="Leave out the device, which needs torch.")
     ] = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Find what is wrong and say what puts it right.
 
@@ -42,11 +42,10 @@ def doctor(
 
 
 def _checks(output: Output, rebuild: bool, fast: bool) -> Iterator[Check]:
-    from ticli.checkup import Check
-    from ticli.errors import TiError
-    from ticli.inversion.checkup import check_runs
-    from ticli.library.doctor import check_library
-    from ticli.models.checkup import check_device, check_model, check_versions
+    from ticli.errors import Check, TiError
+    from ticli.inversion.run_folder import check_runs
+    from ticli.library.upkeep.checking import check_library
+    from ticli.models.info import check_device, check_model, check_versions
     from ticli.paths import places
     from ticli.settings import load_settings
 
@@ -67,8 +66,8 @@ def _checks(output: Output, rebuild: bool, fast: bool) -> Iterator[Check]:
 
 
 def _rebuild(output: Output) -> Iterator[Check]:
-    from ticli.checkup import Check, counted, some_of
-    from ticli.library.rebuilding import rebuild
+    from ticli.errors import Check, counted, some_of
+    from ticli.library.upkeep.rebuilding import rebuild
     from ticli.paths import places
 
     rebuilt = rebuild(places())

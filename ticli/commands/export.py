@@ -6,14 +6,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ticli.commands import export_options as asked
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
 from ticli.terminal.output import Output, open_output, refuse_terminal
 
 if TYPE_CHECKING:
-    from ticli.library.formats.exporting import Exported
-    from ticli.library.outgoing import Order, Outgoing
+    from ticli.library.exporting import Exported, Order, Outgoing
+
 
 STDOUT = "-"
 # Lines of advice; an export of a whole library would have one for every word.
@@ -21,36 +20,35 @@ MOST_NOTES = 8
 
 
 def export(
-    names: asked.NamesOrAllArgument = None,
-    all_names: asked.AllOption = False,
-    program: asked.ForOption = None,
-    format: asked.FormatOption = None,
-    output: asked.OutputOption = "",
-    author: asked.AuthorOption = "",
-    license: asked.LicenseOption = "",
-    notes: asked.NotesOption = False,
-    thumbnail: asked.ThumbnailOption = "",
-    force: shared.ForceOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    names: options.NamesOrAllArgument = None,
+    all_names: options.AllOption = False,
+    program: options.ForOption = None,
+    format: options.FormatOption = None,
+    output: options.ExportOutputOption = "",
+    author: options.AuthorOption = "",
+    license: options.LicenseOption = "",
+    notes: options.NotesOption = False,
+    thumbnail: options.ThumbnailOption = "",
+    force: options.ForceOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Write concepts to files for other programs.
 
     Files hold float32 numbers, the same bits as in the library, and say what they are. What is
     yours alone stays here: names of photos, local paths, and notes unless --notes is given.
     """
-    from ticli.library.formats.exporting import Target
+    from ticli.library.exporting import Order, Target, plan_files, write_files
     from ticli.library.library import Library
-    from ticli.library.outgoing import Order, plan_files, write_files
 
     answers = open_output(json, quiet, verbose, no_color, debug)
     target = Target(program or "", format or "").checked()
     library = Library.open()
-    wanted = tuple(asked.wanted_names(library, names or [], all_names))
-    extras = asked.extras_of(author, license, notes, thumbnail)
+    wanted = tuple(options.wanted_names(library, names or [], all_names))
+    extras = options.extras_of(author, license, notes, thumbnail)
     order = Order(wanted, target, extras, output)
     if output == STDOUT:
         _to_stdout(answers, library, order)
@@ -69,7 +67,7 @@ def export(
 
 def _to_stdout(answers: Output, library: Any, order: Order) -> None:
     """One file as it is, several as a zip. Raises Usage where stdout cannot take them."""
-    from ticli.library.outgoing import export_content
+    from ticli.library.exporting import export_content
 
     if answers.json:
         raise Usage("-o - and --json both want stdout", "leave one of them out")

@@ -4,70 +4,67 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ticli.commands import drawing_options as drawing
-from ticli.commands import options as shared
-from ticli.commands import single_file_options as single_file
+from ticli.commands import options
 from ticli.errors import Stopped, TiError, Usage
-from ticli.terminal.downloads import announcer
+from ticli.terminal.model_views import announcer
 from ticli.terminal.output import Output, open_output, refuse_terminal
 
 if TYPE_CHECKING:
-    from ticli.generation.planning import Plan, Request
+    from ticli.generation.picture_plan import Plan, Request
     from ticli.library.library import Library
-    from ticli.terminal.generated import Gallery
+    from ticli.terminal.picture_views import Gallery
 
 
 def generate(
-    prompt: drawing.PromptArgument = None,
-    count: drawing.CountOption = 1,
-    output: drawing.OutputOption = "",
-    steps: drawing.StepsOption = None,
-    guidance: drawing.GuidanceOption = None,
-    size: drawing.SizeOption = "",
-    negative: drawing.NegativeOption = "",
-    sampler: drawing.SamplerOption = "",
-    seed: drawing.DrawingSeedOption = None,
-    grid: drawing.GridOption = False,
-    no_noun: drawing.NoNounOption = False,
-    strict_base: drawing.StrictBaseOption = False,
-    any_norm: drawing.AnyNormOption = False,
-    force: shared.ForceOption = False,
-    dry_run: drawing.LongDryRunOption = False,
-    model: shared.ModelOption = None,
-    components: single_file.ComponentsOption = None,
-    prediction: single_file.PredictionOption = None,
-    device: shared.DeviceOption = None,
-    dtype: shared.DtypeOption = None,
-    offline: shared.OfflineOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    prompt: options.PromptArgument = None,
+    count: options.CountOption = 1,
+    output: options.OutputOption = "",
+    steps: options.StepsOption = None,
+    guidance: options.GuidanceOption = None,
+    size: options.SizeOption = "",
+    negative: options.NegativeOption = "",
+    sampler: options.SamplerOption = "",
+    seed: options.DrawingSeedOption = None,
+    grid: options.GridOption = False,
+    no_noun: options.NoNounOption = False,
+    strict_base: options.StrictBaseOption = False,
+    any_norm: options.AnyNormOption = False,
+    force: options.ForceOption = False,
+    dry_run: options.LongDryRunOption = False,
+    model: options.ModelOption = None,
+    components: options.ComponentsOption = None,
+    prediction: options.PredictionOption = None,
+    device: options.DeviceOption = None,
+    dtype: options.DtypeOption = None,
+    offline: options.OfflineOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Make pictures from a prompt."""
-    from ticli.generation.choosing import Wish
-    from ticli.generation.drawing import Wanted
-    from ticli.generation.planning import Request
+    from ticli.generation.model_choice import Wish
+    from ticli.generation.picture_plan import Request, Wanted
 
     answers = open_output(json, quiet, verbose, no_color, debug)
     request = Request(
         negative=negative, nouns=not no_noun, count=count, seed=seed, any_norm=any_norm,
         wanted=Wanted(steps, guidance, size, sampler), output=output, grid=grid, force=force,
         wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
-            None if dry_run else announcer(answers), single_file.given_of(components, prediction),
-            None if dry_run else single_file.prediction_finder(device, dtype, answers)),
+            None if dry_run else announcer(answers), options.given_of(components, prediction),
+            None if dry_run else options.prediction_finder(device, dtype, answers)),
     )  # fmt: skip
     _answer(request, prompt, dry_run, answers)
 
 
 def _answer(request: Request, prompt: str | None, dry_run: bool, output: Output) -> None:
     """Check everything that needs no model, then draw."""
-    from ticli.generation.planning import STDOUT, make_plan
+    from ticli.generation.picture_plan import STDOUT, make_plan
     from ticli.library.library import Library
     from ticli.settings import load_settings
-    from ticli.terminal.generated import Gallery, say_plan, show_plan
-    from ticli.terminal.prompt_input import read_prompts
+    from ticli.terminal.input import read_prompts
+    from ticli.terminal.picture_views import Gallery, say_plan, show_plan
 
     if request.output == STDOUT and output.json:
         raise Usage("-o - and --json both want stdout", "leave one of them out")
@@ -97,7 +94,7 @@ def _draw(plan: Plan, gallery: Gallery, library: Library) -> None:
     """Load the model and report each picture as it is finished."""
     output = gallery.output
     output.note(f"loading {plan.choice.source.describe()} …")
-    from ticli.generation.making import cut_texts, make, prepare
+    from ticli.generation.draw import cut_texts, make, prepare
     from ticli.models.hardware import pick_hardware
 
     hardware = pick_hardware(plan.device, plan.dtype)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
 from ticli.names import nearest
 
@@ -17,11 +17,11 @@ def help_command(
         str | None,
         typer.Argument(metavar="COMMAND", help="The command to explain.", show_default=False),
     ] = None,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Explain a command."""
     root: Any = context.parent

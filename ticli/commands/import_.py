@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
 from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from ticli.library.incoming import LearnedOn
+    from ticli.library.importing import LearnedOn
 
 
 def import_files(
@@ -47,12 +47,12 @@ def import_files(
             show_default=False,
         ),
     ] = None,
-    replace: shared.ReplaceOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    replace: options.ReplaceOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Take learned words from files.
 
@@ -60,8 +60,8 @@ def import_files(
     others, pictures that carry a word, and concept folders; nothing in them is ever run. Several
     files are all taken or, where one of them cannot be, none. ti inspect shows what a file holds.
     """
-    from ticli.commands.files import read_files
-    from ticli.library.incoming import Wanted, choose_words, join_pairs, store_all
+    from ticli.commands.arguments import read_files
+    from ticli.library.importing import Wanted, choose_words, join_pairs, store_all
     from ticli.library.library import Library
 
     output = open_output(json, quiet, verbose, no_color, debug)
@@ -89,9 +89,9 @@ def import_files(
 
 def _learned_on(name: str) -> LearnedOn:
     from ticli.concept import BaseModel
-    from ticli.library.incoming import LearnedOn
+    from ticli.library.importing import LearnedOn
     from ticli.models.fingerprint import fingerprint
-    from ticli.models.source import locate
+    from ticli.models.locate import locate
     from ticli.settings import load_settings
 
     source = locate(name, offline=load_settings()["offline"] == "true")
@@ -107,7 +107,7 @@ def usable_widths(report: Callable[[str], None]) -> Callable[[], Collection[int]
     """
 
     def ask() -> Collection[int]:
-        from ticli.models.source import usable
+        from ticli.models.locate import usable
         from ticli.settings import load_settings
 
         try:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
-    from ticli.library.inspecting import Inspection
+    from ticli.library.importing import Inspection
 
 
 def inspect(
@@ -22,18 +22,18 @@ def inspect(
             show_default=False,
         ),
     ],
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Say what files are and which words they hold.
 
     Nothing is imported; each word is shown with the name that an import would give it. A file that
     cannot be imported is described by its problem, which is no failure. -v shows all metadata.
     """
-    from ticli.terminal.inspected import show_inspections
+    from ticli.terminal.concept_views import show_inspections
 
     output = open_output(json, quiet, verbose, no_color, debug)
     show_inspections(output, [found for file in files for found in _inspected(file)])
@@ -41,11 +41,10 @@ def inspect(
 
 def _inspected(file: str) -> list[Inspection]:
     """The files behind one name. Raises NotFound."""
-    from ticli.commands.files import opened_files
+    from ticli.commands.arguments import opened_files
     from ticli.commands.import_ import usable_widths
     from ticli.errors import BadContent
-    from ticli.library.incoming import Wanted
-    from ticli.library.inspecting import inspect_sources, refused_name
+    from ticli.library.importing import Wanted, inspect_sources, refused_name
 
     try:
         with opened_files(file) as sources:

@@ -2,94 +2,364 @@
 
 from __future__ import annotations
 
-from ticli.commands import learning_options as learning
-from ticli.commands import method_options as method
-from ticli.commands import options as shared
-from ticli.commands import several_options as several
-from ticli.commands import single_file_options as single_file
-from ticli.commands import stopping_options as stopping
-from ticli.commands.learning_run import Ask, class_word, knob_flags, learn
-from ticli.terminal.output import open_output
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ticli.commands import learning_options, options
+from ticli.concept import Concept, Embedding
+from ticli.errors import TiError, Usage
+from ticli.manifest import Entry, pairs, read_manifest, refuse_repeats
+from ticli.names import parse_token
+from ticli.paths import places
+from ticli.recipe import Recipe, load_recipe
+from ticli.settings import Settings, load_settings, prepare_determinism
+from ticli.terminal.input import noted_signals, piped
+from ticli.terminal.model_views import announcer
+from ticli.terminal.output import Output, open_output
+from ticli.terminal.progress import Progress, ProgressMode, ProgressTogether
+from ticli.terminal.run_views import (
+    Words,
+    json_of,
+    line_of,
+    say_learned,
+    say_notes_of,
+    say_plans,
+    say_starter,
+    write_plan,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticli.inversion.engine import Entrant, Event, Learning
+    from ticli.inversion.plan import Plan, Request, Way
+    from ticli.inversion.run_folder import Run
+    from ticli.library.library import Library
+    from ticli.models.folder import ModelSource
+    from ticli.models.hardware import Hardware
+    from ticli.models.single_files.recognising import Given
+
+
+# What `ti invert` does with its flags: check, show the plan, train, keep the word.
+
+
+@dataclass(frozen=True)
+class Ask:
+    """All that the flags of `ti invert` said; None where a flag was not given."""
+
+    photos: tuple[str, ...]
+    tokens: tuple[str, ...]
+    manifest: str | None
+    together: int | None
+    recipe: str | None
+    knobs: Mapping[str, Any]
+    sentences: Path | None
+    seed: int
+    preview_every: int
+    preview: str
+    keep_photos: bool
+    replace: bool
+    fresh: bool
+    dry_run: bool
+    model: str | None
+    given: Given
+    device: str | None
+    dtype: str | None
+    deterministic: bool
+    low_memory: bool
+    offline: bool
+    progress: ProgressMode
+    output: Output
+
+    @property
+    def token(self) -> str:
+        """The word's token, of a call for one word."""
+        return self.tokens[0] if self.tokens else ""
+
+    @property
+    def several(self) -> bool:
+        """Whether each word is asked for with its photos."""
+        return self.manifest is not None or any("=" in token for token in self.tokens)
+
+
+def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that are called like a knob of the recipe and hold its value."""
+    knobs = {knob.name for knob in fields(Recipe)} - {"sentences"}
+    return {name: value for name, value in flags.items() if name in knobs}
+
+
+def class_word(noun: str | None, no_noun: bool) -> str | None:
+    """The noun that two flags ask for, "" for none; None where neither was given. Raises Usage."""
+    if noun is not None and no_noun:
+        raise Usage("--noun and --no-noun contradict each other", "leave one out")
+    return "" if no_noun else noun
+
+
+def learn(ask: Ask) -> None:
+    """Carry out a call of `ti invert` for one word. Raises the TiErrors of its parts."""
+    _check_one(ask)
+    from ticli.inversion.plan import make_plan
+    from ticli.inversion.run_folder import open_run
+    from ticli.library.library import Library
+    from ticli.terminal.run_views import say_plan, show_plan
+
+    settings = load_settings()
+    recipe = load_recipe(ask.recipe or settings["recipe"]).with_flags(**flags_of(ask))
+    request = request_of(ask, settings, recipe, _stdin(ask.photos))
+    plan = make_plan(request, Library.open())
+    way = way_of(ask, settings, f"{plan.token.name} in {places().home}")
+    if ask.dry_run:
+        show_plan(ask.output, plan, way)
+        return
+    # Before any work: a library that cannot be written would lose the word at the very end.
+    library = Library.open(write=True)
+    with open_run(places().runs, plan.token.name, plan.identity(), fresh=ask.fresh) as run:
+        say_plan(ask.output, plan, way)
+        concept = _train(ask, plan, run, (library, way))
+    if ask.output.json:
+        ask.output.document(concept.as_json())
+    else:
+        ask.output.line(concept.name)
+    ask.output.hint(f'try: ti generate "{concept.token} on the moon"')
+
+
+def _check_one(ask: Ask) -> None:
+    """Refuse what is no call for one word. Raises Usage."""
+    several = "for several words write each one's photos: --token mug=PHOTOS --token cup=PHOTOS"
+    if not ask.tokens:
+        raise Usage("there is no --token", f'name the word: --token "<mug>"; {several}')
+    if len(ask.tokens) > 1:
+        raise Usage(f"--token is given {len(ask.tokens)} times", several)
+    if ask.together is not None:
+        raise Usage("--together is of several words", f"leave it out; {several}")
+
+
+def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) -> Concept:
+    library, way = surroundings
+    hardware = hardware_of(ask, way, plan.source)
+    from ticli.inversion.engine import begin
+
+    start = library.embedding(plan.start) if plan.start else None
+    learning = begin(plan, run, hardware, start, ask.output.note)
+    _take_steps(ask, learning)
+    return keep_word(ask, learning, library)
+
+
+def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
+    """Import torch and choose the device and precision; what is loaded where is said."""
+    output = ask.output
+    output.note(f"loading {source.describe()} …")
+    if ask.deterministic:
+        prepare_determinism()
+    from ticli.models.hardware import make_deterministic, pick_hardware
+
+    if ask.deterministic:
+        make_deterministic()
+    hardware = pick_hardware(way.device, way.dtype, half_on_cpu=source.has_small_maps)
+    hardware = replace(hardware, low_memory=ask.low_memory)
+    output.note(f"{hardware.describe()}: {hardware.why}")
+    return hardware
+
+
+def keep_word(ask: Ask, learning: Learning, library: Library) -> Concept:
+    """Put what a run has learned into the library; the run is then no more."""
+    from ticli.inversion.result import words_of
+    from ticli.inversion.run_folder import finish
+
+    output, plan = ask.output, learning.plan
+    words = words_of(learning)
+    if ask.keep_photos:
+        changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
+        for path in changed:
+            output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
+    concept, *twins = library.add_all(words, replace=ask.replace)
+    finish(learning.run)
+    say_learned(output, concept, learning.seconds)
+    for twin in twins:
+        output.note(f'learned its negative twin too: --negative "{twin.token}"')
+    return concept
+
+
+def _take_steps(ask: Ask, learning: Learning) -> None:
+    """Train to the end, with progress and previews."""
+    from ticli.inversion.engine import advance
+
+    if learning.attempts.steps:
+        ask.output.note(f"continuing from step {learning.attempts.steps} of {learning.total}")
+    label = learning.plan.token.text
+    with noted_signals() as signalled, Progress(ask.progress, label, ask.output) as progress:
+        for step in advance(learning, signalled):
+            progress.update(step)
+            if ask.preview_every and step.index % ask.preview_every == 0:
+                preview(ask, learning, step.index)
+
+
+def preview(ask: Ask, learning: Learning, step: int) -> None:
+    """Write one picture of the word as it is; a full disk does not end the run."""
+    from ticli.durable import make_folder, write_file
+    from ticli.generation.draw import draw_preview
+    from ticli.generation.pictures import png_bytes
+
+    plan = learning.plan
+    prompt = ask.preview.replace("{}", plan.trigger)
+    image = draw_preview(learning.model, prompt, learning.rows(), plan.seed)
+    folder = Path(load_settings()["output_dir"]).expanduser() / f"{plan.token.name}-previews"
+    file = folder / f"{plan.token.name}-{step:05d}.png"
+    try:
+        make_folder(folder, 0o777)
+        write_file(file, png_bytes(image), replace=True, mode=0o666)
+    except TiError as error:
+        ask.output.warn(f"no preview of step {step}: {error.message}")
+        return
+    ask.output.note(f"preview {file}")
+
+
+def flags_of(ask: Ask) -> dict[str, Any]:
+    """What the flags say of the recipe; None where they say nothing. Raises as read_sentences."""
+    from ticli.photos.sentences import read_sentences
+
+    own = None if ask.sentences is None else read_sentences(ask.sentences)
+    return {**ask.knobs, "sentences": own}
+
+
+def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None = None) -> Request:
+    """What is asked of one word."""
+    from ticli.inversion.plan import Request
+
+    return Request(
+        photos=ask.photos,
+        token=ask.token,
+        recipe=recipe,
+        model=settings["model"] if ask.model is None else ask.model,
+        seed=ask.seed,
+        replace=ask.replace,
+        offline=ask.offline or settings["offline"] == "true",
+        stdin=stdin,
+        announce=None if ask.dry_run else announcer(ask.output),
+        given=ask.given,
+        find_prediction=None if ask.dry_run else _finder(ask, settings),
+    )
+
+
+def _finder(ask: Ask, settings: Settings) -> Callable[[Plan], ModelSource]:
+    """What finds out by a plan's photos what its model predicts; each model once in a call."""
+    known: dict[str, ModelSource] = {}
+
+    def find(plan: Plan) -> ModelSource:
+        if plan.source.id not in known:
+            hardware = hardware_of(ask, way_of(ask, settings, ""), plan.source)
+            from ticli.inversion.low_memory import prediction_by_photos
+
+            known[plan.source.id] = prediction_by_photos(plan, hardware, ask.output.note)
+        return known[plan.source.id]
+
+    return find
+
+
+def _stdin(photos: tuple[str, ...]) -> bytes | None:
+    """The paths on stdin, where `-` asks for them."""
+    if "-" not in photos:
+        return None
+    sent = piped("- reads paths from stdin, and stdin is a terminal", "pipe paths into it")
+    return sent.read()
+
+
+def way_of(ask: Ask, settings: Settings, result: str) -> Way:
+    """How the call's runs are carried out; `result` says where their words will be."""
+    from ticli.inversion.plan import Way
+    from ticli.settings import check_value
+
+    return Way(
+        device=check_value("device", ask.device) if ask.device else settings["device"],
+        device_origin="--device" if ask.device else settings.origin("device"),
+        dtype=ask.dtype or settings["dtype"],
+        recipe_name=ask.recipe or settings["recipe"],
+        model_named=bool(ask.model or settings["model"]),
+        result=result,
+    )
 
 
 def invert(
-    photos: learning.PhotosArgument = None,
-    token: learning.NewTokenOption = None,
-    manifest: several.ManifestOption = None,
-    together: several.TogetherOption = None,
-    recipe: learning.RecipeOption = None,
-    kind: learning.KindOption = None,
-    init: learning.InitOption = None,
-    noun: learning.NounOption = None,
-    no_noun: learning.NoNounOption = False,
-    vectors: learning.VectorsOption = None,
-    steps: learning.StepsOption = None,
-    lr: learning.RateOption = None,
-    batch: learning.BatchOption = None,
-    accumulate: learning.AccumulateOption = None,
-    size: learning.SizeOption = None,
-    flip: learning.FlipOption = None,
-    schedule: learning.ScheduleOption = None,
-    warmup: learning.WarmupOption = None,
-    clip: learning.ClipOption = None,
-    norm: method.NormOption = None,
-    norm_pull: method.NormPullOption = None,
-    prior: method.PriorOption = None,
-    pull: method.PullOption = None,
-    init_from: method.InitFromOption = None,
-    warm_start: method.WarmStartOption = None,
-    warm_steps: method.WarmStepsOption = None,
-    warm_lr: method.WarmRateOption = None,
-    context: method.ContextOption = None,
-    context_set: method.ContextSetOption = None,
-    extend_every: method.ExtendEveryOption = None,
-    photo_words: method.PhotoWordsOption = None,
-    negative_vectors: method.NegativeVectorsOption = None,
-    negative_guidance: method.NegativeGuidanceOption = None,
-    timestep_low: learning.TimestepLowOption = None,
-    timestep_high: learning.TimestepHighOption = None,
-    timestep_weighting: method.TimestepWeightingOption = None,
-    min_snr: method.MinSnrOption = None,
-    masks: method.MasksOption = None,
-    mask_background: method.MaskBackgroundOption = None,
-    mask_temperature: method.MaskTemperatureOption = None,
-    sentences: learning.SentencesOption = None,
-    captions: learning.CaptionsOption = None,
-    strict_captions: learning.StrictCaptionsOption = None,
-    hold_out: stopping.HoldOutOption = None,
-    evaluate_every: stopping.EvaluateEveryOption = None,
-    evaluation_timesteps: stopping.EvaluationTimestepsOption = None,
-    stop: stopping.StopOption = None,
-    stop_window: stopping.StopWindowOption = None,
-    stop_ratio: stopping.StopRatioOption = None,
-    cooldown: stopping.CooldownOption = None,
-    average: stopping.AverageOption = None,
-    keep: stopping.KeepOption = None,
-    drift_limit: stopping.DriftLimitOption = None,
-    restores: stopping.RestoresOption = None,
-    restarts: stopping.RestartsOption = None,
-    init_candidates: stopping.InitCandidatesOption = None,
-    seed: learning.RunSeedOption = 0,
-    preview_every: learning.PreviewEveryOption = 0,
-    preview: learning.PreviewOption = "a photo of a {}",
-    keep_photos: learning.KeepPhotosOption = False,
-    replace: shared.ReplaceOption = False,
-    fresh: learning.FreshOption = False,
-    dry_run: shared.DryRunOption = False,
-    model: shared.ModelOption = None,
-    components: single_file.ComponentsOption = None,
-    prediction: single_file.PredictionOption = None,
-    device: shared.DeviceOption = None,
-    dtype: shared.DtypeOption = None,
-    deterministic: learning.DeterministicOption = False,
-    low_memory: learning.LowMemoryOption = False,
-    offline: shared.OfflineOption = False,
-    progress: shared.ProgressOption = "auto",
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    photos: learning_options.PhotosArgument = None,
+    token: learning_options.NewTokenOption = None,
+    manifest: learning_options.ManifestOption = None,
+    together: learning_options.TogetherOption = None,
+    recipe: learning_options.RecipeOption = None,
+    kind: learning_options.KindOption = None,
+    init: learning_options.InitOption = None,
+    noun: learning_options.NounOption = None,
+    no_noun: learning_options.NoNounOption = False,
+    vectors: learning_options.VectorsOption = None,
+    steps: learning_options.StepsOption = None,
+    lr: learning_options.RateOption = None,
+    batch: learning_options.BatchOption = None,
+    accumulate: learning_options.AccumulateOption = None,
+    size: learning_options.SizeOption = None,
+    flip: learning_options.FlipOption = None,
+    schedule: learning_options.ScheduleOption = None,
+    warmup: learning_options.WarmupOption = None,
+    clip: learning_options.ClipOption = None,
+    norm: learning_options.NormOption = None,
+    norm_pull: learning_options.NormPullOption = None,
+    prior: learning_options.PriorOption = None,
+    pull: learning_options.PullOption = None,
+    init_from: learning_options.InitFromOption = None,
+    warm_start: learning_options.WarmStartOption = None,
+    warm_steps: learning_options.WarmStepsOption = None,
+    warm_lr: learning_options.WarmRateOption = None,
+    context: learning_options.ContextOption = None,
+    context_set: learning_options.ContextSetOption = None,
+    extend_every: learning_options.ExtendEveryOption = None,
+    photo_words: learning_options.PhotoWordsOption = None,
+    negative_vectors: learning_options.NegativeVectorsOption = None,
+    negative_guidance: learning_options.NegativeGuidanceOption = None,
+    timestep_low: learning_options.TimestepLowOption = None,
+    timestep_high: learning_options.TimestepHighOption = None,
+    timestep_weighting: learning_options.TimestepWeightingOption = None,
+    min_snr: learning_options.MinSnrOption = None,
+    masks: learning_options.MasksOption = None,
+    mask_background: learning_options.MaskBackgroundOption = None,
+    mask_temperature: learning_options.MaskTemperatureOption = None,
+    sentences: learning_options.SentencesOption = None,
+    captions: learning_options.CaptionsOption = None,
+    strict_captions: learning_options.StrictCaptionsOption = None,
+    hold_out: learning_options.HoldOutOption = None,
+    evaluate_every: learning_options.EvaluateEveryOption = None,
+    evaluation_timesteps: learning_options.EvaluationTimestepsOption = None,
+    stop: learning_options.StopOption = None,
+    stop_window: learning_options.StopWindowOption = None,
+    stop_ratio: learning_options.StopRatioOption = None,
+    cooldown: learning_options.CooldownOption = None,
+    average: learning_options.AverageOption = None,
+    keep: learning_options.KeepOption = None,
+    drift_limit: learning_options.DriftLimitOption = None,
+    restores: learning_options.RestoresOption = None,
+    restarts: learning_options.RestartsOption = None,
+    init_candidates: learning_options.InitCandidatesOption = None,
+    seed: learning_options.RunSeedOption = 0,
+    preview_every: learning_options.PreviewEveryOption = 0,
+    preview: learning_options.PreviewOption = "a photo of a {}",
+    keep_photos: learning_options.KeepPhotosOption = False,
+    replace: options.ReplaceOption = False,
+    fresh: learning_options.FreshOption = False,
+    dry_run: options.DryRunOption = False,
+    model: options.ModelOption = None,
+    components: options.ComponentsOption = None,
+    prediction: options.PredictionOption = None,
+    device: options.DeviceOption = None,
+    dtype: options.DtypeOption = None,
+    deterministic: learning_options.DeterministicOption = False,
+    low_memory: learning_options.LowMemoryOption = False,
+    offline: options.OfflineOption = False,
+    progress: options.ProgressOption = "auto",
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Learn a word from photos.
 
@@ -102,13 +372,200 @@ def invert(
         recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
         preview_every=preview_every, preview=preview, keep_photos=keep_photos,
         replace=replace, fresh=fresh, dry_run=dry_run, model=model,
-        given=single_file.given_of(components, prediction), device=device, dtype=dtype,
+        given=options.given_of(components, prediction), device=device, dtype=dtype,
         deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
         output=open_output(json, quiet, verbose, no_color, debug),
     )  # fmt: skip
     if ask.several:
-        from ticli.commands.learning_together import learn_words
-
         learn_words(ask)
     else:
         learn(ask)
+
+
+# Which words a call of `ti invert` asks for: those of a manifest and of --token NAME=PHOTOS.
+
+
+def requests_of(ask: Ask, settings: Settings) -> list[Request]:
+    """What is asked of each word; a mistake in any of them is found before any is looked at."""
+    entries = _entries(ask)
+    name = ask.recipe or settings["recipe"]
+    recipe, flags = load_recipe(name), flags_of(ask)
+    common = request_of(ask, settings, recipe)
+    return [
+        replace(
+            common,
+            token=entry.token,
+            photos=entry.photos,
+            recipe=entry.settle(name, recipe, flags),
+            seed=ask.seed if entry.seed is None else entry.seed,
+        )
+        for entry in entries
+    ]
+
+
+def _entries(ask: Ask) -> list[Entry]:
+    if ask.photos:
+        raise Usage(
+            "PHOTOS are of one word, and several are asked for",
+            "write each word's own: in the manifest, or --token NAME=PHOTOS",
+        )
+    entries: list[Entry] = []
+    if ask.manifest is not None:
+        entries += read_manifest(ask.manifest, _photos_of_stdin(ask.manifest))
+    entries += pairs(ask.tokens)
+    refuse_repeats(entries)
+    return entries
+
+
+def _photos_of_stdin(manifest: str) -> bytes | None:
+    if manifest != "-":
+        return None
+    sent = piped("--manifest - reads stdin, and that is a terminal", "pipe a manifest into it")
+    return sent.read()
+
+
+# `ti invert` for several words: survey them all, then learn them side by side.
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that asks for several words, what has become of them, and where they are kept."""
+
+    ask: Ask
+    words: Words
+    library: Library
+
+
+def learn_words(ask: Ask) -> None:
+    """Carry out a call of `ti invert` for several words. Raises the TiErrors of its parts."""
+    from ticli.library.library import Library
+
+    requests = requests_of(ask, load_settings())
+    words = Words(ask.output, [parse_token(request.token).name for request in requests])
+    way = way_of(ask, load_settings(), str(places().home))
+    if ask.dry_run:
+        _show_plans(Call(ask, words, Library.open()), requests, way)
+        return
+    # Before any work: a library that cannot be written would lose the words at the very end.
+    call = Call(ask, words, Library.open(write=True))
+    try:
+        going, heaviest = _survey(call, requests, way)
+        if heaviest is not None:
+            _learn(call, going, heaviest, way)
+    except TiError as error:
+        error.details["completed"] = words.completed
+        raise
+    words.close()
+
+
+def _survey(call: Call, requests: Sequence[Request], way: Way) -> tuple[list[Request], Plan | None]:
+    """The words that are to be learned, and the plan among them that needs most memory."""
+    from ticli.inversion.plan import Refused, survey
+
+    going, lines, heaviest = [], [], None
+    found_words = survey(requests, call.library, places().runs, call.ask.fresh)
+    for request, found in zip(requests, found_words, strict=True):
+        if isinstance(found, Refused):
+            call.words.fail(found.token, found.error)
+        elif isinstance(found, Concept):
+            call.words.known(found)
+        else:
+            say_notes_of(call.ask.output, found)
+            lines.append(line_of(found))
+            going.append(request)
+            heaviest = found if heaviest is None else max(heaviest, found, key=_weight)
+    if heaviest is not None:
+        words = "1 word" if len(lines) == 1 else f"{len(lines)} words"
+        way = replace(way, result=f"{words} in {places().home}")
+        say_plans(call.ask.output, lines, heaviest, way)
+    return going, heaviest
+
+
+def _weight(plan: Plan) -> int:
+    return plan.recipe.batch * plan.recipe.size**2
+
+
+def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
+    """Write every word's plan to stdout, as text or one JSON array."""
+    from ticli.inversion.plan import Refused, survey
+
+    output, documents, shown = call.ask.output, [], 0
+    for found in survey(requests, call.library, None, call.ask.fresh):
+        if isinstance(found, Refused):
+            call.words.fail(found.token, found.error)
+            continue
+        if isinstance(found, Concept):
+            call.words.say_known(found)
+            continue
+        if not shown:
+            say_starter(output, found.source, way)
+        say_notes_of(output, found)
+        own = replace(way, result=f"{found.token.name} in {places().home}")
+        if output.json:
+            documents.append(json_of(found, own))
+        else:
+            output.lines([""] * bool(shown))
+            write_plan(found, own)
+        shown += 1
+    if call.words.failed:
+        call.words.close()
+    if output.json:
+        output.document(documents)
+
+
+def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: Way) -> None:
+    ask, count = call.ask, len(going)
+    hardware = hardware_of(ask, way, heaviest.source)
+    from ticli.inversion.engine import learn_together, open_course
+
+    course = open_course(heaviest, hardware, (count, ask.together), ask.output.note)
+    entrants = [_entrant(call, request) for request in going]
+    with (
+        noted_signals() as signalled,
+        ProgressTogether(ask.progress, count, ask.output) as progress,
+        closing(learn_together(course, entrants, signalled)) as events,
+    ):
+        for event in events:
+            _hear(call, event, progress)
+    if call.words.documents:
+        *_, last = call.words.documents.values()
+        ask.output.hint(f'try: ti generate "{last["token"]} on the moon"')
+
+
+def _entrant(call: Call, request: Request) -> Entrant:
+    from ticli.inversion.engine import Entrant
+    from ticli.inversion.plan import make_plan
+
+    def ready() -> tuple[Plan, Embedding | None]:
+        plan = make_plan(request, call.library)
+        return plan, call.library.embedding(plan.start) if plan.start else None
+
+    return Entrant(parse_token(request.token), ready, call.ask.fresh)
+
+
+def _hear(call: Call, event: Event, progress: ProgressTogether) -> None:
+    """Show what has happened; a word that has ended goes into the library."""
+    from ticli.inversion.engine import Ended, Joined, Stepped
+    from ticli.inversion.plan import OF_ONE_WORD, Refused
+
+    ask, words = call.ask, call.words
+    if isinstance(event, Refused):
+        words.fail(event.token, event.error)
+        progress.leave(event.token.name)
+        return
+    learning = event.learning
+    token, taken = learning.plan.token, learning.attempts.steps
+    if isinstance(event, Joined):
+        progress.join(token.name, token.text)
+        if taken:
+            ask.output.note(f"{token.text}: continuing from step {taken} of {learning.total}")
+    elif isinstance(event, Stepped):
+        progress.update(token.name, event.step)
+        if ask.preview_every and event.step.index % ask.preview_every == 0:
+            preview(ask, learning, event.step.index)
+    elif isinstance(event, Ended):
+        try:
+            words.learned(keep_word(ask, learning, call.library), progress)
+        except OF_ONE_WORD as error:
+            words.fail(token, error)
+        progress.leave(token.name)

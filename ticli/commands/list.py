@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import filter_options as filters
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
-from ticli.terminal.concepts import show_concepts
-from ticli.terminal.output import Output, is_terminal, open_output
-from ticli.terminal.quantities import age
-from ticli.terminal.tables import Column
+from ticli.terminal.concept_views import show_concepts
+from ticli.terminal.output import Column, Output, is_terminal, open_output
+from ticli.terminal.safe_text import age
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticli.inversion.runs import UnfinishedRun
+    from ticli.inversion.run_folder import UnfinishedRun
+
 
 RUN_COLUMNS = (
     Column("NAME"),
@@ -37,26 +36,26 @@ def list_concepts(
             show_default=False,
         ),
     ] = "",
-    tag: filters.TagOption = None,
-    base: filters.BaseOption = None,
-    kind: filters.KindOption = None,
-    since: filters.SinceOption = None,
-    sort: filters.SortOption = "name",
-    limit: filters.LimitOption = None,
+    tag: options.TagOption = None,
+    base: options.BaseOption = None,
+    kind: options.KindOption = None,
+    since: options.SinceOption = None,
+    sort: options.SortOption = "name",
+    limit: options.LimitOption = None,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="List runs that can be continued instead.")
     ] = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """List the concepts of the library."""
     from dataclasses import replace
 
     from ticli.library.library import Library, Query
-    from ticli.moments import moment
+    from ticli.plain_text import moment
 
     output = open_output(json, quiet, verbose, no_color, debug)
     chosen = Query(
@@ -83,7 +82,7 @@ def list_concepts(
 
 
 def _list_runs(output: Output, limit: int | None) -> None:
-    from ticli.inversion.runs import unfinished
+    from ticli.inversion.run_folder import unfinished
     from ticli.paths import places
 
     runs = unfinished(places().runs)[:limit]

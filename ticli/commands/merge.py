@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Conflict, Usage
 from ticli.names import Token, parse_token
-from ticli.terminal.concepts import show_added, show_concept
+from ticli.terminal.concept_views import show_added, show_concept
 from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
     from ticli.concept import Concept, Embedding
     from ticli.library.library import Library
+
 
 Method = Literal["mean", "slerp", "concat"]
 
@@ -53,13 +54,13 @@ def merge(
     raw: Annotated[
         bool, typer.Option("--raw", help="Leave the length of a mean as it comes out.")
     ] = False,
-    replace: shared.ReplaceOption = False,
-    dry_run: shared.DryRunOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    replace: options.ReplaceOption = False,
+    dry_run: options.DryRunOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Combine concepts into a new one.
 

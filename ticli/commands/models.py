@@ -6,11 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands import options as shared
-from ticli.commands import single_file_options as single_file
+from ticli.commands import options
 from ticli.errors import Usage
-from ticli.terminal.downloads import announcer
-from ticli.terminal.models import show_model, table_of_models
+from ticli.terminal.model_views import announcer, show_model, table_of_models
 from ticli.terminal.output import Output, open_output
 
 # What each action takes after its name.
@@ -33,14 +31,14 @@ def models(
     replace: Annotated[
         bool, typer.Option("--replace", help="Let a short name stand for another model.")
     ] = False,
-    components: single_file.ComponentsOption = None,
-    prediction: single_file.PredictionOption = None,
-    offline: shared.OfflineOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    components: options.ComponentsOption = None,
+    prediction: options.PredictionOption = None,
+    offline: options.OfflineOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """List, show, name and fetch models.
 
@@ -52,7 +50,7 @@ def models(
 
     output = open_output(json, quiet, verbose, no_color, debug)
     given = [word for word in (first, second) if word is not None]
-    said = single_file.given_of(components, prediction)
+    said = options.given_of(components, prediction)
     if len(given) != len(WORDS[action].split()):
         raise Usage(
             f"ti models {action} takes {WORDS[action] or 'nothing'} after it",
@@ -69,9 +67,8 @@ def models(
 
 
 def _list(output: Output) -> None:
-    from ticli.models.absent import unusable_names
-    from ticli.models.describing import listed
-    from ticli.models.source import usable
+    from ticli.models.info import listed
+    from ticli.models.locate import unusable_names, usable
     from ticli.settings import load_settings
 
     found = usable(load_settings()["model"])
@@ -83,9 +80,8 @@ def _list(output: Output) -> None:
 
 def _name(output: Output, given: list[str], replace: bool, said: Any) -> None:
     """Add or remove a short name; what is said of a model in one file is remembered of it."""
-    from ticli.models.describing import check_file
-    from ticli.models.short_names import add_short_name, remove_short_name
-    from ticli.models.source import to_keep
+    from ticli.models.info import check_file
+    from ticli.models.locate import add_short_name, remove_short_name, to_keep
 
     if len(given) == 2:
         model = to_keep(given[1])
@@ -101,8 +97,8 @@ def _name(output: Output, given: list[str], replace: bool, said: Any) -> None:
 
 
 def _look(output: Output, name: str, how: dict[str, Any]) -> None:
-    from ticli.models.describing import described
-    from ticli.models.source import locate
+    from ticli.models.info import described
+    from ticli.models.locate import locate
 
     source = locate(name, **how)
     show_model(output, described(source, source.id == _current(output)))
@@ -110,7 +106,7 @@ def _look(output: Output, name: str, how: dict[str, Any]) -> None:
 
 def _current(output: Output) -> str:
     """The id of the model that is used where none is named; "" where it cannot be had."""
-    from ticli.models.describing import current
+    from ticli.models.info import current
     from ticli.settings import load_settings
 
     found, why_not = current(load_settings())

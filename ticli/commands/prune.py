@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ticli.commands import options as shared
-from ticli.terminal.output import Output, open_output
-from ticli.terminal.quantities import byte_text
-from ticli.terminal.tables import Column
+from ticli.commands import options
+from ticli.terminal.output import Column, Output, open_output
+from ticli.terminal.safe_text import byte_text
 
 if TYPE_CHECKING:
-    from ticli.library.inventory import Unused
+    from ticli.library.store import Unused
+
 
 COLUMNS = (Column("PATH"), Column("KIND"), Column("SIZE", right=True))
 
@@ -25,22 +25,22 @@ def prune(
         bool,
         typer.Option("--all", help="Also what is younger than 14 days, unfinished runs included."),
     ] = False,
-    yes: shared.YesOption = False,
-    dry_run: shared.DryRunOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    yes: options.YesOption = False,
+    dry_run: options.DryRunOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Remove what nothing needs any more.
 
     These are files and photos of no concept, what crashes left, unfinished runs and cached
     files, each once it has been unused for 14 days.
     """
-    from ticli.inversion.pruning import REMAINS, RUN, remove_runs, stale_runs
-    from ticli.library.inventory import Grace
-    from ticli.library.pruning import find_unused, remember, remove_unused
+    from ticli.inversion.run_folder import REMAINS, RUN, remove_runs, stale_runs
+    from ticli.library.store import Grace
+    from ticli.library.upkeep.pruning import find_unused, remember, remove_unused
     from ticli.paths import places
 
     output = open_output(json, quiet, verbose, no_color, debug)

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ticli.commands import options as shared
-from ticli.inversion.names import twin_name
-from ticli.names import lookup_name, parse_token
+from ticli.commands import options
+from ticli.names import lookup_name, parse_token, twin_name
 from ticli.terminal.output import open_output
 
 
@@ -20,11 +19,11 @@ def rename(
         str,
         typer.Argument(metavar="NEW", help='Its new name, as cup or "<Cup>".', show_default=False),
     ],
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Give a concept another name and token."""
     from ticli.library.library import Library

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
+from ticli.terminal.input import piped
 from ticli.terminal.output import Output, open_output
-from ticli.terminal.standard_input import piped
 
 if TYPE_CHECKING:
-    from ticli.library.backup_file import BackupFile
-    from ticli.library.restoring import Restored
+    from ticli.library.upkeep.backups import BackupFile
+    from ticli.library.upkeep.restoring import Restored
+
 
 STDIN = "-"
 
@@ -41,13 +42,13 @@ def restore(
     merge: Annotated[
         bool, typer.Option("--merge", help="Add to the library that is there; replace nothing.")
     ] = False,
-    yes: shared.YesOption = False,
-    dry_run: shared.DryRunOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    yes: options.YesOption = False,
+    dry_run: options.DryRunOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Bring a library back from a backup.
 
@@ -59,7 +60,7 @@ def restore(
 
 
 def _restore(output: Output, request: Request) -> Restored:
-    from ticli.library.restoring import restore, standing
+    from ticli.library.upkeep.restoring import restore, standing
     from ticli.paths import places
 
     with _opened(request.file) as backup:
@@ -76,7 +77,7 @@ def _restore(output: Output, request: Request) -> Restored:
 
 @contextlib.contextmanager
 def _opened(file: str) -> Iterator[BackupFile]:
-    from ticli.library.backup_file import open_backup, open_backup_stream
+    from ticli.library.upkeep.backups import open_backup, open_backup_stream
 
     if file != STDIN:
         with open_backup(Path(file)) as backup:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ticli.commands import options as shared
-from ticli.commands.names import given_names
+from ticli.commands import options
+from ticli.commands.arguments import given_names
 from ticli.errors import NotFound
 from ticli.names import nearest
 from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
     from ticli.concept import Concept
-    from ticli.inversion.runs import UnfinishedRun
+    from ticli.inversion.run_folder import UnfinishedRun
     from ticli.library.library import Library
+
 
 MOST_NAMED = 10
 
@@ -45,17 +46,17 @@ class Doomed:
 
 
 def rm(
-    names: shared.NamesArgument,
+    names: options.NamesArgument,
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Only unfinished runs, no concepts.")
     ] = False,
-    yes: shared.YesOption = False,
-    dry_run: shared.DryRunOption = False,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    yes: options.YesOption = False,
+    dry_run: options.DryRunOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Remove concepts and unfinished runs.
 
@@ -63,8 +64,8 @@ def rm(
 
     All are removed or, where one of the names is unknown, none.
     """
-    from ticli.inversion.runs import discard
-    from ticli.inversion.runs import unfinished as find_runs
+    from ticli.inversion.run_folder import discard
+    from ticli.inversion.run_folder import unfinished as find_runs
     from ticli.library.library import Library
     from ticli.paths import places
 

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ticli.commands import filter_options as filters
-from ticli.commands import options as shared
-from ticli.terminal.concepts import show_concepts
+from ticli.commands import options
+from ticli.terminal.concept_views import show_concepts
 from ticli.terminal.output import open_output
 
 
@@ -16,16 +15,16 @@ def search(
     text: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Words to find.", show_default=False)
     ],
-    tag: filters.TagOption = None,
-    base: filters.BaseOption = None,
-    kind: filters.KindOption = None,
-    since: filters.SinceOption = None,
-    limit: filters.LimitOption = None,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    tag: options.TagOption = None,
+    base: options.BaseOption = None,
+    kind: options.KindOption = None,
+    since: options.SinceOption = None,
+    limit: options.LimitOption = None,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Find concepts by their words.
 
@@ -34,7 +33,7 @@ def search(
     same letters inside longer ones count too. The best match comes first.
     """
     from ticli.library.library import Library, Query
-    from ticli.moments import moment
+    from ticli.plain_text import moment
 
     output = open_output(json, quiet, verbose, no_color, debug)
     query = Query(

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.errors import Usage
-from ticli.terminal.concepts import show_concept
+from ticli.terminal.concept_views import show_concept
 from ticli.terminal.output import Output, json_text, open_output
 
 
 def show(
-    name: shared.NameArgument,
+    name: options.NameArgument,
     field: Annotated[
         str | None,
         typer.Option(
@@ -23,11 +23,11 @@ def show(
             show_default=False,
         ),
     ] = None,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Show what is known of a concept."""
     from ticli.library.library import Library

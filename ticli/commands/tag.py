@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from ticli.commands import options as shared
+from ticli.commands import options
 from ticli.terminal.output import open_output
 
 
 def tag(
-    name: shared.NameArgument,
+    name: options.NameArgument,
     add: Annotated[
         list[str] | None,
         typer.Option("--add", metavar="TAG", help="Add a tag; may repeat.", show_default=False),
@@ -28,11 +28,11 @@ def tag(
             "--note", metavar="TEXT", help='Set the notes; "" clears them.', show_default=False
         ),
     ] = None,
-    json: shared.JsonOption = False,
-    quiet: shared.QuietOption = False,
-    verbose: shared.VerboseOption = False,
-    no_color: shared.NoColorOption = False,
-    debug: shared.DebugOption = False,
+    json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+    verbose: options.VerboseOption = False,
+    no_color: options.NoColorOption = False,
+    debug: options.DebugOption = False,
 ) -> None:
     """Change the tags and notes of a concept.
 

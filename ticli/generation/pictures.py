@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ticli import __version__
 from ticli.durable import write_file
 from ticli.errors import Conflict
-from ticli.generation.drawing import Drawing
-from ticli.generation.naming import Place, Target, free_target
+from ticli.generation.picture_plan import Drawing, Place, Target, free_target
 from ticli.generation.prompts import ResolvedPrompt
-from ticli.models.source import ModelSource
+from ticli.models.locate import ModelSource
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
 
 # Pictures are for other programs too: what a file gets less the umask, unlike the library's own.
 MODE = 0o666

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import Concept
 from ticli.errors import BadContent, NotFound, Usage
-from ticli.library.describe import longest_vector
+from ticli.library.record import longest_vector
 from ticli.names import Placeholder, nearest, placeholders, split_prompt
 
 if TYPE_CHECKING:

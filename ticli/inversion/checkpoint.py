@@ -10,12 +10,10 @@ from typing import Any
 
 import torch
 
-from ticli.inversion.attempts import Attempts, Finished
-from ticli.inversion.latents import Tensors, read_tensors, write_tensors
-from ticli.inversion.snapshots import put_back, take
-from ticli.inversion.state import TrainingState
-from ticli.inversion.stopping import Evaluation
-from ticli.outcome import Attempt
+from ticli.concept import Attempt
+from ticli.inversion.examples import Tensors, read_tensors, write_tensors
+from ticli.inversion.schedule import Evaluation
+from ticli.inversion.state import Attempts, Finished, TrainingState, put_back, take
 
 
 def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from ticli.inversion.batches import draw_rule
+from ticli.inversion.context import DriftContext, context_of, drift
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
-from ticli.inversion.drift import Context, context_of, drift
 from ticli.inversion.examples import Examples, HeldOut, beside_own_word, twin_of, whole
-from ticli.inversion.names import private_name
-from ticli.inversion.passes import plain_losses
+from ticli.inversion.loss import (
+    Inputs,
+    alike,
+    answer,
+    draw_rule,
+    guided,
+    inputs,
+    joined,
+    masks_of,
+    plain_losses,
+    sample_losses,
+)
 from ticli.inversion.plan import Plan
-from ticli.inversion.starting import class_rows
-from ticli.inversion.stopping import Evaluation
-from ticli.inversion.vectors import Vectors
+from ticli.inversion.schedule import Evaluation
+from ticli.inversion.vectors import Vectors, class_rows
+from ticli.models.memory import with_less
 from ticli.models.model import Model
+from ticli.names import private_name
 from ticli.recipe import Recipe
 
 # What a sample costs here, of what it costs in a step: no way back, which is about as long as the
@@ -45,7 +56,7 @@ class Judge:
     stand_in: Vectors
     draw: Draw
     batch: int
-    context: Context
+    context: DriftContext
 
     def evaluate(self, vectors: Vectors, step: int) -> Evaluation:
         """Judge the vectors as they are after a step."""
@@ -152,3 +163,77 @@ def evaluation_interval(recipe: Recipe) -> int:
 
 def _said_plainly(text: str, plan: Plan, phrase: str) -> str:
     return text.replace(plan.trigger, phrase).replace(plan.token.text, phrase)
+
+
+# Words judged side by side: their held-out samples go through the denoiser together.
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A word as it is after a step, before its judge."""
+
+    judge: Judge
+    vectors: Vectors
+    step: int
+
+    def part(self, number: int) -> slice:
+        """Where one of the trial's batches stands in its draw."""
+        return slice(number * self.judge.batch, (number + 1) * self.judge.batch)
+
+    def given(self, model: Model, number: int) -> Inputs | None:
+        """What the denoiser is given in one of the trial's batches; None after the last."""
+        judge, part = self.judge, self.part(number)
+        if part.start >= len(judge.draw.timesteps):
+            return None
+        return inputs(model, judge.examples, self.vectors, judge.draw, part)
+
+    def losses(self, model: Model, number: int, pair: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss of each sample of a batch, from its prediction and its target."""
+        judge = self.judge
+        masks = masks_of(model, judge.examples, judge.draw, self.part(number))
+        return sample_losses(*pair, masks).cpu()
+
+
+def evaluate_together(model: Model, trials: Sequence[Trial]) -> list[Evaluation]:
+    """Judge every word as its own judge would."""
+    if len(trials) == 1:
+        return [trial.judge.evaluate(trial.vectors, trial.step) for trial in trials]
+    batch = sum(trial.judge.batch for trial in trials)
+    losses = with_less(model, batch, lambda: _held_out(model, trials))
+    found = []
+    for trial, loss in zip(trials, losses, strict=True):
+        judge = trial.judge
+        word = {judge.examples.concept: trial.vectors.rows}
+        found.append(Evaluation(trial.step, loss, drift(model, judge.context, word)))
+    return found
+
+
+def _held_out(model: Model, trials: Sequence[Trial]) -> list[float]:
+    """The mean denoising loss of every word, without gradients."""
+    if model.savings.samples:
+        # Memory holds no more than a part of one word's batch.
+        return [trial.judge.held_out(trial.vectors) for trial in trials]
+    losses: list[list[torch.Tensor]] = [[] for _ in trials]
+    with torch.no_grad(), model.encoders_at_hand():
+        shapes = {at: tuple(trial.judge.draw.noise.shape[1:]) for at, trial in enumerate(trials)}
+        for places in alike(shapes):
+            _judge(model, trials, places, losses)
+    return [float(torch.cat(own).double().mean()) for own in losses]
+
+
+def _judge(
+    model: Model, trials: Sequence[Trial], places: list[int], losses: list[list[torch.Tensor]]
+) -> None:
+    """Add to the losses of the trials at `places`, batch by batch."""
+    number = 0
+    while places:
+        asked = [(at, trials[at].given(model, number)) for at in places]
+        going = [(at, given) for at, given in asked if given is not None]
+        if not going:
+            return
+        answered = answer(model, joined([given for _, given in going]))
+        sizes = [len(given.z_t) for _, given in going]
+        for (at, given), own in zip(going, torch.split(answered, sizes), strict=True):
+            pair = guided(given.guidance, own), given.target
+            losses[at].append(trials[at].losses(model, number, pair))
+        number += 1

@@ -2,27 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ticli.concept import Concept
-from ticli.errors import Conflict, Usage
-from ticli.inversion.fitting import check_options
-from ticli.inversion.lineage import lineage_notes
-from ticli.inversion.settling import class_word, noun_follows, settle, settle_photo_words
+from ticli.errors import BadContent, Conflict, Diverged, NotFound, TiError, Usage
+from ticli.inversion.run_folder import check_run
 from ticli.library.library import Library
-from ticli.models.downloading import Announce
+from ticli.models.download import Announce
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import FLOW
 from ticli.models.fingerprint import fingerprint
-from ticli.models.single_files.single_file import NOTHING_GIVEN, Given
-from ticli.models.source import ModelSource, locate, vocabulary
-from ticli.names import Token, parse_token
-from ticli.photos.captions import Captions, read_captions
+from ticli.models.folder import find_tower
+from ticli.models.locate import ModelSource, locate, vocabulary
+from ticli.models.single_files.recognising import NOTHING_GIVEN, Given
+from ticli.names import TOKEN, Token, parse_token, private_name, twin_name, twin_token
 from ticli.photos.finding import Found, describe_skipped, find_photos
 from ticli.photos.loading import PhotoSet, load_photos
-from ticli.photos.masks import find_masks, mask_digest, subject_share
 from ticli.photos.sentences import family, fill
+from ticli.photos.sidecars import Captions, find_masks, mask_digest, read_captions, subject_share
 from ticli.recipe import Recipe
+
+# Whether a recipe's options go together with a model and a library, known before torch is.
+
+
+def check_options(
+    recipe: Recipe, source: ModelSource, token: Token, library: Library, replacing: bool
+) -> None:
+    """Refuse what the model cannot do, and a negative twin whose name is taken.
+
+    Raises Usage, Conflict, NotFound and ModelUnavailable.
+    """
+    if recipe.min_snr and FAMILIES[source.family].law is FLOW:
+        raise Usage(
+            f"min_snr {recipe.min_snr:g} weighs a diffusion's timesteps, and {source.id} is a "
+            "flow model",
+            "leave out --min-snr; --timestep-weighting logit-normal is what such models use",
+        )
+    if recipe.warm_start:
+        find_tower(source, recipe.warm_start)
+    if not recipe.negative_vectors:
+        return
+    if not source.reads_negative:
+        raise Usage(
+            f"{source.id} takes no negative prompt, so a negative twin would be of no use",
+            "leave out --negative-vectors",
+        )
+    twin = twin_token(token)
+    if library.find(twin.name) is not None and not replacing:
+        raise Conflict(
+            f"{twin.name!r}, the name of the negative twin, is in the library already",
+            f"give --replace, or `ti rename {twin.name} NEW` first",
+            name=twin.name,
+        )
+
+
+# Whether a word may start from another: its vectors have to mean something to the model.
+
+
+def check_lineage(start: Concept, source: ModelSource) -> None:
+    """Raise Conflict, naming both sides, where a concept is of another family or width."""
+    family = start.base.family or source.family
+    if (family, dict(start.widths)) == (source.family, dict(source.widths)):
+        return
+    learned = start.base.id or "an unnamed model"
+    raise Conflict(
+        f"{start.token} was learned for {learned} "
+        f"({_shape(start.base.family or 'any family', start.widths)}), and {source.id} is another "
+        f"({_shape(source.family, source.widths)})",
+        "start from a concept of the same kind of model, or give its model with -m",
+        concept=start.name,
+        model=source.id,
+    )
+
+
+def lineage_notes(start: Concept | None, source: ModelSource, fingerprint: str) -> list[str]:
+    """What to say of a start that fits, and was learned on another model or nobody knows which."""
+    if start is None or start.base.fingerprint == fingerprint:
+        return []
+    if not start.base.fingerprint:
+        return [f"{start.token}, which to start from, does not say which model it was learned on"]
+    if start.base.id == source.id:
+        return [
+            f"{start.token}, which to start from, was learned on another version of {source.id}"
+        ]
+    other = start.base.id or "another model"
+    return [f"{start.token}, which to start from, was learned on {other}, not on {source.id}"]
+
+
+def _shape(family: str, widths: Mapping[str, int]) -> str:
+    return ", ".join([family, *(f"{encoder} {width}" for encoder, width in widths.items())])
+
+
+# What a recipe leaves to the run: the word to start from, its noun, the size, what applies.
+
+FALLBACK_INIT = "object"
+AUTO = "auto"
+CHOSEN_INITS = ("random", "mean", AUTO)
+
+
+def class_word(recipe: Recipe, start: Concept | None) -> str | None:
+    """A settled recipe's class word; None for a word that starts at no word of the vocabulary."""
+    if recipe.noun:
+        return recipe.noun
+    return None if start is not None or recipe.init in ("random", "mean") else recipe.init
+
+
+def settle(
+    recipe: Recipe, source: ModelSource, words: Mapping[str, int], where: tuple[Token, Library]
+) -> tuple[Recipe, Concept | None, list[str]]:
+    """Fill in the values a recipe leaves to the run: init word, noun and size.
+
+    Given the vocabulary's `words`, and the new token with its library; the settled recipe, the
+    concept that it starts from, if any, and what is to be said of it. Raises Usage, NotFound and
+    Conflict.
+    """
+    token, library = where
+    notes: list[str] = []
+    init, start = recipe.init.strip(), None
+    named = bool(init) or f"{token.name}</w>" in words
+    if not init:
+        init = token.name if named else FALLBACK_INIT
+        if not named:
+            notes.append(
+                f"starting from the word {FALLBACK_INIT!r}, since {token.name!r} is no word of "
+                f"{source.id}; --init WORD chooses a closer one"
+            )
+    if init == AUTO:
+        notes.append(
+            f"the photos choose the word to start from, among up to {recipe.init_candidates}"
+            f"{', and the class word with it' if noun_follows(recipe) else ''}"
+        )
+    if match := TOKEN.fullmatch(init):
+        start = library.get(match[1])
+        check_lineage(start, source)
+        init = start.token
+    noun = recipe.noun
+    if noun == "auto":
+        is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
+        noun = (start.noun if start else init) if is_word else ""
+    recipe = replace(recipe, init=init, noun=noun, timestep_low=recipe.least_noise)
+    if recipe.context and class_word(recipe, start) is None:
+        notes.append("context is left out: there is no class word to compare with; --noun WORD")
+        recipe = replace(recipe, context=0.0)
+    size = recipe.size or source.size
+    grain = source.grain
+    if size % grain:
+        near = max(grain, size // grain * grain)
+        raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
+    return replace(recipe, size=size), start, notes
+
+
+def noun_follows(recipe: Recipe) -> bool:
+    """Whether the word that the photos choose becomes the noun too."""
+    return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
+
+
+def settle_photo_words(recipe: Recipe, photos: int) -> tuple[Recipe, list[str]]:
+    """Words of the photos' own need photos to tell apart: of one photo it would be the word's twin.
+
+    The recipe for so many photos, and what is to be said of it.
+    """
+    if not recipe.own_words or photos > 1:
+        return replace(recipe, photo_words=recipe.own_words), []
+    return replace(recipe, photo_words=0.0), [
+        "there is one photo, and so no word of the photo's own beside the concept's"
+    ]
 
 
 @dataclass(frozen=True)
@@ -238,3 +385,129 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "notes": list(plan.notes),
         "warnings": list(plan.warnings),
     }
+
+
+# How a plan is carried out: where, in which precision, and what becomes of it.
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is known of a run's surroundings before torch is imported.
+
+    `device` and `dtype` are as asked; `result` says where the word will be.
+    """
+
+    device: str
+    device_origin: str
+    dtype: str
+    recipe_name: str
+    model_named: bool
+    result: str
+
+    @property
+    def device_and_why(self) -> str:
+        """The device as asked, or how "auto" will choose."""
+        if self.device == "auto":
+            return "auto: CUDA, else MPS, else the CPU"
+        return f"{self.device} ({self.device_origin})"
+
+    @property
+    def precision_and_why(self) -> str:
+        """The precision as asked, or how "auto" will choose; the vectors are always float32."""
+        if self.dtype != "auto":
+            return f"{self.dtype}, vectors fp32"
+        chosen = {
+            "cpu": "bf16 where it pays, else fp32",
+            "mps": "fp32",
+            "cuda": "bf16 where the card has it, else fp16",
+        }.get(self.device.split(":")[0], "auto: half where it pays, else fp32")
+        return f"{chosen}, vectors fp32"
+
+
+# Which of many words can be learned, found out before any of them is; torch is not needed.
+
+# What concerns one word alone; a model that cannot be had or a full disk ends them all.
+OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A word that cannot be learned, and why; the others can."""
+
+    token: Token
+    error: TiError
+
+
+def survey(
+    requests: Sequence[Request], library: Library, runs: Path | None, fresh: bool = False
+) -> Iterator[Plan | Concept | Refused]:
+    """Plan each of the words in turn: its plan, or the concept that it has become already.
+
+    Unfinished runs are looked for in `runs`, unless that is None; `fresh` ones do not count. Plans
+    hold photos, so that they are yielded one by one. Raises what concerns all of the words.
+    """
+    spoken_for: dict[str, Token] = {}
+    for request in requests:
+        token = parse_token(request.token)
+        try:
+            found = plan_or_concept(request, library, fresh)
+            if isinstance(found, Plan):
+                _speak_for(found, spoken_for)
+                if runs is not None:
+                    check_run(runs, token.name, found.identity(), fresh=fresh)
+        except OF_ONE_WORD as error:
+            yield Refused(token, error)
+            continue
+        yield found
+
+
+def plan_or_concept(request: Request, library: Library, fresh: bool = False) -> Plan | Concept:
+    """Plan a word, or find that the library has what the plan would make.
+
+    With `fresh` it is learned all the same. Raises as make_plan does.
+    """
+    known = library.find(parse_token(request.token).name)
+    if known is None:
+        return make_plan(request, library)
+    plan = make_plan(replace(request, replace=True), library)
+    if not fresh and is_learned(plan, known):
+        return known
+    # Where nothing may be replaced this says so.
+    return plan if request.replace else make_plan(request, library)
+
+
+def is_learned(plan: Plan, concept: Concept) -> bool:
+    """Whether a concept came of a plan's photos, recipe, seed and model.
+
+    Captions and masks are not looked at: a concept's row does not hold them.
+    """
+    recipe, known = plan.recipe.as_json(), dict(concept.recipe)
+    chosen = ["init"] if plan.recipe.init == AUTO else []
+    for knob in [*chosen, *(["noun"] if plan.noun_follows else [])]:
+        recipe.pop(knob)
+        known.pop(knob, None)
+    return (
+        recipe == known
+        and plan.seed == concept.seed
+        and plan.token.text == concept.token
+        and plan.source.family == concept.base.family
+        and plan.fingerprint == concept.base.fingerprint
+        and [photo.sha256 for photo in plan.photos.photos] == [p.sha256 for p in concept.photos]
+    )
+
+
+def _speak_for(plan: Plan, spoken_for: dict[str, Token]) -> None:
+    """Note the names that a plan's rows have. Raises Conflict where another's have one of them."""
+    name, recipe = plan.token.name, plan.recipe
+    names = [name]
+    if recipe.negative_vectors:
+        names.append(twin_name(name))
+    if recipe.photo_words:
+        names += [private_name(name, photo) for photo in range(len(plan.photos.photos))]
+    for taken in names:
+        if taken in spoken_for:
+            raise Conflict(
+                f"<{taken}> would be a word of {spoken_for[taken].text} and of {plan.token.text}",
+                "give one of them another name",
+            )
+    spoken_for.update(dict.fromkeys(names, plan.token))

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from ticli.concept import Attempt
 from ticli.errors import Diverged
-from ticli.inversion.snapshots import Snapshot, put_back, rows_of, take
-from ticli.inversion.stopping import Evaluation
+from ticli.inversion.schedule import Evaluation, is_better, last_step
 from ticli.inversion.vectors import Vectors
 from ticli.recipe import Recipe
+
+# Copies of what training changes: parameters and the optimiser's state, by name.
+
+# Named as in Vectors.parameters(); the optimiser's tensors as "exp_avg.clip_l" and so on.
+Snapshot = Mapping[str, torch.Tensor]
+ROWS = "rows"
+# The count of updates stays on the CPU unless the optimiser is fused, all else with its parameter.
+COUNT = "step"
+
+
+def take(vectors: Vectors, optimizer: Any) -> dict[str, torch.Tensor]:
+    """Copy all parameters and the optimiser's state."""
+    copies = {}
+    for name, row in vectors.parameters().items():
+        copies[f"{ROWS}.{name}"] = row.detach().clone()
+        for kind, value in optimizer.state.get(row, {}).items():
+            copies[f"{kind}.{name}"] = torch.as_tensor(value).detach().clone()
+    return copies
+
+
+def put_back(snapshot: Snapshot, vectors: Vectors, optimizer: Any) -> None:
+    """Make parameters and the optimiser's state what they were when the copy was taken."""
+    optimizer.state.clear()
+    counts_here = not optimizer.defaults.get("fused")
+    with torch.no_grad():
+        for name, row in vectors.parameters().items():
+            row.copy_(snapshot[f"{ROWS}.{name}"])
+            state = {
+                kind: value.clone()
+                if kind == COUNT and counts_here
+                else value.to(row.device, copy=True)
+                for kind, value in _of(snapshot, name)
+                if kind != ROWS
+            }
+            if state:
+                optimizer.state[row] = state
+
+
+def rows_of(vectors: Vectors) -> dict[str, torch.Tensor]:
+    """Copy the parameters alone, by their names."""
+    return {name: row.detach().clone() for name, row in vectors.parameters().items()}
+
+
+def _of(snapshot: Snapshot, name: str) -> list[tuple[str, torch.Tensor]]:
+    """The tensors of one parameter, by kind."""
+    return [
+        (kind, value)
+        for kind, _, rest, value in ((*key.partition("."), v) for key, v in snapshot.items())
+        if rest == name
+    ]
 
 
 @dataclass
@@ -85,3 +137,80 @@ def new_state(vectors: Vectors, recipe: Recipe) -> TrainingState:
     fused = rows[0].device.type == "cuda"
     optimizer = torch.optim.AdamW(rows, lr=recipe.lr, weight_decay=0.0, foreach=False, fused=fused)
     return TrainingState(vectors, optimizer)
+
+
+# The tries of one run: each a seed of its own, judged by the same held-out loss, one kept.
+
+SETTLED, CAPPED, DIVERGED = "settled", "steps", "diverged"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A try that ended well: the rows it keeps, by name, and how it went."""
+
+    attempt: Attempt
+    kept: Evaluation
+    rows: Snapshot
+    evaluations: tuple[Evaluation, ...]
+    losses: tuple[float, ...]
+    skipped: int
+    restores: int
+
+
+@dataclass
+class Attempts:
+    """All that a run has done: the try under way, what became of the others, the best of them.
+
+    `closed` says that the try of `state` is among those done.
+    """
+
+    state: TrainingState
+    done: list[Attempt] = field(default_factory=list)
+    winner: Finished | None = None
+    closed: bool = False
+
+    def seed(self, first: int) -> int:
+        """The seed of the try under way; tries take `first` and those after it."""
+        return first + len(self.done)
+
+    @property
+    def steps(self) -> int:
+        """Steps taken in all tries."""
+        before = sum(attempt.steps for attempt in self.done)
+        return before if self.closed else before + self.state.step
+
+    def open(self, state: TrainingState) -> None:
+        """Begin the next try."""
+        self.state, self.closed = state, False
+
+    def close(self, recipe: Recipe, seed: int) -> None:
+        """End the try under way and keep it where it is the best so far."""
+        finished = finish_attempt(self.state, recipe, seed)
+        self.done.append(finished.attempt)
+        self.closed = True
+        best = self.winner.kept if self.winner else None
+        if is_better(finished.kept, best, recipe.drift_limit):
+            self.winner = finished
+
+    def give_up(self, seed: int) -> None:
+        """End the try under way as diverged."""
+        self.done.append(Attempt(seed, self.state.step, DIVERGED, None, None))
+        self.closed = True
+
+
+def finish_attempt(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
+    """What a try that took all its steps leaves: its last vectors, or those of its best."""
+    kept, rows = state.evaluations[-1], rows_of(state.word)
+    if recipe.keep == "best" and state.best is not None:
+        kept, rows = state.best[0], dict(state.best[1])
+    # A fall that the cap cut off, or that ended with it, did not end the run.
+    stopped = SETTLED if last_step(recipe, state.cooling) < recipe.steps else CAPPED
+    return Finished(
+        attempt=Attempt(seed, state.step, stopped, kept.step, kept.held_out),
+        kept=kept,
+        rows=rows,
+        evaluations=tuple(state.evaluations),
+        losses=tuple(state.losses),
+        skipped=state.skipped,
+        restores=state.restores,
+    )

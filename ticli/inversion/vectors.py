@@ -2,15 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
+from ticli.errors import Usage
 from ticli.inversion.draws import keyed_generator
-from ticli.inversion.names import private_name, twin_name
-from ticli.inversion.starting import Start, starting_rows
 from ticli.models.model import Model, TextEncoder
+from ticli.names import private_name, twin_name
+from ticli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ticli.concept import Embedding
+
+
+# Where a word's vectors start: at words, at what the encoder makes of them, at another word.
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where vectors start: words, "random", "mean", or another concept's `embedding`.
+
+    `init_from` is "table" or "output". `photos` counts the private words to make, `negative` the
+    negative twin's vectors; `norm_pull` belongs to the norm "pull".
+    """
+
+    text: str
+    vectors: int
+    norm: str
+    seed: int
+    embedding: Embedding | None = None
+    init_from: str = "table"
+    photos: int = 0
+    negative: int = 0
+    norm_pull: float = 1.0
+
+
+def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Tensor:
+    """The word's rows in one encoder before any norm is held, (vectors, width) float32.
+
+    Raises Usage where the words do not fit the vectors.
+    """
+    if start.init_from == "output" and (start.embedding or start.text in ("random", "mean")):
+        raise Usage(
+            f"an encoder's output is that of words, not of init {start.text!r}",
+            "give --init WORD, or use --init-from table",
+        )
+    if start.embedding is not None:
+        values = torch.from_numpy(start.embedding.rows[encoder.key].copy())
+        return spread(values, start.vectors, start.text)
+    if start.text == "random":
+        return _random_rows(encoder, start)
+    if start.text == "mean":
+        return encoder.table.float().mean(0, keepdim=True).repeat(start.vectors, 1)
+    values = word_rows(encoder, start.text)
+    if start.init_from == "output":
+        values = _encoded(model, encoder, values)
+    return spread(values, start.vectors, start.text)
+
+
+def class_rows(model: Model, phrase: str, vectors: int) -> dict[str, torch.Tensor]:
+    """The class word's rows of the vocabulary by encoder, in the slots of a word's vectors.
+
+    As many of a longer phrase's tokens as there are vectors; their mean for one.
+    """
+    rows = {}
+    for encoder in model.encoders:
+        words = word_rows(encoder, phrase)[: vectors if vectors > 1 else None]
+        rows[encoder.key] = spread(words, vectors, phrase)
+    return rows
+
+
+def word_rows(encoder: TextEncoder, text: str) -> torch.Tensor:
+    """The vocabulary's vectors of some words, (tokens, width) float32. Raises Usage if empty."""
+    ids = encoder.tokenizer(text, add_special_tokens=False).input_ids
+    if not ids:
+        raise Usage(f"init word {text!r} is empty", "give a word, random or mean")
+    return encoder.table[torch.tensor(ids)].float()
+
+
+def spread(values: torch.Tensor, vectors: int, text: str) -> torch.Tensor:
+    """Fit k starting vectors into n: their mean into one, else in order, then repeated."""
+    if vectors == 1:
+        return values.mean(0, keepdim=True)
+    if len(values) > vectors:
+        raise Usage(
+            f"init {text!r} has {len(values)} vectors, and the word only {vectors}",
+            f"use --vectors {len(values)}, or --vectors 1 for their mean",
+        )
+    return values[torch.arange(vectors) % len(values)]
+
+
+def _encoded(model: Model, encoder: TextEncoder, values: torch.Tensor) -> torch.Tensor:
+    """What the encoder gives out where the words go in (Cross Initialization, 2312.15905).
+
+    Raises Usage where that is no vector of the vocabulary's width.
+    """
+    prompt = model.tokenise("<init>", {"init": len(values)})[encoder.key]
+    with torch.no_grad():
+        hidden = encoder.hidden([prompt], {"init": {encoder.key: values}})[0].float()
+    if hidden.shape[1] != values.shape[1]:
+        raise Usage(
+            f"{encoder.key} reads vectors of {values.shape[1]} numbers and gives out "
+            f"{hidden.shape[1]}, so a word cannot start from its output",
+            "use --init-from table",
+        )
+    return hidden[[slot.position for slot in prompt.slots]]
+
+
+def _random_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
+    """Normal vectors with the vocabulary's mean and standard deviation in each dimension."""
+    generator = keyed_generator(start.seed, "init", encoder.key)
+    table = encoder.table.float()
+    normal = torch.randn(start.vectors, table.shape[1], generator=generator)
+    return table.mean(0).cpu() + table.std(0).cpu() * normal
+
 
 Rows = dict[str, torch.nn.Parameter]
 
@@ -152,3 +260,48 @@ def _negative_rows(encoder: TextEncoder, vectors: int) -> torch.Tensor:
     """The end token's vector: a prompt of it alone says as little as an empty prompt."""
     row = encoder.table[encoder.tokenizer.eos_token_id].float()
     return row[None].repeat(vectors, 1)
+
+
+# How one step moves the vectors: AdamW under a held, pulled or free norm, or along a sphere.
+
+
+def move(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+    """Move every row by its gradient, as the recipe's norm says, at the optimiser's rate."""
+    _MOVES[recipe.norm](vectors, optimizer, recipe)
+
+
+def _by_adam(vectors: Vectors, optimizer: torch.optim.Optimizer, _recipe: Recipe) -> None:
+    optimizer.step()
+    vectors.hold()
+
+
+def _along_the_sphere(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+    """Turn each vector by `lr` radians against its gradient (2512.13672).
+
+    With e = m·v, m the held norm: the gradient of v is m·∂L/∂e − κ·μ, of which the part along
+    the sphere, brought to length one, is the way to go. μ is the direction a vector started in;
+    rows that start from no word have no such prior, and a row without gradient stays.
+    """
+    rate = float(optimizer.param_groups[0]["lr"])
+    with torch.no_grad():
+        for name, row in vectors.parameters().items():
+            if row.grad is None:
+                continue
+            norm = vectors.held_norms[encoder_of(name)]
+            v = torch.nn.functional.normalize(row, dim=1)
+            gradient = norm * row.grad
+            if recipe.prior and name in vectors.start:
+                mu = torch.nn.functional.normalize(vectors.start[name], dim=1)
+                gradient = gradient - recipe.prior * mu
+            tangent = gradient - (gradient * v).sum(1, keepdim=True) * v
+            turned = v - rate * torch.nn.functional.normalize(tangent, dim=1, eps=1e-30)
+            turned = norm * torch.nn.functional.normalize(turned, dim=1)
+            row.copy_(torch.where(row.grad.norm(dim=1, keepdim=True) > 0, turned, row))
+
+
+_MOVES: dict[str, Callable[[Vectors, torch.optim.Optimizer, Recipe], None]] = {
+    "vocabulary": _by_adam,
+    "free": _by_adam,
+    "pull": _by_adam,
+    "sphere": _along_the_sphere,
+}

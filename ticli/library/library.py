@@ -4,20 +4,85 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ticli.concept import Concept, Embedding
-from ticli.errors import Conflict, NotFound, TiError, Usage
-from ticli.library import listing, registry, store
-from ticli.library.adding import Word, described, find_taken, now
-from ticli.library.failures import explained
-from ticli.library.listing import Entry, Query
-from ticli.library.migrations import change, open_to_read, open_to_write
-from ticli.names import Token, lookup_name, nearest
+from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
+from ticli.library import record, store
+from ticli.library.database import change, explained, open_to_read, open_to_write
+from ticli.library.query import (
+    Entry,
+    Query,
+    check_query,
+    query_concepts,
+    query_documents,
+    query_entries,
+    query_names,
+)
+from ticli.library.record import check_vectors, norms_of, same_vectors
+from ticli.names import Token, lookup_name, nearest, parse_token
 from ticli.paths import Places, places
+
+# Storing words, all or none: what is in the way is found first, then files, then rows.
+
+# What may differ between two additions of the same thing.
+INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds", "scores")
+
+Word = tuple[Concept, Embedding]
+
+
+def described(concept: Concept, embedding: Embedding) -> Concept:
+    """The concept with what its token and vectors say of it. Raises BadContent and Usage."""
+    token = parse_token(concept.token)
+    check_vectors(embedding, token.text)
+    return replace(
+        concept,
+        name=token.name,
+        token=token.text,
+        vectors=embedding.vectors,
+        widths=embedding.widths,
+        norms=norms_of(embedding),
+        created=concept.created or now(),
+    )
+
+
+def find_taken(
+    connection: sqlite3.Connection, blobs: Path, words: Sequence[Word], replacing: bool
+) -> list[Concept | None]:
+    """What stands in the place of each word. Raises Conflict where that is another one."""
+    names = [concept.name for concept, _ in words]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise Conflict(f"{twice[0]!r} is given twice", "give each word a name of its own")
+    taken = [record.select_one(connection, name, blobs) for name in names]
+    for old, (wanted, embedding) in zip(taken, words, strict=True):
+        if old is not None and not replacing and not _is_same(old, wanted, embedding):
+            raise Conflict(
+                f"{old.name!r} is in the library already",
+                "give --replace, or another --token",
+                name=old.name,
+            )
+    return taken
+
+
+def now() -> str:
+    """This moment in ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _is_same(old: Concept, wanted: Concept, embedding: Embedding) -> bool:
+    """Whether an addition repeats what is there; a broken file is not the same."""
+    if replace(wanted, **{key: getattr(old, key) for key in INCIDENTAL}) != old:
+        return False
+    try:
+        return same_vectors(store.load_blob(old), embedding)
+    except BadContent:
+        return False
+
 
 __all__ = ["Library", "Query"]
 Found = TypeVar("Found")
@@ -45,19 +110,19 @@ class Library:
 
     def names(self) -> list[str]:
         """Every name, in alphabetical order."""
-        return self._read(registry.select_names, [])
+        return self._read(record.select_names, [])
 
     def find(self, name: str) -> Concept | None:
         """The concept that `mug`, `Mug` or `<mug>` means, or None."""
         key = lookup_name(name)
-        return self._read(lambda link: registry.select_one(link, key, self.places.blobs), None)
+        return self._read(lambda link: record.select_one(link, key, self.places.blobs), None)
 
     def find_all(self, names: Iterable[str]) -> dict[str, Concept]:
         """The concepts that there are of these names, by the name given."""
         blobs = self.places.blobs
 
         def look(link: sqlite3.Connection) -> dict[str, Concept]:
-            found = {n: registry.select_one(link, lookup_name(n), blobs) for n in names}
+            found = {n: record.select_one(link, lookup_name(n), blobs) for n in names}
             return {name: concept for name, concept in found.items() if concept is not None}
 
         return self._read(look, {})
@@ -78,19 +143,19 @@ class Library:
 
     def concepts(self, query: Query = Query()) -> list[Concept]:  # noqa: B008  # frozen
         """The concepts a query asks for, all by default. Raises Usage and BadContent."""
-        return self._ask(listing.concepts, query)
+        return self._ask(query_concepts, query)
 
     def entries(self, query: Query) -> list[Entry]:
         """What a list shows of the concepts a query asks for. Raises Usage and BadContent."""
-        return self._ask(listing.entries, query)
+        return self._ask(query_entries, query)
 
     def documents(self, query: Query) -> list[str]:
         """The JSON objects of the concepts a query asks for, as text. Raises as entries does."""
-        return self._ask(listing.documents, query)
+        return self._ask(query_documents, query)
 
     def matching_names(self, query: Query) -> list[str]:
         """The names of the concepts a query asks for. Raises Usage."""
-        return self._ask(listing.names, query)
+        return self._ask(query_names, query)
 
     def search(self, text: str) -> list[Concept]:
         """Concepts that have every word of `text`, best first, as searching.find says."""
@@ -124,9 +189,9 @@ class Library:
                     added.append(saved[-1])
                 gone = [old for old in taken if old is not None and replace]
                 for old in gone:
-                    registry.delete(connection, old.name)
+                    record.delete(connection, old.name)
                 for concept in saved:
-                    registry.insert(connection, concept)
+                    record.insert(connection, concept)
         except TiError:
             if saved:
                 # What could not be removed now is garbage that no row names.
@@ -145,7 +210,7 @@ class Library:
         with self._changing() as connection:
             doomed = self._all_of(connection, keys)
             for concept in doomed:
-                registry.delete(connection, concept.name)
+                record.delete(connection, concept.name)
         self._drop_files(doomed)
         return doomed
 
@@ -154,7 +219,7 @@ class Library:
         before = self.get(old)
         with self._changing() as connection:
             before = self._all_of(connection, [before.name])[0]
-            holder = registry.select_one(connection, token.name, self.places.blobs)
+            holder = record.select_one(connection, token.name, self.places.blobs)
             if holder is not None and holder.name != before.name:
                 raise Conflict(
                     f"{token.name!r} is in the library already",
@@ -164,7 +229,7 @@ class Library:
             embedding = store.load_blob(before)
             renamed = replace(before, name=token.name, token=token.text)
             renamed = store.save_blob(self.places.blobs, renamed, embedding)
-            registry.update(connection, before.name, renamed)
+            record.update(connection, before.name, renamed)
         self._drop_files([before])
         return renamed
 
@@ -184,7 +249,7 @@ class Library:
             kept = [tag for tag in before.tags if tag not in remove]
             tags = tuple(dict.fromkeys([*kept, *map(_checked_tag, add)]))
             after = replace(before, tags=tags, notes=before.notes if notes is None else notes)
-            registry.update(connection, before.name, after)
+            record.update(connection, before.name, after)
         return after
 
     def keep_photos(self, photos: Iterable[tuple[str, Path]]) -> list[Path]:
@@ -204,11 +269,11 @@ class Library:
         False, and nothing is stored, where the concept is gone or is another by now.
         """
         with self._changing() as connection:
-            now = registry.select_one(connection, scored.name, self.places.blobs)
+            now = record.select_one(connection, scored.name, self.places.blobs)
             if now is None or now.sha256 != scored.sha256:
                 return False
             kept = {report["protocol"]["id"]: report for report in (*now.scores, *reports)}
-            registry.update(connection, now.name, replace(now, scores=tuple(kept.values())))
+            record.update(connection, now.name, replace(now, scores=tuple(kept.values())))
         return True
 
     def touch(self, names: Iterable[str]) -> bool:
@@ -218,7 +283,7 @@ class Library:
             return True
         try:
             with self._changing() as connection:
-                registry.mark_used(connection, keys, now())
+                record.mark_used(connection, keys, now())
         except TiError as error:
             if error.details.get("read_only"):
                 return False
@@ -233,7 +298,7 @@ class Library:
         self, read: Callable[[sqlite3.Connection, Query, Path], list[Found]], query: Query
     ) -> list[Found]:
         # A wrong query is wrong in an empty library too.
-        listing.check_query(query)
+        check_query(query)
         return self._read(lambda link: read(link, query, self.places.blobs), [])
 
     def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
@@ -256,9 +321,9 @@ class Library:
             yield connection
 
     def _all_of(self, connection: sqlite3.Connection, names: Sequence[str]) -> list[Concept]:
-        found = {name: registry.select_one(connection, name, self.places.blobs) for name in names}
+        found = {name: record.select_one(connection, name, self.places.blobs) for name in names}
         if missing := [name for name, concept in found.items() if concept is None]:
-            raise self._unknown(missing, registry.select_names(connection))
+            raise self._unknown(missing, record.select_names(connection))
         return [concept for concept in found.values() if concept is not None]
 
     def _unknown(self, missing: Sequence[str], known: Sequence[str] | None = None) -> NotFound:
@@ -282,12 +347,12 @@ class Library:
             hashes = {concept.sha256 for concept in gone}
             store.drop_blobs(
                 self.places.blobs,
-                [key for key in hashes if not registry.is_referenced(connection, key)],
+                [key for key in hashes if not record.is_referenced(connection, key)],
             )
             if not self._photos.is_dir():
                 return
             photos = {photo.sha256 for concept in gone for photo in concept.photos}
-            store.drop_photos(self._photos, photos - registry.used_photos(connection, photos))
+            store.drop_photos(self._photos, photos - record.used_photos(connection, photos))
 
 
 def _checked_tag(tag: str) -> str:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import BaseModel, Concept, Embedding, Parent
 from ticli.errors import Conflict, Usage
-from ticli.library.describe import bare_concept
+from ticli.library.record import bare_concept
 from ticli.names import Token
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+
+if TYPE_CHECKING:
     # Sums run in float64, so that merging adds no rounding of its own.
     Wide = NDArray[np.float64]
 

@@ -14,13 +14,13 @@ from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, TiError
 from ticli.library.formats.tensor_file import as_float32
 from ticli.models.families.family import EncoderPart
-from ticli.models.files import weights
-from ticli.models.identifying import ModelSource, encoder_parts, tokenizer_words
+from ticli.models.folder import ModelSource, encoder_parts, tokenizer_words, weights
 from ticli.paths import places
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 TABLES = {
     "clip": ("token_embedding.weight",),

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from ticli.errors import DeviceFailed
-from ticli.models.savings import below
+from ticli.models.memory_ladder import below
 
 if TYPE_CHECKING:
     from ticli.models.model import Model
+
 
 T = TypeVar("T")
 

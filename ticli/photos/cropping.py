@@ -126,3 +126,26 @@ def _densest(weights: NDArray[np.float64], window: int) -> float:
     # Only the run around the best: another far-off window may be nearly as good.
     run = good[np.abs(good - best) <= window]
     return float(run[0] + run[-1] - window) / 2 / len(weights)
+
+
+# A second crop of each photo, which a word is judged by and never trained on.
+
+# Of the training square's side: small enough to differ at every pixel, large enough to hold most
+# of a subject in the middle.
+SHARE = 0.85
+
+
+def other_picture(photo: Photo, size: int, corner: int) -> Image.Image:
+    """Return a square cut from one corner (0 to 3) of the training square, size × size pixels."""
+    return _other_corner(training_picture(photo, round(size / SHARE)), size, corner)
+
+
+def other_mask(photo: Photo, size: int, corner: int) -> Image.Image:
+    """Return the same square of the photo's mask, size × size levels of grey; white without one."""
+    return _other_corner(training_mask(photo, round(size / SHARE)), size, corner)
+
+
+def _other_corner(whole: Image.Image, size: int, corner: int) -> Image.Image:
+    slack = whole.width - size
+    left, top = slack * (corner % 2), slack * (corner // 2 % 2)
+    return whole.crop((left, top, left + size, top + size))

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from ticli.errors import BadContent, NotFound, Usage
 from ticli.names import nearest
-from ticli.photos.kinds import HEAD, kind_of, named_as_picture
-from ticli.photos.reading import Refusal, read_head, why_unreadable
+from ticli.photos.kinds import HEAD, Refusal, kind_of, named_as_picture, read_head, why_unreadable
 
 STDIN = "-"
 CAPTION_SUFFIX = ".txt"

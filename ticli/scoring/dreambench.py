@@ -11,13 +11,11 @@ from typing import Any
 import torch
 
 from ticli.errors import BadContent, NotFound
-from ticli.generation.sampling import place_rows
+from ticli.generation.draw import place_rows
 from ticli.photos.cropping import training_picture
-from ticli.scoring.drawing import draw_prompts
-from ticli.scoring.encoders import picture_features, sentence_features
-from ticli.scoring.judging import DIGITS, Studio
+from ticli.scoring.judge import DIGITS, Studio, draw_prompts, picture_features, sentence_features
 from ticli.scoring.measures import photos_among_themselves
-from ticli.scoring.planning import Subject
+from ticli.scoring.score_plan import Subject
 
 LIST = "prompts_and_classes.txt"
 PICTURES_A_PROMPT = 4

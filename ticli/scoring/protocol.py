@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ticli.errors import Usage
-from ticli.models.judging import JudgeSource
+from ticli.models.image_encoders import JudgeSource
 from ticli.photos.sentences import PLACE, fill
 
 PLAIN_SEED, SCENE_SEED = 5, 6

@@ -13,8 +13,8 @@ import numpy as np
 
 from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
 from ticli.errors import TiError
-from ticli.library.describe import bare_concept
 from ticli.library.library import Library
+from ticli.library.record import bare_concept
 from ticli.library.store import save_blob
 from ticli.names import parse_token
 from ticli.paths import places

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ticli.inversion.attempts import Attempts
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.runs import open_run
-from ticli.inversion.state import TrainingState, new_state
+from ticli.inversion.run_folder import open_run
+from ticli.inversion.state import Attempts, TrainingState, new_state
 from ticli.inversion.vectors import Vectors
 from ticli.paths import places
 from ticli.recipe import Recipe

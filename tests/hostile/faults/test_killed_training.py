@@ -14,11 +14,11 @@ from PIL import Image
 from tiny import build_tiny_model
 
 from ticli.errors import Conflict
-from ticli.inversion import learning as learning_module
-from ticli.inversion.concluding import conclude
-from ticli.inversion.learning import advance, begin
+from ticli.inversion import engine
+from ticli.inversion.engine import advance, begin
 from ticli.inversion.plan import Plan, Request, make_plan
-from ticli.inversion.runs import finish, open_run, unfinished
+from ticli.inversion.result import conclude
+from ticli.inversion.run_folder import finish, open_run, unfinished
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.paths import places
@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def plan(photos: Path, tiny_folder: Path, monkeypatch) -> Plan:
     """A plan whose runs save a checkpoint after every step."""
-    monkeypatch.setattr(learning_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
     torch.set_num_threads(1)
     recipe = Recipe(steps=STEPS, lr=0.01, batch=2)
     request = Request((str(photos),), "<mug>", recipe, str(tiny_folder), 0, False, True)

@@ -115,7 +115,7 @@ assert counts == sorted(counts)
 """
 LONG_READER = """
 import contextlib, time
-from ticli.library.migrations import connect_to_read
+from ticli.library.database import connect_to_read
 library = Library.open()
 with contextlib.closing(connect_to_read(library.places.database)) as link:
     link.execute("BEGIN")

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from ticli.generation.choosing import Wish
-from ticli.generation.drawing import Wanted
-from ticli.generation.planning import Request, make_plan
-from ticli.models.source import STARTER
+from ticli.generation.model_choice import Wish
+from ticli.generation.picture_plan import Request, Wanted, make_plan
+from ticli.models.locate import STARTER
 from ticli.settings import load_settings
 
 REQUEST = Request(
@@ -82,7 +81,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def starter_model() -> Any:
     from ticli.models.hardware import pick_hardware
+    from ticli.models.locate import starter
     from ticli.models.model import load_model
-    from ticli.models.source import starter
 
     return load_model(starter(), pick_hardware("cpu"))

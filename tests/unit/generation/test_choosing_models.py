@@ -9,9 +9,9 @@ import pytest
 
 from ticli.concept import BaseModel, Parent
 from ticli.errors import Conflict, ModelUnavailable
-from ticli.generation.choosing import Wish, choose_model, fits, relearn
+from ticli.generation.model_choice import Wish, choose_model, fits, relearn
 from ticli.models.fingerprint import fingerprint
-from ticli.models.source import locate, starter
+from ticli.models.locate import locate, starter
 from ticli.settings import load_settings
 
 

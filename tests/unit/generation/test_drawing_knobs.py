@@ -7,7 +7,7 @@ import math
 import pytest
 
 from ticli.errors import Usage
-from ticli.generation.drawing import (
+from ticli.generation.picture_plan import (
     LARGEST_SEED,
     Drawing,
     Wanted,
@@ -16,7 +16,7 @@ from ticli.generation.drawing import (
     parse_size,
     settle,
 )
-from ticli.models.source import locate, starter
+from ticli.models.locate import locate, starter
 
 
 def test_the_starter_has_the_defaults_of_its_card():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ticli.generation.choosing import Wish
-from ticli.generation.drawing import Wanted
-from ticli.generation.making import cut_texts, make, prepare
+from ticli.generation.draw import cut_texts, make, prepare
+from ticli.generation.model_choice import Wish
+from ticli.generation.picture_plan import Wanted
 from ticli.models.hardware import pick_hardware
 
 QUICK = Wanted(steps=2, size="64")

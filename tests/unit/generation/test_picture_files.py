@@ -11,8 +11,7 @@ from harmless import ATTACK
 from PIL import Image
 
 from ticli.errors import Conflict
-from ticli.generation.drawing import Drawing
-from ticli.generation.naming import find_place, free_target, plan_targets
+from ticli.generation.picture_plan import Drawing, find_place, free_target, plan_targets
 from ticli.generation.pictures import (
     LARGEST_SHEET,
     Engine,
@@ -23,7 +22,7 @@ from ticli.generation.pictures import (
     write_picture,
 )
 from ticli.generation.prompts import Wording, resolve
-from ticli.models.source import locate, starter
+from ticli.models.locate import locate, starter
 
 DRAWING = Drawing("ddim", 25, 4.0, 128, 64)
 RED = Image.new("RGB", (128, 64), "red")

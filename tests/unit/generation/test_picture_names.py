@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from ticli.errors import Conflict, Usage
-from ticli.generation.naming import find_place, free_target, plan_grid, plan_targets, prompt_slug
+from ticli.generation.picture_plan import (
+    find_place,
+    free_target,
+    plan_grid,
+    plan_targets,
+    prompt_slug,
+)
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -9,8 +9,8 @@ import pytest
 from concepts import make_concept
 
 from ticli.errors import BadContent, Conflict, TiError, Usage
-from ticli.generation.choosing import Wish
-from ticli.generation.drawing import Wanted
+from ticli.generation.model_choice import Wish
+from ticli.generation.picture_plan import Wanted
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -80,9 +80,9 @@ def test_bad_knobs_come_before_unknown_tokens(plan, library_with):
 
 
 def test_planning_imports_no_torch():
-    code = "import sys, ticli.generation.planning; print(sorted(sys.modules))"
+    code = "import sys, ticli.generation.picture_plan; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert "ticli.generation.planning" in loaded
+    assert "ticli.generation.picture_plan" in loaded
     for module in ("torch", "diffusers", "transformers", "numpy", "PIL"):
         assert f"'{module}'" not in loaded
 

@@ -10,16 +10,16 @@ import torch
 
 from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
-from ticli.generation.drawing import Drawing
+from ticli.generation.draw import draw, encode, place_rows
+from ticli.generation.picture_plan import Drawing
 from ticli.generation.prompts import Wording, resolve
-from ticli.generation.sampling import draw, encode, place_rows
-from ticli.models.conditioning import Conditioning
+from ticli.models.families.family import Conditioning
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import STARTER
+from ticli.models.locate import starter as built_in
 from ticli.models.memory import memory_explained
 from ticli.models.model import load_model
 from ticli.models.samplers import SAMPLERS
-from ticli.models.source import STARTER
-from ticli.models.source import starter as built_in
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

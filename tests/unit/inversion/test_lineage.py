@@ -10,8 +10,8 @@ from concepts import make_concept
 
 from ticli.concept import BaseModel
 from ticli.errors import Conflict
-from ticli.inversion.lineage import check_lineage, lineage_notes
-from ticli.models.source import starter
+from ticli.inversion.plan import check_lineage, lineage_notes
+from ticli.models.locate import starter
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "mug"
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
-from ticli.library.describe import bare_concept
 from ticli.library.library import Library
+from ticli.library.record import bare_concept
 from ticli.names import parse_token
 
 Maker = Callable[..., tuple[Concept, Embedding]]

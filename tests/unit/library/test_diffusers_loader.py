@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ticli.library.formats.exporting import export_bytes
+from ticli.library.exporting import export_bytes
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
-from ticli.models.loading import quiet_libraries
-from ticli.models.model import load_model
-from ticli.models.source import STARTER, starter
+from ticli.models.locate import STARTER, starter
+from ticli.models.model import load_model, quiet_libraries
 
 
 @pytest.fixture(scope="module")

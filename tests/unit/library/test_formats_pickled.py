@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import pytest
 
-from ticli.library.formats.reading.pickled import (
+from ticli.library.formats.torch_read import (
     DEEPEST_STACK,
     MOST_OPERATIONS,
     UnreadablePickleError,

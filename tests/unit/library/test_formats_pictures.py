@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ticli.errors import BadContent
-from ticli.library.formats.importing import read_embedding, read_words
-from ticli.library.formats.reading.opened import in_memory
-from ticli.library.formats.reading.png import inflate
+from ticli.library.formats.containers import in_memory
+from ticli.library.formats.embedding import read_embedding, read_words
+from ticli.library.formats.png import inflate
 
 DRAW = np.random.default_rng(0)
 

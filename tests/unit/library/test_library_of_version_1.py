@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ticli.concept import BaseModel, Losses, PhotoRecord
-from ticli.library.formats.importing import read_embedding
+from ticli.concept import BaseModel, Curves, Losses, Outcome, PhotoRecord
+from ticli.library.formats.embedding import read_embedding
 from ticli.library.library import Library, Query
 from ticli.names import parse_token
-from ticli.outcome import Curves, Outcome
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ticli.concept import BaseModel, Losses, Parent, PhotoRecord
+from ticli.concept import BaseModel, Curves, Losses, Outcome, Parent, PhotoRecord
 from ticli.errors import BadContent, Usage
-from ticli.library import listing, registry
+from ticli.library import query, record
 from ticli.library.completing import LAST, MOST, QUERIES, completions
+from ticli.library.database import change, open_to_write
 from ticli.library.library import Library, Query
-from ticli.library.migrations import change, open_to_write
-from ticli.outcome import Curves, Outcome
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
 ODD = '\x1b[2J \u202e "quoted" \\ back \t tab \n line 👩 é \u2028 </script>'
@@ -203,7 +202,7 @@ def fill(library: Library, make, words: list[str], tags: list[str]) -> None:
     with closing(connection), change(connection):
         for number, word in enumerate(words):
             row = replace(concept, name=word, token=f"<{word}>", tags=(tags[number],))
-            registry.insert(connection, replace(row, sha256=f"{number:064x}"))
+            record.insert(connection, replace(row, sha256=f"{number:064x}"))
 
 
 def test_completion_of_many_is_bounded_and_never_misleads(library: Library, make) -> None:
@@ -235,7 +234,7 @@ def test_a_list_reads_no_recipes_and_a_pattern_no_other_names(mixed: Library) ->
     asked: list[str] = []
     with closing(sqlite3.connect(mixed.places.database)) as connection:
         connection.set_trace_callback(asked.append)
-        listing.entries(connection, Query(pattern="red-*"), Path())
+        query.query_entries(connection, Query(pattern="red-*"), Path())
         assert "recipe" not in asked[-1] and "photos" not in asked[-1]
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {asked[-1]}")]
     assert plan[0].startswith("SEARCH concepts USING INDEX") and "name>? AND name<?" in plan[0]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ticli.library.documents import concept_from_document
-from ticli.library.formats.importing import read_embedding
+from ticli.concept import Attempt, Curves, Outcome, WordLoss
+from ticli.library.formats.embedding import read_embedding
 from ticli.library.library import Library
-from ticli.outcome import Attempt, Curves, Outcome, WordLoss
+from ticli.library.record import concept_from_document
 
 OUTCOME = Outcome(
     stopped="settled",

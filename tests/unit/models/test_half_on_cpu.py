@@ -8,8 +8,8 @@ import torch
 from ticli.errors import Usage
 from ticli.models import hardware
 from ticli.models.hardware import pick_hardware
+from ticli.models.locate import locate
 from ticli.models.model import load_model
-from ticli.models.source import locate
 
 
 @pytest.mark.parametrize(

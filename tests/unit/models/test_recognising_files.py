@@ -13,10 +13,15 @@ from original_layout import clip, joined, open_clip, unet, vae
 from tiny_single_files import SD1_TEXT, SD2_TEXT, SDXL_TEXTS
 
 from ticli.errors import ModelUnavailable, NotFound, Usage
-from ticli.models.single_files.contents import read_contents
-from ticli.models.single_files.prediction import told_prediction
-from ticli.models.single_files.single_file import EPSILON, NOTHING_GIVEN, VELOCITY, Given
-from ticli.models.source import locate
+from ticli.models.locate import locate
+from ticli.models.single_files.recognising import (
+    EPSILON,
+    NOTHING_GIVEN,
+    VELOCITY,
+    Given,
+    read_contents,
+    told_prediction,
+)
 
 DENOISER, VAE = "model.diffusion_model.", "first_stage_model."
 

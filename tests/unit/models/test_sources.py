@@ -13,7 +13,7 @@ import pytest
 
 from ticli.errors import ModelUnavailable
 from ticli.models.fingerprint import fingerprint
-from ticli.models.source import STARTER, locate, starter, usable, vocabulary
+from ticli.models.locate import STARTER, locate, starter, usable, vocabulary
 
 
 @pytest.fixture

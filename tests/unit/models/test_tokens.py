@@ -6,9 +6,9 @@ import pytest
 
 from ticli.errors import DeviceFailed, Usage
 from ticli.models.hardware import pick_hardware
-from ticli.models.loading import load_tokenizer
-from ticli.models.source import starter
-from ticli.models.text import tokenise
+from ticli.models.locate import starter
+from ticli.models.model import load_tokenizer
+from ticli.models.text_encoder import tokenise
 
 
 @pytest.fixture(scope="module")

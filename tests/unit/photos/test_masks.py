@@ -9,8 +9,8 @@ from PIL import Image
 from ticli.errors import BadContent
 from ticli.photos.cropping import crop_box, training_mask
 from ticli.photos.finding import find_photos
-from ticli.photos.masks import describe_mask, find_masks, mask_digest, subject_share
 from ticli.photos.opening import open_photo
+from ticli.photos.sidecars import describe_mask, find_masks, mask_digest, subject_share
 
 
 def photo_with_mask(folder, box=(140, 20, 180, 60), size=(200, 80), shape=None):

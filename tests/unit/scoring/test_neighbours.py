@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ticli.concept import Embedding
-from ticli.models.judging import locate_judge
-from ticli.scoring import neighbours
+from ticli.models.image_encoders import locate_judge
+from ticli.scoring import measures
 
 
 @dataclass
@@ -40,8 +40,8 @@ def test_norm_share_and_nearest_words(tokenizer, monkeypatch) -> None:
     model = Bare((Words("clip_l", table, tokenizer),))
     rows = torch.stack([table[number] * 3, table[tokenizer.eos_token_id]])
     # Several chunks, of which the last is not full.
-    monkeypatch.setattr(neighbours, "CHUNK", 1000)
-    found = neighbours.places_of(model, Embedding({"clip_l": rows.numpy()}), 3)
+    monkeypatch.setattr(measures, "CHUNK", 1000)
+    found = measures.places_of(model, Embedding({"clip_l": rows.numpy()}), 3)
     first, second = found["clip_l"]
     norms = sorted(float(row.square().sum().sqrt()) for row in table)
     assert first.nearest[0].word == "mug"

@@ -92,7 +92,7 @@ def test_counts_follow_one_another() -> None:
 def test_the_class_word_is_the_noun_else_the_init_word() -> None:
     from concepts import make_concept
 
-    from ticli.scoring.planning import class_word_of
+    from ticli.scoring.score_plan import class_word_of
 
     concept: Concept = make_concept(noun="mug", init="cup")
     assert class_word_of(concept, "") == "mug"

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from ticli.errors import Usage
-from ticli.scoring import tradeoff
-from ticli.scoring.comparing import chart_of
-from ticli.scoring.tradeoff import Chart, Dot, Level, Point, Text, layout, write_chart
+from ticli.scoring import chart
+from ticli.scoring.chart import Chart, Dot, Level, Point, Text, chart_of, layout, write_chart
 
 CHART = Chart(
     "Title",
@@ -26,7 +25,7 @@ CHART = Chart(
 
 def boxes(marks) -> list[tuple[float, float, float]]:
     named = [m for m in marks if isinstance(m, Text) and m.words.startswith("recipe")]
-    return [(m.x, m.x + len(m.words) * m.size * tradeoff.LETTER, m.y) for m in named]
+    return [(m.x, m.x + len(m.words) * m.size * chart.LETTER, m.y) for m in named]
 
 
 def test_labels_of_near_points_do_not_lie_on_each_other() -> None:
@@ -34,9 +33,7 @@ def test_labels_of_near_points_do_not_lie_on_each_other() -> None:
     assert len(found) == 5
     for one in found:
         for other in found:
-            apart = (
-                abs(one[2] - other[2]) >= tradeoff.FONT or one[1] < other[0] or other[1] < one[0]
-            )
+            apart = abs(one[2] - other[2]) >= chart.FONT or one[1] < other[0] or other[1] < one[0]
             assert one is other or apart
 
 
@@ -45,8 +42,8 @@ def test_all_dots_lie_inside_the_frame() -> None:
     assert len(dots) == 10
     assert sum(dot.hollow for dot in dots) == 5
     for dot in dots:
-        assert tradeoff.LEFT <= dot.x <= tradeoff.WIDTH - tradeoff.RIGHT
-        assert tradeoff.TOP <= dot.y <= tradeoff.HEIGHT - tradeoff.BOTTOM
+        assert chart.LEFT <= dot.x <= chart.WIDTH - chart.RIGHT
+        assert chart.TOP <= dot.y <= chart.HEIGHT - chart.BOTTOM
 
 
 def test_more_obedience_lies_right_and_more_likeness_higher() -> None:
@@ -58,23 +55,23 @@ def test_more_obedience_lies_right_and_more_likeness_higher() -> None:
 
 def test_the_png_opens_and_has_its_colours() -> None:
     image = Image.open(io.BytesIO(write_chart(CHART, ".png")))
-    assert image.size == (tradeoff.WIDTH * 2, tradeoff.height_of(CHART) * 2)
+    assert image.size == (chart.WIDTH * 2, chart.height_of(CHART) * 2)
     colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
-    assert tuple(bytes.fromhex(tradeoff.COLOURS[0][1:])) in colours
+    assert tuple(bytes.fromhex(chart.COLOURS[0][1:])) in colours
 
 
 def test_the_foot_is_whole_and_inside_the_picture() -> None:
     words = [f"word-{n}" for n in range(200)]
-    chart = Chart("", "", "", CHART.points, (), "first paragraph\n" + " ".join(words))
-    foot = [m for m in layout(chart) if isinstance(m, Text) and m.size < tradeoff.SMALL]
+    footed = Chart("", "", "", CHART.points, (), "first paragraph\n" + " ".join(words))
+    foot = [m for m in layout(footed) if isinstance(m, Text) and m.size < chart.SMALL]
     assert foot[0].words == "first paragraph"
     assert " ".join(line.words for line in foot[1:]).split() == words
     for line in foot:
-        assert line.x + len(line.words) * line.size * tradeoff.LETTER < tradeoff.WIDTH
+        assert line.x + len(line.words) * line.size * chart.LETTER < chart.WIDTH
     image = Image.open(io.BytesIO(write_chart(chart, ".png")))
-    assert max(line.y for line in foot) < image.height / tradeoff.SHARPNESS - tradeoff.FOOT_LINE / 2
+    assert max(line.y for line in foot) < image.height / chart.SHARPNESS - chart.FOOT_LINE / 2
     svg = ElementTree.fromstring(write_chart(chart, ".svg"))
-    assert int(svg.attrib["height"]) == image.height / tradeoff.SHARPNESS > tradeoff.HEIGHT
+    assert int(svg.attrib["height"]) == image.height / chart.SHARPNESS > chart.HEIGHT
 
 
 def test_the_svg_is_well_formed_and_says_what_the_points_are() -> None:
@@ -90,7 +87,7 @@ def test_one_point_alone_is_drawn() -> None:
 
 def test_other_suffixes_are_refused() -> None:
     with pytest.raises(Usage, match=r"cannot be written as .plot\.pdf"):
-        tradeoff.check_chart_file(Path("plot.pdf"))
+        chart.check_chart_file(Path("plot.pdf"))
 
 
 def test_reports_become_points_by_the_first_encoder_that_reads() -> None:

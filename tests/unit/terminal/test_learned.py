@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from concepts import make_concept
 
-from ticli.outcome import Attempt, Outcome
-from ticli.terminal.learned import say_learned
+from ticli.concept import Attempt, Outcome
 from ticli.terminal.output import Output
+from ticli.terminal.run_views import say_learned
 
 ENDED = Outcome(
     stopped="settled", kept=120, held_out=0.0212, held_out_init=0.0305, drift=0.031, skipped=2,

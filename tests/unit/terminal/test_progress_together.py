@@ -10,7 +10,7 @@ from shown import Step, Terminal
 
 from ticli.terminal import progress
 from ticli.terminal.output import Output
-from ticli.terminal.progress_together import ProgressTogether
+from ticli.terminal.progress import ProgressTogether
 
 
 def follow(shown: ProgressTogether, totals: dict[str, int]) -> None:

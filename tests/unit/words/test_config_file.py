@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ticli.config_file import set_value, unset_value
 from ticli.errors import BadContent, Usage
-from ticli.plain_yaml import read_mapping
+from ticli.plain_text import read_mapping
+from ticli.settings import set_value, unset_value
 
 WRITTEN = """\
 # my settings

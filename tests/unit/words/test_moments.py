@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ticli.errors import Usage
-from ticli.moments import moment
+from ticli.plain_text import moment
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import BadContent, NotFound, Usage
-from ticli.plain_yaml import parse_mapping, read_mapping
+from ticli.plain_text import parse_mapping, read_mapping
 from ticli.recipe import PRESETS, Recipe, load_recipe
 
 

@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ticli.models.conditioning import Conditioning, Encoding
-
 if TYPE_CHECKING:
     import torch
+
+
+# What text encoders give and what a denoiser reads, whatever the family.
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One encoder's answer to a batch: `hidden` is (batch, window, width).
+
+    `pooled` (batch, width) is read at the end of each prompt, where the family wants it; `mask`
+    (batch, window) is 1 for the prompt's own tokens and 0 for padding.
+    """
+
+    hidden: torch.Tensor
+    pooled: torch.Tensor | None
+    mask: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser reads of a batch of prompts: `hidden` is (batch, tokens, width).
+
+    `pooled` is (batch, width) and `mask` (batch, tokens), each None where a family has none.
+    """
+
+    hidden: torch.Tensor
+    pooled: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+
+    def part(self, rows: slice) -> Conditioning:
+        """The conditioning of some of the prompts."""
+        pooled = None if self.pooled is None else self.pooled[rows]
+        mask = None if self.mask is None else self.mask[rows]
+        return Conditioning(self.hidden[rows], pooled, mask)
+
+    def repeated(self, times: int) -> Conditioning:
+        """Each prompt as often as asked, before the next one."""
+        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
+        mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
+        return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
+
+    def first_zeroed(self) -> Conditioning:
+        """The same with zeros for the first prompt, the pooled vector too."""
+        hidden, pooled = self.hidden.clone(), self.pooled
+        hidden[0] = 0
+        if pooled is not None:
+            pooled = pooled.clone()
+            pooled[0] = 0
+        return Conditioning(hidden, pooled, self.mask)
+
+    def halves(self) -> tuple[Conditioning, Conditioning]:
+        """The first half of the prompts and the second: negative and positive ones."""
+        middle = len(self.hidden) // 2
+        return self.part(slice(middle)), self.part(slice(middle, None))
+
 
 Configuration = Mapping[str, Any]
 EncoderKind = Literal["clip", "t5", "gemma"]
@@ -145,3 +199,95 @@ def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -
         "clean_caption": False,
         "use_resolution_binning": False,
     }
+
+
+# Models that predict the noise or the velocity of a variance-preserving diffusion.
+
+
+def _times(_schedule: Any, timesteps: torch.Tensor, _shape: tuple[int, ...]) -> torch.Tensor:
+    return timesteps
+
+
+def _add_noise(
+    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """z_t = √ᾱ_t · z + √(1 − ᾱ_t) · ε (2006.11239, eq. 4)."""
+    noisy: torch.Tensor = schedule.add_noise(latents, noise, timesteps)
+    return noisy
+
+
+def _target(
+    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """The noise (2006.11239), or √ᾱ_t · ε − √(1 − ᾱ_t) · z (2202.00512, appendix D)."""
+    if _prediction(schedule) == "v_prediction":
+        velocity: torch.Tensor = schedule.get_velocity(latents, noise, timesteps)
+        return velocity
+    return noise
+
+
+def _prediction(schedule: Any) -> str:
+    return str(schedule.config.prediction_type)
+
+
+DIFFUSION = Law("DDPMScheduler", _times, _add_noise, _target, _prediction)
+
+
+# Models that predict the velocity of a straight path from photo to noise (rectified flow).
+
+# Flow transformers read latents in patches of two a side; shifts are given for their number.
+PATCH = 2
+
+
+def noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The share σ of noise at each timestep, spread as the model's own sampler spreads it.
+
+    Larger pictures keep more of what is seen through the same noise, so σ = s·u / (1 + (s − 1)·u)
+    with a shift s above 1 (2403.03206, eq. 23); some models take s from the number of patches.
+    """
+    uniform = (timesteps.float() + 1) / schedule.config.num_train_timesteps
+    shift = _shift(schedule.config, shape)
+    levels: torch.Tensor = shift * uniform / (1 + (shift - 1) * uniform)
+    return levels
+
+
+def _shift(config: Any, shape: tuple[int, ...]) -> float:
+    if not config.use_dynamic_shifting:
+        return float(config.shift)
+    patches = (shape[-2] // PATCH) * (shape[-1] // PATCH)
+    slope = (config.max_shift - config.base_shift) / (
+        config.max_image_seq_len - config.base_image_seq_len
+    )
+    moved: float = config.base_shift + slope * (patches - config.base_image_seq_len)
+    return math.exp(moved) if config.time_shift_type == "exponential" else moved
+
+
+def _flow_times(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    levels = noise_levels(schedule, timesteps, shape)
+    times: torch.Tensor = levels * schedule.config.num_train_timesteps
+    return times
+
+
+def _flow_add_noise(
+    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """z_t = (1 − σ) · z + σ · ε (2209.03003)."""
+    levels = noise_levels(schedule, timesteps, tuple(latents.shape))
+    sigma = levels.view(-1, *[1] * (latents.dim() - 1)).to(latents.dtype)
+    return (1 - sigma) * latents + sigma * noise
+
+
+def _flow_target(
+    _schedule: Any, latents: torch.Tensor, noise: torch.Tensor, _timesteps: torch.Tensor
+) -> torch.Tensor:
+    """The path's velocity dz_t/dσ = ε − z."""
+    return noise - latents
+
+
+def _flow_prediction(_schedule: Any) -> str:
+    return "flow"
+
+
+FLOW = Law(
+    "FlowMatchEulerDiscreteScheduler", _flow_times, _flow_add_noise, _flow_target, _flow_prediction
+)

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.conditioning import Conditioning, Encoding
-from ticli.models.families.family import Configuration, Details, EncoderPart, Family
-from ticli.models.families.flow import FLOW, PATCH
+from ticli.models.families.family import (
+    FLOW,
+    PATCH,
+    Conditioning,
+    Configuration,
+    Details,
+    EncoderPart,
+    Encoding,
+    Family,
+)
 
 if TYPE_CHECKING:
     import torch
+
 
 # The pipeline's own; the transformer's configuration names no size.
 SIDE = 128

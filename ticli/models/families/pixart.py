@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.conditioning import Conditioning
-from ticli.models.families.diffusion import DIFFUSION
 from ticli.models.families.family import (
+    DIFFUSION,
+    Conditioning,
     Configuration,
     Details,
     EncoderPart,
@@ -19,6 +19,7 @@ from ticli.models.families.family import (
 
 if TYPE_CHECKING:
     import torch
+
 
 # The pipeline's own guidance and steps.
 DEFAULTS = ("dpm++", 20, 4.5)

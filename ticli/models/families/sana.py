@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.conditioning import Conditioning
 from ticli.models.families.family import (
+    FLOW,
+    Conditioning,
     Configuration,
     Details,
     EncoderPart,
@@ -15,10 +16,10 @@ from ticli.models.families.family import (
     masked_condition,
     without_variance,
 )
-from ticli.models.families.flow import FLOW
 
 if TYPE_CHECKING:
     import torch
+
 
 # The pipeline's own guidance and steps.
 DEFAULTS = ("dpm++", 20, 4.5)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.conditioning import Conditioning, Encoding
 from ticli.models.families.family import (
+    FLOW,
+    PATCH,
+    Conditioning,
     Configuration,
     Details,
     EncoderPart,
+    Encoding,
     Family,
     as_they_are,
     pooled_arguments,
 )
-from ticli.models.families.flow import FLOW, PATCH
 
 if TYPE_CHECKING:
     import torch
+
 
 # The pipeline's own: steps and guidance its authors publish pictures with.
 DEFAULTS = ("euler", 28, 7.0)

@@ -10,13 +10,12 @@ from pathlib import Path
 import torch
 
 from ticli.errors import ModelUnavailable, TiError
-from ticli.models.conditioning import Conditioning
+from ticli.models.families.family import Conditioning
+from ticli.models.folder import ModelSource
 from ticli.models.hardware import Hardware
-from ticli.models.identifying import ModelSource
 from ticli.models.model import Model, load_text
-from ticli.models.single_files.notes import remember
-from ticli.models.single_files.opening import open_single_file
-from ticli.models.single_files.single_file import EPSILON, TRIED, VELOCITY, Given
+from ticli.models.single_files.assembly import open_single_file
+from ticli.models.single_files.recognising import EPSILON, TRIED, VELOCITY, Given, remember
 
 # Shares of the schedule: with little noise both readings agree, so these are its noisy half.
 SHARES = (1.0, 0.75, 0.5)

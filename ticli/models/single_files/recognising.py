@@ -2,12 +2,78 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from ticli.errors import ModelUnavailable
-from ticli.models.single_files.contents import Contents
+from ticli.durable import make_folder, write_file
+from ticli.errors import BadContent, ModelUnavailable
+from ticli.library.formats.tensor_file import Entry, read_header
+from ticli.paths import places
+
+# What a file of weights holds: keys, shapes and metadata, read without its tensors.
+
+CONVERT = (
+    "pickled weights can run any program when they are read: look for the same model as "
+    ".safetensors, or have it converted by somebody you trust"
+)
+# How files begin that are no safetensors: zip and plain pickles, and llama.cpp's format.
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+GGUF = b"GGUF"
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A file's tensors by key, and its string metadata."""
+
+    path: Path
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+
+    def under(self, prefix: str) -> dict[str, Shape]:
+        """The shapes of the tensors whose keys begin so, by the rest of their keys."""
+        return {
+            key.removeprefix(prefix): entry.shape
+            for key, entry in self.entries.items()
+            if key.startswith(prefix)
+        }
+
+
+def read_contents(path: Path, name: str) -> Contents:
+    """Read the header of a safetensors file. Raises ModelUnavailable saying what it is instead."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            _refuse_others(stream.read(8), name)
+
+            def read(start: int, length: int) -> bytes:
+                stream.seek(start)
+                return stream.read(length)
+
+            header = read_header(read, size, name)
+    except BadContent as error:
+        raise ModelUnavailable(error.message, "download the file again") from error
+    except OSError as error:
+        raise ModelUnavailable(
+            f"{name} cannot be read: {error.strerror or error}", "check its permissions"
+        ) from error
+    return Contents(path, {entry.key: entry for entry in header.entries}, header.metadata)
+
+
+def _refuse_others(start: bytes, name: str) -> None:
+    if start.startswith(PICKLES):
+        raise ModelUnavailable(f"{name} is a pickle, which is never read", CONVERT)
+    if start.startswith(GGUF):
+        raise ModelUnavailable(
+            f"{name} is a quantised GGUF file, which ti cannot read",
+            "look for the same model as .safetensors",
+        )
+
 
 DENOISER = "model.diffusion_model."
 VAE = "first_stage_model."
@@ -193,3 +259,188 @@ OTHERS: tuple[tuple[Callable[[Contents], bool], str, str], ...] = (
     ),
     (_few, "an embedding, not a model", "take it into the library: ti import FILE"),
 )
+
+
+# What is known of a model that lies in one file, and where its other parts lie.
+
+# OpenAI's vocabulary, which every CLIP of these models has.
+CLIP_TOKENIZER = Path(__file__).parents[1] / "clip_tokenizer"
+EPSILON, VELOCITY = "epsilon", "v_prediction"
+PREDICTIONS = {"epsilon": EPSILON, "v": VELOCITY}
+PREDICTION_WORDS = {EPSILON: "noise", VELOCITY: "velocity"}
+UNTOLD = (
+    "the model does not say whether it predicts noise, at 512 pixels, or velocity, at 768: the "
+    "first run tries both, and --prediction epsilon or v settles it"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was said about a single file: the folder of its other parts, its prediction.
+
+    `prediction` is "epsilon", "v_prediction", or "" where nothing was said; `told_by` says by
+    whom: the user now or earlier, or a trial.
+    """
+
+    components: Path | None = None
+    prediction: str = ""
+    told_by: str = ""
+
+    @property
+    def said_now(self) -> bool:
+        """Whether it is this call that says what the file predicts."""
+        return bool(self.prediction) and self.told_by not in (EARLIER, TRIED)
+
+
+NOTHING_GIVEN = Given()
+# What tells a prediction that neither the file nor its family does.
+FLAG, EARLIER, TRIED = "--prediction", "an earlier --prediction", "trying both"
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A model in one file. `configurations` are those of its parts and of its noise schedule.
+
+    `prefixes` says how the keys of each part begin that the file itself holds; `pads` names the
+    padding token of each tokenizer that comes with `ti`. What is in neither lies in `components`.
+    `prediction` is "" where it must be found out by trying; `told_by` says where it comes from.
+    `stated` is what the file itself says, if anything. `absent` are the optional text encoders
+    that are nowhere.
+    """
+
+    path: Path
+    configurations: Mapping[str, Mapping[str, Any]]
+    prefixes: Mapping[str, str]
+    pads: Mapping[str, str] = field(default_factory=dict)
+    components: Path | None = None
+    prediction: str = EPSILON
+    told_by: str = ""
+    stated: str = ""
+    absent: tuple[str, ...] = ()
+
+    @property
+    def said_by_user(self) -> bool:
+        """Whether what it predicts comes from the user."""
+        return self.told_by in (FLAG, EARLIER)
+
+    @property
+    def given(self) -> Given:
+        """What must be said again of this file, or remembered, for it to be the same model."""
+        kept = self.said_by_user or self.told_by == TRIED
+        return Given(self.components, *((self.prediction, self.told_by) if kept else ("", "")))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should hear before using it."""
+        found = [
+            f"the model does without its {part}, which the file lacks; --components DIR adds it"
+            for part in self.absent
+        ]
+        if not self.prediction:
+            found.append(UNTOLD)
+        elif self.told_by == FLAG and self.stated not in ("", self.prediction):
+            found.append(
+                f"the file says that it predicts the {PREDICTION_WORDS[self.stated]}: "
+                "--prediction overrules it in this command alone"
+            )
+        return found
+
+    def holds(self, part: str) -> bool:
+        """Whether a part's weights are in the file."""
+        return part in self.prefixes
+
+    def place(self, part: str) -> Path:
+        """The folder of a part that is not in the file."""
+        if part in self.pads:
+            return CLIP_TOKENIZER
+        return (self.components or self.path) / part
+
+
+# What a single file says of its prediction: the noise, or the velocity.
+
+# The families of which one model predicts noise and another velocity.
+PREDICTED = ("sd1", "sd2", "sdxl")
+STATED = {
+    "epsilon": EPSILON,
+    "eps": EPSILON,
+    "v": VELOCITY,
+    "v_prediction": VELOCITY,
+    "v-prediction": VELOCITY,
+}
+
+
+def told_prediction(contents: Contents, family: str, given: Given) -> tuple[str, str]:
+    """The prediction and who told it: the user now, the file, the user earlier or a trial.
+
+    Else it is the family. Both are "" for a Stable Diffusion 2 of which nobody said anything: its
+    keys are the same for either.
+    """
+    if given.said_now:
+        return given.prediction, given.told_by or FLAG
+    if family not in PREDICTED:
+        return "flow", "its family"
+    stated, told_by = stated_prediction(contents)
+    if stated:
+        return stated, told_by
+    if given.prediction:
+        return given.prediction, given.told_by
+    return ("", "") if family == "sd2" else (EPSILON, "its family")
+
+
+def stated_prediction(contents: Contents) -> tuple[str, str]:
+    """What a file itself says that it predicts, and by what; "" twice where it does not."""
+    if "v_pred" in contents.entries:
+        return VELOCITY, "its key v_pred"
+    stated = contents.metadata.get("modelspec.prediction_type", "").lower()
+    if stated in STATED:
+        return STATED[stated], "its metadata"
+    architecture = contents.metadata.get("modelspec.architecture", "").lower()
+    if "v2-768-v" in architecture:
+        return VELOCITY, "its metadata"
+    if "v2-512" in architecture:
+        return EPSILON, "its metadata"
+    return "", ""
+
+
+# What is remembered of single files: the folder of their other parts, and their prediction.
+
+
+def recall(path: Path) -> Given:
+    """What was remembered of a file; nothing where it changed since, or where notes are damaged."""
+    try:
+        found = json.loads(_note(path).read_text("utf-8"))
+        if not isinstance(found, dict) or found.get("file") != _state(path):
+            return NOTHING_GIVEN
+        components, prediction = found.get("components"), found.get("prediction")
+    except (OSError, ValueError):
+        return NOTHING_GIVEN
+    return Given(
+        Path(components) if isinstance(components, str) else None,
+        prediction if prediction in (EPSILON, VELOCITY) else "",
+        TRIED if found.get("told_by") == TRIED else EARLIER,
+    )
+
+
+def remember(path: Path, given: Given) -> None:
+    """Keep what was given of a file, until the file changes. Raises TiError."""
+    if given in (NOTHING_GIVEN, recall(path)):
+        return
+    note = _note(path)
+    make_folder(note.parent)
+    document: dict[str, Any] = {
+        "file": _state(path),
+        "components": str(given.components) if given.components else None,
+        "prediction": given.prediction,
+        "told_by": given.told_by,
+    }
+    write_file(note, json.dumps(document).encode(), replace=True)
+
+
+def _note(path: Path) -> Path:
+    name = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
+    return places().config.parent / "single-files" / f"{name}.json"
+
+
+def _state(path: Path) -> list[Any]:
+    known = path.stat()
+    return [str(path.absolute()), known.st_size, known.st_mtime_ns]

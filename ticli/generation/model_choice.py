@@ -1,0 +1,199 @@
+"""The model a prompt is drawn with, and whether its concepts belong there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ticli.concept import Concept
+from ticli.errors import Conflict, ModelUnavailable
+from ticli.models.download import Announce
+from ticli.models.folder import encoder_parts
+from ticli.models.locate import STARTER_ID, ModelSource, locate
+from ticli.models.single_files.recognising import NOTHING_GIVEN, Given
+from ticli.settings import Settings
+
+OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists what can be used"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user said about the model; "" where a flag was not given.
+
+    `announce` is told before a model is downloaded; without it none is. `given` is for a model in
+    one file. `find_prediction` finds out what one predicts of which nobody says it; without it that
+    stays open.
+    """
+
+    model: str = ""
+    offline: bool = False
+    strict_base: bool = False
+    device: str = ""
+    dtype: str = ""
+    announce: Announce | None = None
+    given: Given = NOTHING_GIVEN
+    find_prediction: Callable[[ModelSource], ModelSource] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model taken, its fingerprint, and what the user should hear about it."""
+
+    source: ModelSource
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+    """Choose the model for `concepts`: -m, the configured one, their own, the starter.
+
+    The configured model is passed over where it fits not all of them. Raises Conflict naming both
+    sides where a concept has another family or width, or under `strict_base` another base;
+    ModelUnavailable where the model cannot be had.
+    """
+    from ticli.models.fingerprint import fingerprint
+
+    choice = _candidate(concepts, wish, settings)
+    misfits = [concept for concept in concepts if not fits(concept, choice.source)]
+    if misfits:
+        raise _misfit(misfits[0], choice.source, alone=len(misfits) == len(concepts))
+    found = fingerprint(choice.source)
+    strangers = [concept for concept in concepts if concept.base.fingerprint != found]
+    notes = tuple(_stranger_note(concept, choice.source) for concept in strangers)
+    if strangers and wish.strict_base:
+        raise Conflict(notes[0], "leave --strict-base out to use it all the same")
+    source = choice.source
+    if source.is_untold and wish.find_prediction is not None:
+        source = wish.find_prediction(source)
+    return Choice(source, found, (*choice.notes, *source.remarks, *notes))
+
+
+def fits(concept: Concept, source: ModelSource) -> bool:
+    """Whether a concept's vectors can stand in the model's text encoders."""
+    same_family = concept.base.family in ("", source.family)
+    return same_family and dict(concept.widths) == dict(source.widths)
+
+
+def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+    """The model that decides, not yet compared with the concepts where the user insists on it."""
+    offline = wish.offline or settings["offline"] == "true"
+    if wish.model:
+        found = locate(wish.model, offline=offline, announce=wish.announce, given=wish.given)
+        return Choice(found, "", ())
+    passed_over = ""
+    if settings["model"]:
+        configured = locate(
+            settings["model"], offline=offline, announce=wish.announce, given=wish.given
+        )
+        odd = next((concept for concept in concepts if not fits(concept, configured)), None)
+        if odd is None:
+            origin = settings.origin("model")
+            return Choice(configured, "", (f"model {configured.describe()} ({origin})",))
+        passed_over = f"; {configured.id} does not fit {odd.token}"
+    own = next((concept for concept in concepts if concept.base.id), None)
+    if own is not None:
+        source = _model_of(own, offline, wish)
+        note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
+        return Choice(source, "", (note,))
+    built_in = locate(STARTER_ID, given=wish.given)
+    note = f"model {built_in.describe()}, the built-in one{passed_over}"
+    return Choice(built_in, "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
+
+
+def _model_of(concept: Concept, offline: bool, wish: Wish) -> ModelSource:
+    try:
+        return locate(concept.base.id, offline=offline, announce=wish.announce, given=wish.given)
+    except ModelUnavailable as error:
+        raise ModelUnavailable(
+            f"{concept.token} was learned on a model that cannot be had: {error.message}",
+            error.hint,
+        ) from error
+
+
+def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
+    """Name both sides, and the way out; not `alone` where other concepts do fit the model."""
+    about = {"concept": concept.name, "model": source.id}
+    if apart := _encoders_apart(concept, source):
+        return Conflict(*apart, **about)
+    if not alone:
+        hint = "concepts of two models cannot stand together: learn one of them again on the other"
+    elif concept.base.id == STARTER_ID and source.is_starter:
+        hint = relearn(concept)
+    elif concept.base.id:
+        hint = f"use its own model with -m {concept.base.id}, or learn it again on {source.id}"
+    else:
+        hint = OWN_MODEL
+    wanted = _shape(concept.base.family or "any family", concept.widths)
+    return Conflict(
+        f"{concept.token} was learned for {concept.base.id or 'an unnamed model'} ({wanted}), "
+        f"and {source.id} is another ({_shape(source.family, source.widths)})",
+        hint,
+        **about,
+    )
+
+
+def _encoders_apart(concept: Concept, source: ModelSource) -> tuple[str, str] | None:
+    """What to say and to do where one side has a text encoder more, and the others are the same.
+
+    A word that one encoder reads as nothing would be half a word: it is not used.
+    """
+    word, model = concept.widths, source.widths
+    kin = concept.base.family in ("", source.family)
+    if not kin or any(word[key] != model[key] for key in word.keys() & model.keys()):
+        return None
+    more, less = sorted(word.keys() - model.keys()), sorted(model.keys() - word.keys())
+    if bool(more) == bool(less):
+        return None
+    single = source.single
+    if more:
+        way = "give a folder that has it: --components DIR; or " if single else ""
+        return (
+            f"{concept.token} was learned with the text encoder {', '.join(more)}, which "
+            f"{source.id} does without",
+            f"{way}{relearn(concept)}",
+        )
+    lent = [part.folder for part in encoder_parts(source) if part.key in less and part.optional]
+    away = single is not None and lent and not any(single.holds(folder) for folder in lent)
+    way = f"draw without it: --components DIR, a folder without {', '.join(lent)}; or "
+    return (
+        f"{concept.token} was learned without the text encoder {', '.join(less)}, which "
+        f"{source.id} reads prompts with",
+        f"{way if away else ''}{relearn(concept)}",
+    )
+
+
+def _shape(family: str, widths: Mapping[str, int]) -> str:
+    return ", ".join([family, *(f"{encoder} {width}" for encoder, width in widths.items())])
+
+
+def _stranger_note(concept: Concept, source: ModelSource) -> str:
+    base = concept.base
+    if base.id == STARTER_ID and source.is_starter:
+        versions = f"{base.revision or 'another version'}, and this is {source.revision}"
+        return (
+            f"{concept.token} was learned on starter {versions}: it may look wrong; "
+            f"{relearn(concept)}"
+        )
+    if not base.fingerprint:
+        return f"{concept.token} does not say which model it was learned on: it may look different"
+    if base.id == source.id:
+        learned = f"another version of {base.id}"
+    else:
+        learned = f"{base.id or 'another model'}, not on {source.id}"
+    return f"{concept.token} was learned on {learned}: it may look different"
+
+
+def relearn(concept: Concept) -> str:
+    """Say how to learn a concept again; PHOTOS stands for its photos, which are kept elsewhere."""
+    if concept.parents:
+        parts = ", ".join(parent.name for parent in concept.parents)
+        return f"learn what it was merged from again ({parts}), then merge it with --replace"
+    words = ["ti invert PHOTOS", f'--token "{concept.token}"']
+    if concept.init:
+        words.append(f"--init {shlex.quote(concept.init)}")
+    if concept.vectors > 1:
+        words.append(f"--vectors {concept.vectors}")
+    if concept.kind not in ("", "object"):
+        words.append(f"--kind {concept.kind}")
+    return f"learn it again: {' '.join(words)} --replace"

@@ -1,0 +1,404 @@
+"""The loss of textual inversion: the model's own denoising error (Gal et al. 2022, eq. 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ticli.inversion.draws import Draw, DrawRule
+from ticli.inversion.examples import Examples as Examples
+from ticli.inversion.examples import Prompt, Twin
+from ticli.inversion.state import TrainingState
+from ticli.inversion.vectors import Vectors
+from ticli.models.families.family import Conditioning
+from ticli.models.memory import with_less
+from ticli.models.model import Model, Rows
+from ticli.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the denoiser is given: noised latents, timesteps, and prompts yet to be encoded.
+
+    `words` are the trainable rows by placeholder and encoder, `target` what should be predicted.
+    With a `guidance`, `z_t`, `t` and `prompts` hold each sample twice, the negative twin's last.
+    """
+
+    z_t: torch.Tensor
+    t: torch.Tensor
+    prompts: Sequence[Prompt]
+    words: Rows
+    target: torch.Tensor
+    guidance: float | None = None
+
+
+def compare(
+    model: Model,
+    examples: Examples,
+    pair: tuple[torch.Tensor, torch.Tensor],
+    draw: Draw,
+    part: slice,
+) -> torch.Tensor:
+    """Mean over `part` of a draw of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
+
+    Masks weigh it within a picture and min-SNR between timesteps, where the examples ask for it.
+    """
+    return weighed_loss(*pair, *weights_of(model, examples, draw, part))
+
+
+Weights = torch.Tensor | None
+
+
+def weights_of(
+    model: Model, examples: Examples, draw: Draw, part: slice
+) -> tuple[Weights, Weights]:
+    """Masks (batch, 1, h, w) and weights (batch,) of samples on the device, if there are any."""
+    weights = None
+    if examples.min_snr:
+        weights = snr_weights(model, draw.timesteps[part], examples.min_snr).to(model.device)
+    return masks_of(model, examples, draw, part), weights
+
+
+def masks_of(model: Model, examples: Examples, draw: Draw, part: slice) -> Weights:
+    """The masks of samples as they are drawn, (batch, 1, h, w) on the device, if there are any."""
+    if examples.masks is None:
+        return None
+    masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
+    return masks.to(model.device, torch.float32)
+
+
+def weighed_loss(
+    prediction: torch.Tensor, target: torch.Tensor, masks: Weights, weights: Weights
+) -> torch.Tensor:
+    """Mean squared error over samples, weighed within pictures and between them, a scalar."""
+    if masks is None and weights is None:
+        return torch.nn.functional.mse_loss(prediction, target)
+    losses = sample_losses(prediction, target, masks)
+    return (losses if weights is None else losses * weights).mean()
+
+
+def denoising_losses(
+    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
+) -> torch.Tensor:
+    """|target − prediction(z_t, t, c(v*))|² of each sample in `part`, (batch,) float32.
+
+    The mean is over a sample's values, weighed by masks where the examples have them.
+    """
+    prediction, target = predict(model, examples, vectors, draw, part)
+    return sample_losses(prediction, target, masks_of(model, examples, draw, part))
+
+
+def sample_losses(
+    prediction: torch.Tensor, target: torch.Tensor, masks: Weights = None
+) -> torch.Tensor:
+    """|target − prediction|² of each sample, its mean over the sample's values: (batch,)."""
+    errors = (prediction - target).square()
+    return errors.flatten(1).mean(1) if masks is None else masked_means(errors, masks)
+
+
+def masked_means(errors: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Weighted mean of each sample's errors (batch, channels, h, w) by masks (batch, 1, h, w).
+
+    By the weights' own sum, so that a small subject counts as much as a large one: (batch,).
+    """
+    weights = masks.expand_as(errors).flatten(1)
+    return (errors.flatten(1) * weights).sum(1) / weights.sum(1)
+
+
+def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Min-SNR-γ weights of timesteps, (batch,) float32 (2303.09556).
+
+    SNR = ᾱ / (1 − ᾱ); the noise's error is weighed by min(SNR, γ) / SNR, the velocity's by
+    min(SNR, γ) / (SNR + 1), so that either counts as min(SNR, γ) times the photo's own error.
+    """
+    schedule = model.noise_schedule
+    alphas: torch.Tensor = schedule.alphas_cumprod[timesteps.cpu()].float()
+    snr = alphas / (1 - alphas)
+    velocity = schedule.config.prediction_type == "v_prediction"
+    return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+
+
+def inputs(model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice) -> Inputs:
+    """What the denoiser is given for the samples in `part` of a draw; no gradient flows yet."""
+    device = model.device
+    z = examples.latents.sample(draw.photos[part], draw.mirrored[part], draw.spread[part])
+    z, eps = z.to(device), draw.noise[part].to(device)
+    t = draw.timesteps[part].to(device)
+    own = draw.private[part].tolist() if draw.private is not None else [False] * len(t)
+    prompts = [
+        examples.prompt(int(photo), int(number), private)
+        for photo, number, private in zip(draw.photos[part], draw.sentences[part], own, strict=True)
+    ]
+    given = Inputs(
+        model.add_noise(z, eps, t),
+        t,
+        tuple(prompts),
+        vectors.words(examples.concept),
+        model.target(z, eps, t),
+    )
+    return given if examples.twin is None else _beside_twin(given, examples.twin)
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """The inputs of several words as one batch, in their order; latents must be of one shape.
+
+    Samples are independent and the denoiser is frozen, so that each word's gradient is what it
+    would be alone. Guidance belongs to the words: it is applied to each one's part of the answer.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return Inputs(
+        torch.cat([part.z_t for part in parts]),
+        torch.cat([part.t for part in parts]),
+        tuple(prompt for part in parts for prompt in part.prompts),
+        {name: rows for part in parts for name, rows in part.words.items()},
+        torch.cat([part.target for part in parts]),
+    )
+
+
+def answer(model: Model, given: Inputs) -> torch.Tensor:
+    """What the denoiser answers, float32 of the shape of `z_t`."""
+    return model.denoise(given.z_t, given.t, model.condition(given.prompts, given.words))
+
+
+def guided(guidance: float | None, answered: torch.Tensor) -> torch.Tensor:
+    """The prediction to compare with the target: an answer, or one guided away from the twin's.
+
+    Classifier-free guidance inside the loss (DreamArtist, 2211.11337): ê = e⁻ + g · (e⁺ − e⁻).
+    """
+    if guidance is None:
+        return answered
+    positive, negative = answered.chunk(2)
+    return negative + guidance * (positive - negative)
+
+
+def predict(
+    model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the denoiser answers for noised photos, and what it should answer, both as latents."""
+    given = inputs(model, examples, vectors, draw, part)
+    return guided(given.guidance, answer(model, given)), given.target
+
+
+def _beside_twin(given: Inputs, twin: Twin) -> Inputs:
+    """Every sample twice: with its sentence, and with the negative twin's prompt."""
+    return replace(
+        given,
+        z_t=torch.cat([given.z_t, given.z_t]),
+        t=torch.cat([given.t, given.t]),
+        prompts=(*given.prompts, *[twin.prompt] * len(given.prompts)),
+        guidance=twin.guidance,
+    )
+
+
+# The samples that go through the denoiser together, whoever they belong to, and their losses.
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A word under training: its state, what it learns from, and what its steps are drawn from.
+
+    `limits` are the largest norms of its vectors by encoder.
+    """
+
+    examples: Examples
+    state: TrainingState
+    recipe: Recipe
+    seed: int
+    rule: DrawRule
+    limits: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one learner's next step is taken on: its samples, and the examples of its stage."""
+
+    learner: Learner
+    examples: Examples
+    samples: Draw
+
+    def part(self, number: int) -> slice:
+        """The samples of one batch of the step's `accumulate` batches."""
+        batch = self.learner.recipe.batch
+        return slice(number * batch, (number + 1) * batch)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One learner's samples in a batch, and what the denoiser is given for them.
+
+    `weight` is what they are of the samples that their loss is the mean of.
+    """
+
+    task: Task
+    part: slice
+    given: Inputs
+    weight: float = 1.0
+
+
+def share_of(model: Model, task: Task, part: slice, weight: float = 1.0) -> Share:
+    """What the denoiser is given for some of a task's samples."""
+    vectors = task.learner.state.vectors
+    return Share(task, part, inputs(model, task.examples, vectors, task.samples, part), weight)
+
+
+def batch_losses(
+    model: Model, shares: Sequence[Share], conditioning: Conditioning | None = None
+) -> list[torch.Tensor]:
+    """Each share's part of its step's loss, from one call of the denoiser for all of them.
+
+    Their prompts are encoded unless their `conditioning` is given.
+    """
+    given = joined([share.given for share in shares])
+    sizes = [len(share.given.z_t) for share in shares]
+    told = conditioning or model.condition(given.prompts, given.words)
+    answers = torch.split(model.denoise(given.z_t, given.t, told), sizes)
+    losses = []
+    for share, answered in zip(shares, answers, strict=True):
+        pair = guided(share.given.guidance, answered), share.given.target
+        loss = compare(model, share.task.examples, pair, share.task.samples, share.part)
+        losses.append(portion(loss, share.task.learner.recipe.accumulate, share.weight))
+    return losses
+
+
+def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
+    """Places whose latents have one shape, and so may go through the denoiser together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for at, shape in shapes.items():
+        groups.setdefault(shape, []).append(at)
+    return list(groups.values())
+
+
+def summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    """The sum: every word's rows get the gradient of their own loss."""
+    return sum(losses[1:], losses[0]) * scale
+
+
+def portion(loss: torch.Tensor, accumulate: int, weight: float) -> torch.Tensor:
+    """What a mean loss is of its step's, `weight` being its samples' share of their batch."""
+    loss = loss / accumulate
+    # Most shares are all of their batch; a product less, and the bits that they always had.
+    return loss if weight == 1.0 else loss * weight
+
+
+def smaller_batches(
+    model: Model, shares: Sequence[Share], most: int
+) -> Iterator[list[tuple[int, Share]]]:
+    """The same samples in batches of at most `most`, each with the place of its share.
+
+    Their weighted losses add up to the whole ones; 0 is all at once.
+    """
+    count = sum(share.part.stop - share.part.start for share in shares)
+    if not most or count <= most:
+        yield list(enumerate(shares))
+        return
+    batch: list[tuple[int, Share]] = []
+    room = most
+    for place, share in enumerate(shares):
+        begin, end = share.part.start, share.part.stop
+        while begin < end:
+            taken = min(room, end - begin)
+            weight = taken / (end - share.part.start) * share.weight
+            part = slice(begin, begin + taken)
+            batch.append((place, share_of(model, share.task, part, weight)))
+            begin, room = begin + taken, room - taken
+            if not room:
+                yield batch
+                batch, room = [], most
+    if batch:
+        yield batch
+
+
+def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
+    """What a recipe's steps are drawn from."""
+    thousandth = model.noise_schedule.config.num_train_timesteps / 1000
+    return DrawRule(
+        batch=recipe.batch * recipe.accumulate,
+        photos=examples.latents.mean.shape[0],
+        flip=recipe.flip,
+        # A multiple of every photo's count, so that each of its sentences is as likely.
+        sentences=math.lcm(*(len(choices) for choices in examples.sentences)),
+        timesteps=(
+            int(recipe.least_noise * thousandth),
+            max(1, int(recipe.timestep_high * thousandth)),
+        ),
+        shape=tuple(examples.latents.mean.shape[2:]),
+        law=recipe.timestep_weighting,
+        private=recipe.photo_words,
+    )
+
+
+# The way there and back of one batch: whole, or cut where the text meets the denoiser.
+
+
+def add_gradients(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
+    """Add the gradients of shares' losses, times `scale`, to their rows; the losses themselves."""
+    one_way = _cut if model.savings.cut else _replayed_or_whole
+    totals = [0.0] * len(shares)
+    for batch in smaller_batches(model, shares, model.savings.samples):
+        losses = one_way(model, [share for _, share in batch], scale)
+        for (place, _), loss in zip(batch, losses, strict=True):
+            totals[place] += loss
+    return totals
+
+
+def plain_losses(
+    model: Model, examples: Examples, vectors: Vectors, drawn: Draw, batch: int
+) -> torch.Tensor:
+    """The loss of each sample of a draw, `batch` at a time and without a graph: float32, CPU."""
+
+    def losses() -> torch.Tensor:
+        size = min(model.savings.samples or batch, batch)
+        parts = [slice(at, at + size) for at in range(0, len(drawn.timesteps), size)]
+        with torch.no_grad(), model.encoders_at_hand():
+            found = [denoising_losses(model, examples, vectors, drawn, part) for part in parts]
+        return torch.cat([loss.cpu() for loss in found])
+
+    return with_less(model, batch, losses)
+
+
+def _replayed_or_whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
+    if model.replayer is None:
+        return _whole(model, shares, scale)
+    losses: list[float] | None = model.replayer.add_gradients(model, shares, scale)
+    return _whole(model, shares, scale) if losses is None else losses
+
+
+def _whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
+    losses = batch_losses(model, shares)
+    summed(losses, scale).backward()  # type: ignore[no-untyped-call]
+    return [float(loss.detach()) for loss in losses]
+
+
+def _cut(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
+    """Encode without a graph, take dL/dc from the denoiser, then encode again for the rows.
+
+    Never are both graphs there at once, and the encoders need not be there beside the denoiser.
+    The gradient is the same to the bit: the second encoding computes what the first one did.
+    """
+    given = joined([share.given for share in shares])
+    with model.encoders_at_hand(), torch.no_grad():
+        known = model.condition(given.prompts, given.words)
+    pooled = None if known.pooled is None else _leaf(known.pooled)
+    known = Conditioning(_leaf(known.hidden), pooled, known.mask)
+    losses = batch_losses(model, shares, known)
+    summed(losses, scale).backward()  # type: ignore[no-untyped-call]
+    found = [float(loss.detach()) for loss in losses]
+    del losses
+    with model.encoders_at_hand():
+        again = model.condition(given.prompts, given.words)
+        pairs = [(again.hidden, known.hidden.grad)]
+        if again.pooled is not None and known.pooled is not None:
+            pairs.append((again.pooled, known.pooled.grad))
+        # A family may read no more of an encoder than its pooled text, or all but that.
+        used = [(tensor, gradient) for tensor, gradient in pairs if gradient is not None]
+        tensors, gradients = zip(*used, strict=True)
+        torch.autograd.backward(tensors, gradients)
+    return found
+
+
+def _leaf(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().requires_grad_()

@@ -1,0 +1,536 @@
+"""Steps recorded once as a CUDA graph and replayed, so that no launch waits for Python."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ticli.durable import make_folder, write_file
+from ticli.errors import first_line
+from ticli.inversion.context import Context
+from ticli.inversion.loss import Share, guided, joined, portion, summed, weighed_loss, weights_of
+from ticli.models.families.family import Encoding
+from ticli.models.memory import out_of_memory
+from ticli.models.model import Model, TextEncoder
+from ticli.models.text_encoder import Layout, Tokenised
+from ticli.paths import places
+
+# Whether compiling the denoiser repays the time it takes, and what it took the last time.
+
+COMPILERS = ("cc", "gcc", "clang")
+FILE = "compiling.json"
+# Seconds to compile a U-Net and its backward pass where nothing is known of this one.
+UNKNOWN_COST = 90.0
+# What fused normalisation and activation save of a captured step, guessed low.
+SAVED = 0.15
+
+
+def obstacle() -> str | None:
+    """What compiling lacks on this machine, in words; None where it has everything."""
+    if importlib.util.find_spec("triton") is None:
+        return "there is no Triton"
+    if not any(shutil.which(name) for name in COMPILERS):
+        return "there is no C compiler"
+    return None
+
+
+def repays(step_seconds: float, steps_left: int, cost: float) -> bool:
+    """Whether the steps that are left save more time than compiling takes, by a careful guess."""
+    return SAVED * step_seconds * steps_left > cost
+
+
+def cost_of(what: str) -> float:
+    """Seconds that compiling this took the last time; kernels that are kept are loaded again."""
+    seconds = _costs().get(what)
+    return seconds if isinstance(seconds, int | float) and seconds >= 0 else UNKNOWN_COST
+
+
+def remember_cost(what: str, seconds: float) -> None:
+    """Note what compiling took."""
+    costs = {**_costs(), what: round(seconds, 1)}
+    make_folder(places().cache)
+    write_file(_path(), json.dumps(costs, indent=1).encode(), replace=True)
+
+
+def _path() -> Path:
+    return places().cache / FILE
+
+
+def _costs() -> dict[str, object]:
+    """The costs by what was compiled; a file that cannot be read says as little as none."""
+    try:
+        found = json.loads(_path().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# A batch's way there and back over buffers that stay in their place, to be replayed.
+
+# The vector of a slot: its parameter among the batch's, its number in that one.
+Slot = tuple[int, int]
+Buffers = dict[str, torch.Tensor]
+# Losses, and the gradients of the rows in their order.
+Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One share of a batch: samples with their twins', guidance, and its part of the loss."""
+
+    samples: int
+    guidance: float | None
+    accumulate: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that is the same each time a step is replayed; equal shapes take the same replay.
+
+    `slots` are the trainable vectors in the order of the batch's slots, by encoder.
+    """
+
+    parts: tuple[Part, ...]
+    slots: tuple[tuple[str, tuple[Slot, ...]], ...]
+    buffers: tuple[tuple[str, tuple[int, ...]], ...]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as a shape, the tensors that change from step to step, by name, and what is done.
+
+    `rows` are the trainable parameters that its slots name, in the order they do so. They are
+    among the tensors too, so that another word may take the same replay.
+    """
+
+    shape: Shape
+    tensors: Buffers
+    rows: tuple[torch.Tensor, ...]
+    step: Callable[[Model, Shape, Buffers], Outputs]
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """Whether all that its slots name stays where it is: photos' own words are slices."""
+        return all(row.is_leaf for row in self.rows)
+
+
+def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
+    """Everything that a step of these shares reads, ready on the device."""
+    given = joined([share.given for share in shares])
+    tensors: Buffers = {"z_t": given.z_t, "t": given.t}
+    slots: list[tuple[str, tuple[Slot, ...]]] = []
+    rows: list[torch.Tensor] = []
+    for encoder in model.encoders:
+        prompts = [prompt[encoder.key] for prompt in given.prompts]
+        tensors |= named(encoder.key, encoder.lay_out(prompts))
+        slots.append((encoder.key, slots_of(encoder, prompts, given.words, rows)))
+    tensors |= {f"row.{number}": row.detach() for number, row in enumerate(rows)}
+    parts = []
+    for place, share in enumerate(shares):
+        task = share.task
+        masks, weights = weights_of(model, task.examples, task.samples, share.part)
+        tensors[f"target.{place}"] = share.given.target
+        tensors |= {f"masks.{place}": masks} if masks is not None else {}
+        tensors |= {f"weights.{place}": weights} if weights is not None else {}
+        about = share.given.guidance, task.learner.recipe.accumulate, share.weight
+        parts.append(Part(len(share.given.z_t), *about))
+    shape = Shape(tuple(parts), tuple(slots), shapes_of(tensors), scale)
+    return Batch(shape, tensors, tuple(rows), step)
+
+
+def shapes_of(tensors: Buffers) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The shape of every tensor by its name."""
+    return tuple((name, tuple(tensor.shape)) for name, tensor in tensors.items())
+
+
+def buffers_of(batch: Batch) -> Buffers:
+    """Copies of a batch's tensors to take steps over; those of rows take gradients."""
+    buffers = {name: tensor.clone() for name, tensor in batch.tensors.items()}
+    for number in range(len(batch.rows)):
+        buffers[f"row.{number}"].requires_grad_()
+    return buffers
+
+
+def fill(buffers: Buffers, batch: Batch) -> None:
+    """Put what another batch of the same shape reads into buffers."""
+    with torch.no_grad():
+        for name, tensor in batch.tensors.items():
+            buffers[name].copy_(tensor, non_blocking=True)
+
+
+def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
+    """Losses of the parts, (parts,), and the gradients of the rows in their order.
+
+    Nothing but buffers is read, and nothing is sent to or asked of the host, so that the whole of
+    it can be captured.
+    """
+    encodings = {e.key: encoded(e, shape, buffers) for e in model.encoders}
+    answers = model.denoise(buffers["z_t"], buffers["t"], model.join(encodings))
+    losses = []
+    for place, answered in enumerate(torch.split(answers, [p.samples for p in shape.parts])):
+        part = shape.parts[place]
+        masks, weights = buffers.get(f"masks.{place}"), buffers.get(f"weights.{place}")
+        predicted = guided(part.guidance, answered)
+        loss = weighed_loss(predicted, buffers[f"target.{place}"], masks, weights)
+        losses.append(portion(loss, part.accumulate, part.weight))
+    total = summed(losses, shape.scale)
+    gradients = torch.autograd.grad(total, rows_of(buffers), allow_unused=True)
+    return torch.stack([loss.detach() for loss in losses]), list(gradients)
+
+
+def rows_of(buffers: Buffers) -> list[torch.Tensor]:
+    """The trainable rows among buffers, in their order."""
+    return [tensor for name, tensor in buffers.items() if name.startswith("row.")]
+
+
+def encoded(encoder: TextEncoder, shape: Shape, buffers: Buffers) -> Encoding:
+    """What an encoder makes of the prompts in buffers, their rows' vectors standing in slots."""
+    own, rows = dict(shape.slots)[encoder.key], rows_of(buffers)
+    vectors = torch.stack([rows[row][number] for row, number in own]) if own else None
+    return encoder.read(_layout(encoder.key, buffers), vectors)
+
+
+def named(key: str, layout: Layout) -> Buffers:
+    """The tensors of a layout by names of their own."""
+    found = {f"{key}.{field.name}": getattr(layout, field.name) for field in fields(layout)}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def _layout(key: str, buffers: Buffers) -> Layout:
+    found: dict[str, Any] = {f.name: buffers.get(f"{key}.{f.name}") for f in fields(Layout)}
+    return Layout(**found)
+
+
+def slots_of(
+    encoder: TextEncoder,
+    prompts: Sequence[Tokenised],
+    words: Mapping[str, Mapping[str, torch.Tensor]],
+    rows: list[torch.Tensor],
+) -> tuple[Slot, ...]:
+    """The vectors that stand in a batch's slots; parameters not yet among `rows` join them."""
+    slots = []
+    for prompt in prompts:
+        for slot in prompt.slots:
+            row = words[slot.concept][encoder.key]
+            numbers = [number for number, known in enumerate(rows) if known is row]
+            if not numbers:
+                rows.append(row)
+            slots.append((numbers[0] if numbers else len(rows) - 1, slot.vector))
+    return tuple(slots)
+
+
+# Steps before recording: libraries choose kernels and reserve workspaces in them.
+WARM_UPS = 3
+# Shapes of batches that are kept recorded: captions that name a word twice have one of their own.
+# Where there are more, one that was not used in so many batches makes room.
+MOST, UNUSED = 4, 20
+# Savings under which a step does more than fill buffers and launch kernels.
+EAGER = ("cut", "checkpoint", "slices", "offload")
+# Replays that are timed before and after the denoiser is compiled.
+TIMED = 10
+
+# Records a function; gives back what runs it again, and the outputs that then change in place.
+Record = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
+
+
+@dataclass
+class Recorded:
+    """A step that can be replayed: buffers to fill before, outputs to read after."""
+
+    buffers: Buffers
+    replay: Callable[[], None]
+    outputs: Outputs
+    seconds: list[float] = field(default_factory=list)
+    settled: bool = False
+    used: int = 0
+
+
+@dataclass
+class Replayer:
+    """The recorded steps of a model, by shape; `record` makes them, `compiled` the faster ones.
+
+    `broken` says why nothing is recorded any more.
+    """
+
+    record: Record
+    compiled: Callable[[Any], Any] | None = None
+    kept: dict[Shape, Recorded] = field(default_factory=dict)
+    seen: Counter[Shape] = field(default_factory=Counter)
+    batches: int = 0
+    broken: str = ""
+
+    def add_gradients(
+        self, model: Model, shares: Sequence[Share], scale: float
+    ) -> list[float] | None:
+        """Take a recorded step and add its gradients; None where this one must be taken plainly."""
+        return self.take(model, lambda: lay_out(model, shares, scale), _steps_left(shares))
+
+    def take(
+        self, model: Model, make: Callable[[], Batch], steps_left: int = 0
+    ) -> list[float] | None:
+        """Replay what `make` lays out and add its gradients; None where it must be done plainly.
+
+        A shape is recorded the second time it comes, so that rare ones never are. Nothing is
+        compiled where no steps are left to repay it.
+        """
+        if self.broken or any(getattr(model.savings, rung) for rung in EAGER):
+            return None
+        batch = make()
+        self.batches += 1
+        self.seen[batch.shape] += 1
+        recorded = self.kept.get(batch.shape)
+        if recorded is None:
+            if self.seen[batch.shape] == 1 or not (batch.can_be_replayed and self._room()):
+                return None
+            recorded = self._recorded(model, batch)
+            if recorded is None:
+                return None
+        elif not recorded.settled and len(recorded.seconds) >= TIMED:
+            recorded = self._settled(model, batch, recorded, steps_left)
+        recorded.used = self.batches
+        return _replayed(batch, recorded)
+
+    def _room(self) -> bool:
+        """Whether another shape may be recorded, for which one that is no longer used is let go."""
+        if len(self.kept) < MOST:
+            return True
+        oldest = min(self.kept, key=lambda shape: self.kept[shape].used)
+        if self.batches - self.kept[oldest].used < UNUSED:
+            return False
+        del self.kept[oldest]
+        return True
+
+    def _recorded(self, model: Model, batch: Batch) -> Recorded | None:
+        try:
+            recorded = _record(model, batch, self.record)
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            self.broken = first_line(error)
+            said = "steps cannot be recorded as a CUDA graph and stay eager"
+            model.note_given_up(said, self.broken)
+            return None
+        self.kept[batch.shape] = recorded
+        return recorded
+
+    def _settled(self, model: Model, batch: Batch, recorded: Recorded, steps_left: int) -> Recorded:
+        """The recorded step, or a compiled one where that is faster and there is time for it."""
+        recorded.settled = True
+        what = _name_of(model, batch)
+        seconds = sorted(recorded.seconds)[len(recorded.seconds) // 2]
+        cost = cost_of(what)
+        if self.compiled is None or not repays(seconds, steps_left, cost):
+            return recorded
+        began = time.monotonic()
+        try:
+            with _denoiser(model, self.compiled(model.denoiser)):
+                other = _record(model, batch, self.record)
+        except Exception as error:
+            # Compilers fail in types of their own, and a step that is not compiled is as good.
+            if out_of_memory(error):
+                raise
+            model.note_given_up("the denoiser stays uncompiled", first_line(error))
+            return recorded
+        remember_cost(what, time.monotonic() - began)
+        other.settled, other.used = True, recorded.used
+        if min(_timed(batch, other)) >= min(_timed(batch, recorded)):
+            return recorded
+        self.kept[batch.shape] = other
+        return other
+
+
+def replayer_for(model: Model) -> Replayer | None:
+    """What replays a model's steps: nothing but CUDA does."""
+    if model.device.type != "cuda":
+        return None
+    from diffusers import UNet2DConditionModel
+
+    if isinstance(model.denoiser, UNet2DConditionModel) and not model.savings.offload:
+        # Tensor cores take channels last; cuDNN would else turn each input around and back.
+        model.denoiser.to(memory_format=torch.channels_last)
+    compiled = None if obstacle() else lambda d: torch.compile(d, dynamic=False)
+    return Replayer(CudaGraphs(), compiled)
+
+
+class CudaGraphs:
+    """Records into CUDA graphs that share one pool of memory: one is replayed at a time."""
+
+    def __init__(self) -> None:
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """Warm up beside the current stream, as capture demands, then capture."""
+        with _kernels_chosen_by_timing():
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    function()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+                outputs = function()
+        return graph.replay, outputs
+
+
+def _record(model: Model, batch: Batch, record: Record) -> Recorded:
+    buffers = buffers_of(batch)
+    if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
+        buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
+    with _current(model.device):
+        replay, outputs = record(lambda: batch.step(model, batch.shape, buffers))
+    return Recorded(buffers, replay, outputs)
+
+
+def _current(device: torch.device) -> AbstractContextManager[None]:
+    """Make a CUDA device the current one: its are the streams that are captured."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _replayed(batch: Batch, recorded: Recorded) -> list[float]:
+    began = time.monotonic()
+    fill(recorded.buffers, batch)
+    recorded.replay()
+    losses, gradients = recorded.outputs
+    for row, gradient in zip(batch.rows, gradients, strict=True):
+        if gradient is not None:
+            # Copied: the next replay writes over it.
+            row.grad = gradient.clone() if row.grad is None else row.grad + gradient
+    # Waits for the device.
+    found: list[float] = losses.tolist()
+    recorded.seconds.append(time.monotonic() - began)
+    return found
+
+
+def _timed(batch: Batch, recorded: Recorded) -> list[float]:
+    """Seconds of some replays, whose gradients go nowhere."""
+    seconds = []
+    for _ in range(TIMED):
+        began = time.monotonic()
+        recorded.replay()
+        recorded.outputs[0].tolist()
+        seconds.append(time.monotonic() - began)
+    return seconds
+
+
+@contextmanager
+def _denoiser(model: Model, other: Any) -> Iterator[None]:
+    """Another denoiser in a model's place for a while."""
+    own = model.denoiser
+    model.denoiser = other
+    try:
+        yield
+    finally:
+        model.denoiser = own
+
+
+@contextmanager
+def _kernels_chosen_by_timing() -> Iterator[None]:
+    """cuDNN tries its convolutions out, unless runs must give equal bits."""
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=not torch.are_deterministic_algorithms_enabled(),
+        deterministic=cudnn.deterministic,
+        allow_tf32=cudnn.allow_tf32,
+    ):
+        yield
+
+
+def _steps_left(shares: Sequence[Share]) -> int:
+    """The steps that this batch will be taken again, as far as can be seen."""
+    learners = [share.task.learner for share in shares]
+    left = min(learner.recipe.steps - learner.state.step for learner in learners)
+    return left * learners[0].recipe.accumulate
+
+
+def _name_of(model: Model, batch: Batch) -> str:
+    """What was compiled: family, precision, shape of latents, machine and version."""
+    where = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
+    shape = "x".join(map(str, batch.tensors["z_t"].shape))
+    return f"{model.source.family} {model.hardware.dtype} {shape} {where} torch {torch.__version__}"
+
+
+# The context regulariser over buffers that stay in their place, to be replayed.
+
+
+def replayed(
+    model: Model,
+    context: Context,
+    rows: Mapping[str, torch.Tensor],
+    numbers: Sequence[int],
+    weight: float,
+) -> bool:
+    """Add the gradient of weight · distance by a recorded step; False where there is none.
+
+    The distance is that of `context_distance`, summed in another order.
+    """
+    if model.replayer is None:
+        return False
+    found = model.replayer.take(model, lambda: _lay_out(model, context, rows, numbers, weight))
+    return found is not None
+
+
+def _lay_out(
+    model: Model,
+    context: Context,
+    rows: Mapping[str, torch.Tensor],
+    numbers: Sequence[int],
+    weight: float,
+) -> Batch:
+    tensors: Buffers = {}
+    slots: list[tuple[str, tuple[Slot, ...]]] = []
+    trained: list[torch.Tensor] = []
+    for encoder in model.encoders:
+        key = encoder.key
+        prompts = [context.prompts[number][key] for number in numbers]
+        tensors |= named(key, encoder.lay_out(prompts))
+        slots.append((key, slots_of(encoder, prompts, {context.concept: rows}, trained)))
+        wanted, shares = _padded(context, key)
+        tensors[f"{key}.wanted"], tensors[f"{key}.shares"] = wanted[numbers], shares[numbers]
+    tensors |= {f"row.{number}": row.detach() for number, row in enumerate(trained)}
+    shape = Shape((), tuple(slots), shapes_of(tensors), weight)
+    return Batch(shape, tensors, tuple(trained), _step)
+
+
+def _step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
+    """The distance, (1,), and the gradients of the rows from its weighted value."""
+    distances = []
+    for encoder in model.encoders:
+        hidden = encoded(encoder, shape, buffers).hidden.float()
+        wanted, shares = buffers[f"{encoder.key}.wanted"], buffers[f"{encoder.key}.shares"]
+        cosine = torch.nn.functional.cosine_similarity(hidden, wanted, dim=2)
+        distances.append(1 - (cosine * shares).sum(1))
+    distance = torch.cat(distances).mean()
+    gradients = torch.autograd.grad(shape.scale * distance, rows_of(buffers), allow_unused=True)
+    return distance.detach()[None], list(gradients)
+
+
+def _padded(context: Context, key: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """What every prompt's tokens should be, (prompts, window, width), and what each counts for.
+
+    A prompt's tokens count for one together, and all that is not among its places for nothing.
+    """
+    if key not in context.padded:
+        window = len(context.prompts[0][key].ids)
+        first = context.wanted[0][key]
+        wanted = first.new_zeros(len(context.prompts), window, first.shape[1])
+        shares = first.new_zeros(len(context.prompts), window)
+        for number, places in enumerate(context.places):
+            where = torch.tensor(places[key], device=first.device)
+            wanted[number, where] = context.wanted[number][key]
+            shares[number, where] = 1 / len(places[key])
+        context.padded[key] = wanted, shares
+    return context.padded[key]

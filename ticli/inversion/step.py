@@ -1,0 +1,193 @@
+"""One step's gradients on the rows of words that learn together."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ticli.inversion.context import context_distance
+from ticli.inversion.draws import draw, keyed_generator
+from ticli.inversion.examples import Examples
+from ticli.inversion.loss import Learner, Task, add_gradients, alike, draw_rule, share_of
+from ticli.inversion.recorded_steps import replayed, replayer_for
+from ticli.inversion.schedule import last_step, learning_rate
+from ticli.inversion.state import TrainingState
+from ticli.inversion.vectors import Vectors, move, vocabulary_norm
+from ticli.models.memory import with_less
+from ticli.models.model import Model
+from ticli.recipe import Recipe
+
+# What draws a word back while it learns: its start, and the context of the class word.
+
+
+def regularise(
+    model: Model, examples: Examples, vectors: Vectors, recipe: Recipe, key: tuple[int, int]
+) -> None:
+    """Add the gradients of the recipe's regularisers to those of the loss; key is (seed, step)."""
+    if recipe.pull:
+        _pull(vectors, recipe.pull)
+    if examples.context is not None:
+        numbers = torch.randint(
+            len(examples.context.prompts),
+            (recipe.batch * recipe.accumulate,),
+            generator=keyed_generator(key[0], "context", key[1]),
+        )
+        if not replayed(model, examples.context, vectors.rows, numbers.tolist(), recipe.context):
+            distance = context_distance(model, examples.context, vectors.rows, numbers.tolist())
+            (recipe.context * distance).backward()  # type: ignore[no-untyped-call]
+
+
+def _pull(vectors: Vectors, weight: float) -> None:
+    """Gradient of weight · |v − v₀|², the mean over the vectors (2208.01618)."""
+    for key, row in vectors.rows.items():
+        gradient = 2 * weight / len(row) * (row.detach() - vectors.start[key])
+        row.grad = gradient if row.grad is None else row.grad + gradient
+
+
+# Gradients of half-precision activations vanish below 6e-8; the loss is raised by this factor
+# before the backward pass and the rows' gradient lowered by it in float32.
+HALF_PRECISION_SCALE = 1024.0
+
+
+def gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
+    """Leave the gradient of its next step on every learner's rows; each one's mean loss.
+
+    Samples go through the denoiser together where their latents have one shape. A learner's
+    gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
+    memory, the step is taken again with less.
+    """
+    batch = sum(learner.recipe.batch for learner in learners)
+    return with_less(model, batch, lambda: _gradients(model, learners))
+
+
+def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
+    if model.replayer is None:
+        model.replayer = replayer_for(model)
+    tasks = [_task(learner) for learner in learners]
+    scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
+    totals = dict.fromkeys(range(len(tasks)), 0.0)
+    for number in range(max(learner.recipe.accumulate for learner in learners)):
+        shapes = {
+            at: task.learner.rule.shape
+            for at, task in enumerate(tasks)
+            if number < task.learner.recipe.accumulate
+        }
+        for places in alike(shapes):
+            shares = [share_of(model, tasks[at], tasks[at].part(number)) for at in places]
+            for at, loss in zip(places, add_gradients(model, shares, scale), strict=True):
+                totals[at] += loss
+    for task in tasks:
+        learner = task.learner
+        learner.state.vectors.finish_gradients(scale)
+        key = learner.seed, learner.state.step
+        regularise(model, task.examples, learner.state.vectors, learner.recipe, key)
+    return list(totals.values())
+
+
+def _task(learner: Learner) -> Task:
+    """Draw a learner's next step, its gradient being empty."""
+    state, recipe = learner.state, learner.recipe
+    vectors = recipe.vectors_at(state.step)
+    if state.step and vectors > recipe.vectors_at(state.step - 1):
+        # A row that joins late would else take its first steps by moments of many idle ones.
+        state.optimizer.state.clear()
+    state.optimizer.zero_grad(set_to_none=True)
+    samples = draw(learner.seed, state.step, learner.rule)
+    return Task(learner, learner.examples.at(vectors), samples)
+
+
+# One training step: its gradient made usable, the vectors moved and looked after.
+
+# So many steps in a row without a finite gradient, and nothing better is to come by waiting.
+PATIENCE = 10
+# Learned words of a hundred times the vocabulary's norm have been seen (2312.15905).
+LARGEST_NORM = 1000.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step done. `norm` is the vectors' mean norm, `seconds` what the step took.
+
+    `held_out` is the loss on what is not trained on, where the step was followed by an evaluation.
+    """
+
+    index: int
+    total: int
+    loss: float
+    norm: float
+    seconds: float
+    skipped: bool = False
+    held_out: float | None = None
+
+
+def enrol(
+    model: Model, examples: Examples, state: TrainingState, recipe: Recipe, seed: int
+) -> Learner:
+    """A word as one that takes steps; where it stands is what it goes back to if it diverges."""
+    if state.good is None:
+        state.mark_good()
+    limits = {e.key: LARGEST_NORM * vocabulary_norm(e) for e in model.encoders}
+    rule = draw_rule(model, examples, recipe)
+    return Learner(examples, state, recipe, seed, rule, limits)
+
+
+def take_step(learner: Learner, loss: float, began: float) -> Step:
+    """Take the step whose gradient is on a learner's rows; `began` is its monotonic time.
+
+    A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
+    After PATIENCE such steps in a row, or where the norm explodes, the state goes back to the last
+    good one. Raises Diverged where no good state is left to return to.
+    """
+    state, recipe = learner.state, learner.recipe
+    usable = math.isfinite(loss) and _clip(state.vectors, recipe.clip)
+    if usable:
+        _apply(state, recipe)
+        state.losses.append(loss)
+        state.unusable = 0
+    else:
+        state.skipped += 1
+        state.unusable += 1
+    state.step += 1
+    if usable and recipe.average:
+        state.average(recipe.average)
+    if state.unusable >= PATIENCE:
+        state.go_back(recipe, f"no finite gradient in {PATIENCE} steps")
+    elif not _within(state.vectors, learner.limits):
+        state.go_back(recipe, "the vectors grew without end")
+    norms = [norm for values in state.vectors.norms().values() for norm in values]
+    return Step(
+        index=state.step,
+        total=last_step(recipe, state.cooling),
+        loss=loss,
+        norm=sum(norms) / len(norms),
+        seconds=time.monotonic() - began,
+        skipped=not usable,
+    )
+
+
+def _within(vectors: Vectors, limits: Mapping[str, float]) -> bool:
+    """Whether every vector is finite and no longer than its encoder's limit."""
+    norms = vectors.norms()
+    return vectors.finite() and all(max(norms[key]) <= limits[key] for key in norms)
+
+
+def _clip(vectors: Vectors, limit: float) -> bool:
+    """Clip the rows' gradient to an L2 norm; False where it is not finite."""
+    gradients = [row.grad for row in vectors.parameters().values() if row.grad is not None]
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    if not bool(norm.isfinite()):
+        return False
+    if limit and float(norm) > limit:
+        for gradient in gradients:
+            gradient.mul_(limit / norm)
+    return True
+
+
+def _apply(state: TrainingState, recipe: Recipe) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.rate_scale * learning_rate(recipe, state.step, state.cooling)
+    move(state.vectors, state.optimizer, recipe)

@@ -1,0 +1,518 @@
+"""Opening the library's database: checked, private, durable, at the present schema."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ticli.durable import explain, make_folder, sync_file, sync_folder
+from ticli.errors import BadContent, Conflict, NoSpace, TiError
+from ticli.paths import Places
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+
+# The lock under which a library is made or upgraded, so that two first runs both succeed.
+
+WAIT_SECONDS = 60.0
+LOCK = "library.lock"
+LOCAL_DISK = "set TI_HOME to a folder on a local disk"
+
+
+def locks_work(database: Path) -> bool:
+    """Whether the disk of the library has locks; True too where it cannot be tried.
+
+    Some network and removable disks answer a lock with an error. Nothing is created, and the
+    database itself is left alone: closing it here would drop the locks that SQLite has on it.
+    """
+    import fcntl
+
+    try:
+        descriptor = os.open(database.with_name(LOCK), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return True
+    try:
+        for lock in (fcntl.flock, fcntl.lockf):
+            with contextlib.suppress(BlockingIOError):
+                lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@contextlib.contextmanager
+def locked(database: Path) -> Iterator[None]:
+    """Hold the lock under which a library is created or upgraded. Raises Conflict, TiError."""
+    import fcntl
+
+    path = database.with_name(LOCK)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise Conflict(
+                        f"another ti has been upgrading {database} for a minute",
+                        "wait for it, or end it, then run the command again",
+                    ) from error
+                time.sleep(0.02)
+            except OSError as error:
+                raise TiError(
+                    f"{path} cannot be locked: {error.strerror}",
+                    LOCAL_DISK,
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+# What SQLite says, in words that name the library and what to do.
+
+LOST = (
+    "run `ti doctor --rebuild`, which makes it anew from the files of the concepts, or put a copy "
+    "of library.db back"
+)
+
+
+@contextlib.contextmanager
+def explained(database: Path) -> Iterator[None]:
+    """Turn SQLite's errors about `database` into words. Raises TiError and its kinds."""
+    try:
+        yield
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        # A damaged page can hold anything, also where SQLite sees nothing wrong.
+        raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+            raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_IOERR_LOCK")) and not locks_work(database):
+            # SQLite takes a lock that cannot be had for one that another process holds.
+            raise TiError(
+                f"the library {database} cannot be locked: its disk has no locks", LOCAL_DISK
+            ) from error
+        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            raise Conflict(
+                f"the library {database} is kept busy by another process", "try again in a moment"
+            ) from error
+        if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+            raise read_only(database) from error
+        if name == "SQLITE_FULL":
+            raise NoSpace(
+                f"no room for the library {database}: {error}",
+                "free some room on that disk, then run the command again; nothing was changed",
+            ) from error
+        if name.startswith("SQLITE_IOERR"):
+            # A limit on the size of files and a failing disk look alike from here.
+            raise TiError(
+                f"the library {database} could not be read or written: {error}",
+                "free some room on that disk and see that it is well, then run the command again; "
+                "nothing was changed",
+            ) from error
+        raise TiError(f"the library {database} failed: {error}") from error
+
+
+def read_only(database: Path) -> TiError:
+    """The refusal to change a library that cannot be written."""
+    return TiError(
+        f"the library {database} cannot be written",
+        "set TI_HOME to a folder that you may write to",
+        read_only=True,
+    )
+
+
+# The library's tables, step by numbered step: a new library takes all, an older one the rest.
+
+Migration: TypeAlias = "Callable[[sqlite_utils.Database], None]"
+
+
+def create_concepts(db: sqlite_utils.Database) -> None:
+    """Schema 1: concepts, and the words they are found by."""
+    db.execute(
+        """
+        CREATE TABLE concepts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+            token TEXT NOT NULL,
+            noun TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            init TEXT NOT NULL,
+            vectors INTEGER NOT NULL,
+            widths TEXT NOT NULL,
+            base_family TEXT NOT NULL,
+            base_id TEXT NOT NULL,
+            base_revision TEXT NOT NULL,
+            base_fingerprint TEXT NOT NULL,
+            recipe TEXT NOT NULL,
+            seed INTEGER,
+            steps INTEGER NOT NULL,
+            losses TEXT NOT NULL,
+            norms TEXT NOT NULL,
+            photos TEXT NOT NULL,
+            parents TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            notes TEXT NOT NULL,
+            device TEXT NOT NULL,
+            versions TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            created TEXT NOT NULL,
+            used TEXT NOT NULL,
+            bytes INTEGER NOT NULL,
+            sha256 TEXT NOT NULL
+        )
+        """
+    )
+    db["concepts"].create_index(["sha256"])
+    db.execute(
+        "CREATE VIRTUAL TABLE words USING fts5(name, token, tags, notes, init, photos, "
+        "tokenize='unicode61 remove_diacritics 2')"
+    )
+
+
+def add_outcomes(db: sqlite_utils.Database) -> None:
+    """Schema 2: how the run that learned a concept ended."""
+    for column, nothing in (("outcome", "{}"), ("curves", "{}"), ("warnings", "[]")):
+        db.execute(f"ALTER TABLE concepts ADD COLUMN {column} TEXT NOT NULL DEFAULT '{nothing}'")
+
+
+def add_scores(db: sqlite_utils.Database) -> None:
+    """Schema 3: what a concept scored, one report a protocol."""
+    db.execute("ALTER TABLE concepts ADD COLUMN scores TEXT NOT NULL DEFAULT '[]'")
+
+
+def index_tags(db: sqlite_utils.Database) -> None:
+    """Schema 4: tags have a table of their own, and nouns are searched for too."""
+    db.execute(
+        "CREATE TABLE tagged (tag TEXT NOT NULL, concept INTEGER NOT NULL, "
+        "PRIMARY KEY (tag, concept)) WITHOUT ROWID"
+    )
+    db["tagged"].create_index(["concept"])
+    # The rows' lists stay what is true; triggers keep the table to them.
+    named = "SELECT value, {0}.id FROM json_each({0}.tags) WHERE typeof(value) = 'text'"
+    add = f"INSERT OR IGNORE INTO tagged {named.format('new')};"
+    drop = "DELETE FROM tagged WHERE concept = old.id;"
+    for event, actions in (("INSERT", add), ("UPDATE OF tags", drop + add), ("DELETE", drop)):
+        name = event.split()[0].lower()
+        db.execute(f"CREATE TRIGGER tagged_{name} AFTER {event} ON concepts BEGIN {actions} END")
+    db.execute(
+        "INSERT OR IGNORE INTO tagged SELECT value, concepts.id FROM concepts, json_each(tags) "
+        "WHERE typeof(value) = 'text'"
+    )
+    db.execute(
+        "UPDATE words SET init = init || ' ' || (SELECT noun FROM concepts WHERE id = words.rowid) "
+        "WHERE rowid IN (SELECT id FROM concepts WHERE noun NOT IN ('', init))"
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores, index_tags)
+
+
+# "ti" and a number drawn once: tells our databases from anyone else's.
+APPLICATION_ID = 0x7469_2D4C
+BUSY_SECONDS = 30.0
+# SQLite takes a shorter file for a database with nothing in it.
+SMALLEST = 512
+WRITE_PRAGMAS = (
+    # A rollback journal works on every file system and is rolled back by whoever opens next;
+    # EXTRA also syncs the folder after the journal is gone, so that a commit stays committed.
+    "PRAGMA journal_mode=DELETE",
+    "PRAGMA synchronous=EXTRA",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+def open_to_read(
+    database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection | None:
+    """Open the library for reading; None where there is none yet. Creates nothing.
+
+    An older schema is brought up to date first. Raises BadContent (damaged, foreign, lost),
+    Conflict (made by a newer `ti`) and TiError.
+    """
+    with explained(database):
+        if not is_present(database, blobs):
+            return None
+        connection = connect_to_read(database)
+        try:
+            current = check_version(connection, database, steps) == len(steps)
+        except BaseException:
+            connection.close()
+            raise
+        if current:
+            return connection
+        connection.close()
+        return open_to_write(database, blobs, steps)
+
+
+def open_to_write(
+    database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection:
+    """Open the library for writing, made or brought up to date where needed.
+
+    Raises what open_to_read does, and TiError where the library cannot be written.
+    """
+    with explained(database):
+        if not is_present(database, blobs):
+            make_folder(database.parent)
+            with locked(database):
+                if not is_present(database, blobs):
+                    _create(database, steps)
+        if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
+            raise read_only(database)
+        connection = _connect(database, "mode=rw")
+        try:
+            for pragma in WRITE_PRAGMAS:
+                connection.execute(pragma)
+            if check_version(connection, database, steps) < len(steps):
+                with locked(database):
+                    _upgrade(connection, database, steps)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def check_version(
+    connection: sqlite3.Connection, database: Path, steps: Sequence[Migration] = MIGRATIONS
+) -> int:
+    """Return the schema number of a database of ours. Raises BadContent and Conflict."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if application != APPLICATION_ID:
+        raise BadContent(
+            f"{database} is a database of another program",
+            "move it away, or set TI_HOME to another folder",
+        )
+    # SQLite itself fills up a last page that was cut short with zeros.
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    if database.stat().st_size < pages * page_bytes:
+        raise BadContent(f"the library {database} is damaged: its end is missing", LOST)
+    if version > len(steps):
+        raise Conflict(
+            f"the library {database} was made by a newer ti "
+            f"(schema {version}, this one knows {len(steps)})",
+            "upgrade with `pip install --upgrade ticli`",
+        )
+    return version
+
+
+def is_present(database: Path, blobs: Path) -> bool:
+    """Whether there is a database; an empty one, or files without one, is a loss to be told.
+
+    Raises BadContent and TiError.
+    """
+    try:
+        size = database.stat().st_size
+    except FileNotFoundError:
+        if any(blobs.glob("??/*.safetensors")):
+            raise BadContent(f"{database} is missing beside its blobs", LOST) from None
+        return False
+    except OSError as error:
+        raise TiError(f"{database} cannot be opened: {error.strerror}") from error
+    if not os.access(database, os.R_OK):
+        raise TiError(f"{database} may not be read", "it belongs to another user")
+    if size == 0:
+        raise BadContent(f"the library {database} is empty (0 bytes)", LOST)
+    if size < SMALLEST:
+        raise BadContent(f"the library {database} is damaged: only {size} bytes are left", LOST)
+    return True
+
+
+def _connect(database: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{database.as_uri()}?{mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+    )
+
+
+def connect_to_read(database: Path) -> sqlite3.Connection:
+    """Connect as `rw`, so that a journal left by a crash is rolled back, else as immutable.
+
+    Nothing is checked and no schema is brought up to date. Raises sqlite3.Error.
+    """
+    connection = _connect(database, "mode=rw")
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        journal = database.with_name(f"{database.name}-journal")
+        if os.access(database.parent, os.W_OK) or journal.exists():
+            raise
+        # Nobody can write in this folder, so nothing changes while it is read without locks.
+        return _connect(database, "immutable=1")
+    return connection
+
+
+def _create(database: Path, steps: Sequence[Migration]) -> None:
+    """Build a new database beside its place and move it there whole."""
+    unfinished = database.with_name("library.db.new")
+    try:
+        build_database(unfinished, steps).close()
+        unfinished.replace(database)
+        sync_folder(database.parent)
+    except OSError as error:
+        raise explain(error, database, 64 * 1024) from error
+
+
+def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
+    """Make an empty database, in the place of what a crash left there, and open it for writing.
+
+    Call while the library's lock is held. Raises OSError and sqlite3.Error.
+    """
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+    create_private(path)
+    connection = _connect(path, "mode=rw")
+    try:
+        for pragma in WRITE_PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        _apply(connection, 0, steps)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Migration]) -> None:
+    """Bring a database up to date, keeping a copy of the old one beside it."""
+    version = check_version(connection, database, steps)
+    if version == len(steps):
+        return
+    copy = database.with_name(f"library-v{version}-backup.db")
+    unfinished = copy.with_name(f"{copy.name}.new")
+    try:
+        unfinished.unlink(missing_ok=True)
+        create_private(unfinished)
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        sync_file(unfinished)
+        unfinished.replace(copy)
+        sync_folder(copy.parent)
+    except OSError as error:
+        raise explain(error, copy, database.stat().st_size) from error
+    connection.execute("BEGIN EXCLUSIVE")
+    _apply(connection, version, steps)
+
+
+def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migration]) -> None:
+    """Run the steps after `version` in the transaction that is open, and commit it."""
+    import sqlite_utils
+
+    try:
+        db = sqlite_utils.Database(connection, execute_plugins=False)
+        for step in steps[version:]:
+            step(db)
+        connection.execute(f"PRAGMA user_version={len(steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that only its owner may read, which SQLite then fills. Raises OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+@contextlib.contextmanager
+def change(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction, holding the write lock from its start so that what it reads stays true."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+# Whole databases copied while others use them: each copy, each replacement is of one moment.
+
+
+def copy_database(database: Path, target: Path) -> None:
+    """Write a copy of a database, as it is at one moment, to a private file, whole or not
+    at all.
+
+    Works while another connection of this process holds the write lock. Raises OSError and
+    sqlite3.Error.
+    """
+    unfinished = target.with_name(f"{target.name}.new")
+    unfinished.unlink(missing_ok=True)
+    create_private(unfinished)
+    with contextlib.closing(connect_to_read(database)) as connection:
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
+    sync_file(unfinished)
+    unfinished.replace(target)
+    sync_folder(target.parent)
+
+
+def replace_content(places: Places, source: Path, aside: Path | None) -> None:
+    """Put the content of the database `source` in the place of the library's, in one transaction.
+
+    What was there is copied to `aside` first, unless that is None. Both are of the present
+    schema. Other processes wait; killed at any moment, the library is the old one or the new one.
+    Raises OSError, sqlite3.Error and TiError.
+    """
+    connection = open_to_write(places.database, places.blobs)
+    with contextlib.closing(connection):
+        # Read-only, it takes no part in the transaction, which so needs no journal for two files.
+        connection.execute("ATTACH ? AS source", (f"{source.as_uri()}?mode=ro",))
+        with change(connection):
+            if aside is not None:
+                copy_database(places.database, aside)
+            connection.execute("PRAGMA defer_foreign_keys=ON")
+            _move(connection)
+
+
+def _move(connection: sqlite3.Connection) -> None:
+    """Replace every row of every table; triggers, which would add some twice, wait aside."""
+    triggers = list(
+        connection.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'")
+    )
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER main.{name}")
+    virtual = {
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+        )
+    }
+    # What a virtual table keeps its rows in is filled through it.
+    shadows = tuple(f"{name}_" for name in virtual)
+    tables = [
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table'"
+        )
+        if not name.startswith(shadows or ("\0",))
+    ]
+    for table in tables:
+        columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+        names = ", ".join(["rowid", *columns] if table in virtual else columns)
+        connection.execute(f"DELETE FROM main.{table}")
+        connection.execute(f"INSERT INTO main.{table}({names}) SELECT {names} FROM source.{table}")
+    for _, sql in triggers:
+        connection.execute(sql)

@@ -1,0 +1,277 @@
+"""What a container holds before anybody knows what it means: tensors and plain values."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ticli.errors import BadContent, NotFound
+from ticli.library.formats.tensor_file import ITEM_BYTES, as_float32
+
+if TYPE_CHECKING:
+    from ticli.concept import Vectors
+
+
+MOST_VECTORS = 1024
+WORD_HINT = "give the file of a learned word"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor that is described; `read` fetches its bytes, little-endian and contiguous.
+
+    `dtype` is a name of safetensors (F32, I64 …), or any other text for what has none.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The root value of a container, a mapping as a rule, and its metadata.
+
+    `container` says which kind it was: "safetensors", "torch zip", "torch legacy", "png chunk" or
+    "png pixels". `sha256` gives the hash of the tensors' bytes where the container has one.
+    """
+
+    origin: str
+    container: str
+    root: Any
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    sha256: Callable[[], str] | None = None
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """What the container says in words: its metadata, else the texts beside its tensors."""
+        if self.metadata or not isinstance(self.root, Mapping):
+            return self.metadata
+        return {
+            key: text
+            for key, text in self.root.items()
+            if isinstance(key, str) and isinstance(text, str)
+        }
+
+
+def load_rows(tensor: Tensor, key: str, origin: str) -> Vectors:
+    """Read a tensor as float32 of shape (vectors, width); one dimension becomes one row.
+
+    Raises BadContent where it is no table of vectors.
+    """
+    shape = tensor.shape if len(tensor.shape) != 1 else (1, *tensor.shape)
+    if len(shape) != 2 or not all(shape):
+        raise BadContent(
+            f"{origin}: tensor {key!r} has the shape {shown_shape(tensor)}, not (vectors, width)",
+            WORD_HINT,
+        )
+    if shape[0] > MOST_VECTORS:
+        raise BadContent(
+            f"{origin}: tensor {key!r} has {shape[0]:,} vectors; a word has at most "
+            f"{MOST_VECTORS:,}",
+            "this looks like a vocabulary; " + WORD_HINT,
+        )
+    if tensor.dtype not in ITEM_BYTES:
+        raise BadContent(
+            f"{origin}: tensor {key!r} has numbers of type {tensor.dtype!r}, and vectors are "
+            f"{', '.join(ITEM_BYTES)}",
+            WORD_HINT,
+        )
+    return as_float32(tensor.read(), tensor.dtype).reshape(shape)
+
+
+def shown_shape(tensor: Tensor) -> str:
+    """A shape in few words."""
+    sizes = ", ".join(map(str, tensor.shape[:4]))
+    return f"({sizes}{', …' if len(tensor.shape) > 4 else ''})"
+
+
+def shown_keys(keys: Any) -> str:
+    """The first few keys of a mapping, in quotes."""
+    names = [repr(key)[:60] for _, key in zip(range(4), keys, strict=False)]
+    return ", ".join(names)
+
+
+# A file of a stranger, opened once and read by position.
+
+# Up to here a file is read whole; of a larger one only the parts that are asked for.
+LARGEST_FILE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Bytes to be read: `read(start, length)` gives exactly so many, `origin` names them."""
+
+    origin: str
+    size: int
+    read: Callable[[int, int], bytes]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the whole of it may be held in memory."""
+        return self.size <= LARGEST_FILE
+
+
+def in_memory(data: bytes, origin: str) -> Opened:
+    """Bytes that are there already."""
+
+    def read(start: int, length: int) -> bytes:
+        if start < 0 or length < 0 or start + length > len(data):
+            raise cut_off(origin)
+        return data[start : start + length]
+
+    return Opened(origin, len(data), read)
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[Opened]:
+    """Open a regular file, links followed; what was checked is what is read.
+
+    A small file is read at once, a large one in parts that must all be of the same moment. Raises
+    NotFound and BadContent.
+    """
+    origin = str(path)
+    with reported(path):
+        # Without O_NONBLOCK a pipe would wait for its writer for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise BadContent(f"{origin} is not a file", "give the file of a learned word")
+        if before.st_size <= LARGEST_FILE:
+            with reported(path):
+                data = _read(descriptor, 0, before.st_size, origin)
+            _check_unchanged(descriptor, before, origin)
+            yield in_memory(data, origin)
+            return
+
+        def read(start: int, length: int) -> bytes:
+            with reported(path):
+                return _read(descriptor, start, length, origin)
+
+        yield Opened(origin, before.st_size, read)
+        _check_unchanged(descriptor, before, origin)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reported(path: Path) -> Iterator[None]:
+    """Say why a path cannot be read. Raises NotFound and BadContent in place of OSError."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"no such file: {path}", "check the spelling") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadContent(f"{path} cannot be read: {reason}") from error
+
+
+def cut_off(origin: str) -> BadContent:
+    """The refusal of a file that ends too early."""
+    return BadContent(f"{origin} is damaged: it is cut off", "fetch or copy the file again")
+
+
+def _read(descriptor: int, start: int, length: int, origin: str) -> bytes:
+    if start < 0 or length < 0 or length > LARGEST_FILE:
+        raise cut_off(origin)
+    pieces = []
+    while length > 0:
+        piece = os.pread(descriptor, length, start)
+        if not piece:
+            raise cut_off(origin)
+        pieces.append(piece)
+        start, length = start + len(piece), length - len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _check_unchanged(descriptor: int, before: os.stat_result, origin: str) -> None:
+    after = os.fstat(descriptor)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise BadContent(
+            f"{origin} changed while it was read", "wait until it is complete, then try again"
+        )
+
+
+# Files of the field that are no plain learned words: recognised by their keys, refused by name.
+
+# kohya's extended textual inversion has one entry for each cross-attention of a U-Net.
+PER_LAYER = {"IN01", "IN02", "MID", "OUT03", "OUT11"}
+WHOLE_MODEL = re.compile(
+    r"(model\.diffusion_model|first_stage_model|cond_stage_model|conditioner\.embedders"
+    r"|text_model\.(encoder|embeddings)|down_blocks|up_blocks|mid_block|double_blocks"
+    r"|single_blocks|joint_blocks|transformer_blocks|encoder\.down|decoder\.up"
+    r"|unet\.|vae\.|text_encoders?\.)"
+)
+ADAPTER = re.compile(
+    r"(^lora_|\.lora_(A|B|up|down|mid)\b|\.lora\.(up|down)|\.hada_w1|\.lokr_w|\.oft_|\.dora_scale)"
+)
+LAYER_SIZES = {320, 640, 768, 1024, 1280}
+# What stands in pickles of these kinds, where the pickle itself is refused.
+IN_PICKLES: tuple[tuple[bytes, str], ...] = (
+    (b"model.diffusion_model", "a full model"),
+    (b"first_stage_model", "a full model"),
+    (b"cond_stage_model", "a full model"),
+    (b"text_model.encoder", "a full text encoder"),
+    (b"pytorch_lightning", "a full training checkpoint"),
+    (b"optimizer_states", "a full training checkpoint"),
+    (b"optimizer_state_dict", "the state of an optimiser"),
+    (b"lora_unet_", "a LoRA"),
+)
+PROGRAM_HINT = (
+    "a pickle can be a program; do not open it with another tool, and ask for a safetensors file"
+)
+
+
+def refuse_other_kind(root: Any, origin: str) -> None:
+    """Refuse what is known and is no plain embedding. Raises BadContent naming the kind."""
+    kind = _kind(root)
+    if kind:
+        raise BadContent(f"{origin} is {kind}, not the plain embedding of a word", WORD_HINT)
+
+
+def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
+    """The refusal of a pickle that is more than data; a known kind is named."""
+    for mark, kind in IN_PICKLES:
+        if mark in data:
+            return BadContent(f"{origin} is {kind}, not the embedding of a word", WORD_HINT)
+    return BadContent(f"{origin} is refused: its pickle {reason}", PROGRAM_HINT)
+
+
+def unknown_layout(root: Any, origin: str) -> BadContent:
+    """The refusal of a container in which no known layout was found."""
+    if isinstance(root, Mapping):
+        held = f": {shown_keys(root)}" if root else ""
+        many = "nothing" if not root else f"{len(root):,} entries"
+        return BadContent(f"{origin} holds {many}{held}, and no learned word", WORD_HINT)
+    return BadContent(f"{origin} holds a {type(root).__name__}, and no learned word", WORD_HINT)
+
+
+def _kind(root: Any) -> str:
+    if not isinstance(root, Mapping):
+        return ""
+    keys = set(root)
+    if keys >= PER_LAYER:
+        return "a per-layer (XTI) embedding"
+    if "optimizer_state_dict" in keys and "hash" in keys:
+        return "the state of an optimiser"
+    if "layer_structure" in keys or LAYER_SIZES & {key for key in keys if type(key) is int}:
+        return "a hypernetwork"
+    if isinstance(root.get("state_dict"), Mapping):
+        return _kind(root["state_dict"]) or "a full model"
+    names = [key for key in keys if isinstance(key, str)]
+    if _any(ADAPTER, names):
+        return "a LoRA"
+    if _any(WHOLE_MODEL, names):
+        return "a full model"
+    return ""
+
+
+def _any(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
+    return any(pattern.search(name) for name in names)

@@ -1,0 +1,268 @@
+"""A file from elsewhere as vectors and what it says of them, checked and never run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ticli.concept import BaseModel, Concept, Embedding
+from ticli.errors import BadContent, Usage
+from ticli.library.formats.containers import Content, Opened, in_memory, load_rows
+from ticli.library.formats.read_containers import read_containers
+from ticli.library.formats.read_layouts import (
+    ENCODER_KEY,
+    Found,
+    Widths,
+    assign_encoders,
+    find_words,
+    widths_said,
+)
+from ticli.library.record import (
+    UNKNOWN_BASE,
+    bare_concept,
+    base_from_document,
+    check_vectors,
+    concept_from_document,
+    longest_vector,
+    norms_of,
+    parse_document,
+    plain_noun,
+)
+from ticli.names import Token, parse_token, slug
+
+HASH = "modelspec.hash_sha256"
+PAIR = "diffusers pair"
+# The encoders that stand side by side in a model.
+TOGETHER = frozenset({"clip_l", "clip_g", "t5"})
+# The family that a set of encoders belongs to, where it belongs to one only.
+FAMILIES: Mapping[frozenset[str], str] = {
+    frozenset({"clip_l"}): "sd1",
+    frozenset({"clip_h"}): "sd2",
+    frozenset({"clip_l", "clip_g"}): "sdxl",
+    frozenset({"clip_l", "clip_g", "t5"}): "sd3",
+    frozenset({"clip_l", "t5"}): "flux",
+    frozenset({"gemma"}): "sana",
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """One word of a file. `token` was stored as its name, `key` is its tensor's where a word.
+
+    `stem` is a name from beside the file, "" for its own. `concept` is the whole row of a file of
+    `ti`'s own. `layout` names the layout; `warnings` are for the user's eye.
+    """
+
+    embedding: Embedding
+    layout: str
+    token: str
+    key: str
+    noun: str
+    base: BaseModel
+    concept: Concept | None
+    warnings: tuple[str, ...]
+    kind: str = "object"
+    steps: int = 0
+    remarks: str = ""
+    stem: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that one file holds. `notes` say what was left out."""
+
+    origin: str
+    container: str
+    layout: str
+    metadata: Mapping[str, str]
+    words: tuple[Imported, ...]
+    notes: tuple[str, ...]
+
+
+def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B008  # frozen
+    """Read every word of a file. Numbers become float32, one vector becomes a row.
+
+    Raises BadContent naming the file for anything that is no plain embedding, or is damaged.
+    """
+    words: list[Imported] = []
+    notes: list[str] = []
+    first: tuple[Content, str] | None = None
+    for stem, content in read_containers(file):
+        reading = find_words(content)
+        _check_hash(content)
+        first = first or (content, reading.layout if not stem else "zip")
+        words += [
+            replace(_imported(found, reading.layout, content, widths), stem=stem)
+            for found in reading.words
+        ]
+        if stem:
+            words = join_words(words)
+        notes += reading.notes
+    if first is None:
+        raise BadContent(f"{file.origin} holds no learned word", "fetch it again")
+    content, layout = first
+    container = "zip" if layout == "zip" else content.container
+    metadata = {} if layout == "zip" else content.metadata
+    return Contents(file.origin, container, layout, metadata, tuple(words), tuple(notes))
+
+
+def read_embedding(data: bytes, origin: str, widths: Collection[int] = ()) -> Imported:
+    """Read bytes that hold exactly one word; `widths` are accepted beside the known ones.
+
+    Raises BadContent.
+    """
+    contents = read_words(in_memory(data, origin), Widths(usable=lambda: widths))
+    if len(contents.words) != 1:
+        raise BadContent(f"{origin} holds {len(contents.words)} words", "name one of them")
+    return contents.words[0]
+
+
+def choose_token(imported: Imported, given: str | None, stem: str = "") -> Token:
+    """The word of an import: the one given, else the stored one, the key's, the file's stem.
+
+    A name from the file that the grammar does not allow is put into its nearest form. Raises
+    Usage where `given` is not allowed, or where there is no name at all.
+    """
+    if given:
+        return parse_token(given)
+    for name in (imported.token, imported.key, imported.stem or stem):
+        if not any(letter.isascii() and letter.isalnum() for letter in name):
+            continue
+        try:
+            return parse_token(name)
+        except Usage:
+            return parse_token(slug(name))
+    raise Usage("the file does not say what its word is called", 'give --token "<name>"')
+
+
+def imported_concept(imported: Imported, token: Token, base: BaseModel | None = None) -> Concept:
+    """Describe an import for the library: all that the file says, `base` in place of its own."""
+    if imported.concept is not None:
+        concept = replace(imported.concept, name=token.name, token=token.text)
+    else:
+        concept = replace(
+            bare_concept(token, imported.embedding, imported.base),
+            noun=imported.noun,
+            kind=imported.kind,
+            steps=imported.steps,
+            notes=imported.remarks,
+        )
+    return replace(concept, base=base) if base is not None else concept
+
+
+def family_of(embedding: Embedding, multiple: bool = False) -> str:
+    """The family that vectors are for, "" where several would take them.
+
+    `multiple` says that the file names encoders as files for several encoders do.
+    """
+    family = FAMILIES.get(frozenset(embedding.rows), "")
+    return "" if multiple and len(embedding.rows) == 1 and family != "sana" else family
+
+
+def join_words(words: Sequence[Imported]) -> list[Imported]:
+    """Put together what diffusers writes apart: files of one key, each for another encoder.
+
+    Raises BadContent where they differ in their numbers of vectors.
+    """
+    joined: list[Imported] = []
+    for word in words:
+        for number, other in enumerate(joined):
+            if word.key and (word.key, word.stem) == (other.key, other.stem) and _fit(word, other):
+                joined[number] = _joined(other, word)
+                break
+        else:
+            joined.append(word)
+    return joined
+
+
+def _fit(word: Imported, other: Imported) -> bool:
+    """Whether one model has encoders for both; words of SD 1 and SD 2 may share a name too."""
+    left, right = word.embedding.rows.keys(), other.embedding.rows.keys()
+    return not left & right and left | right <= TOGETHER
+
+
+def _joined(first: Imported, second: Imported) -> Imported:
+    rows = {**first.embedding.rows, **second.embedding.rows}
+    embedding = Embedding({encoder: rows[encoder] for encoder in sorted(rows)})
+    check_vectors(embedding, f"{first.key} of several files")
+    base = first.base if first.base.id else replace(first.base, family=family_of(embedding))
+    return replace(
+        first,
+        embedding=embedding,
+        layout=PAIR,
+        base=base,
+        warnings=(*first.warnings, *second.warnings),
+    )
+
+
+def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Imported:
+    said, origin = content.said, content.origin
+    if layout == "ti":
+        rows = {key: load_rows(tensor, key, origin) for key, tensor in found.tensors.items()}
+    else:
+        known = Widths({**widths_said(said), **widths.said}, widths.usable)
+        rows = assign_encoders(found.tensors, known, origin)
+    embedding = Embedding(rows)
+    check_vectors(embedding, origin)
+    concept = _concept(found.row, embedding, origin) if found.row else None
+    base = _base(said.get("ti.base", "")) if concept is None else concept.base
+    if concept is None and not base.family:
+        named = layout in rows or layout.startswith("text_encoders")
+        base = replace(base, family=family_of(embedding, named))
+    return Imported(
+        embedding=embedding,
+        layout=layout,
+        token=concept.token if concept else said.get("ti.token", "") or found.token,
+        key=found.key,
+        noun=concept.noun if concept else plain_noun(said.get("ti.noun", "")),
+        base=base,
+        concept=concept,
+        warnings=_warnings(embedding, origin),
+        steps=found.steps,
+        remarks=found.remarks,
+    )
+
+
+def _concept(row: str, embedding: Embedding, origin: str) -> Concept:
+    """The row that a library of `ti` wrote. Raises BadContent where it is not one."""
+    try:
+        if not all(ENCODER_KEY.fullmatch(key) for key in embedding.rows):
+            raise ValueError("not the keys of encoders")
+        return concept_from_document(parse_document(row), embedding)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage) as error:
+        raise BadContent(
+            f"{origin} is damaged: what it says of its concept cannot be read",
+            "fetch or copy the file again",
+        ) from error
+
+
+def _check_hash(content: Content) -> None:
+    """Compare the vectors with the hash that a ModelSpec file says they have."""
+    said = content.metadata.get(HASH, "").lower().removeprefix("0x")
+    if said and content.sha256 is not None and content.sha256() != said:
+        raise BadContent(
+            f"{content.origin} says that its vectors have the SHA-256 {said[:12]}…; they have not",
+            "fetch or copy the file again",
+        )
+
+
+def _base(text: str) -> BaseModel:
+    """The base model that metadata names; one that cannot be read is unknown."""
+    try:
+        return base_from_document(parse_document(text)) if text else UNKNOWN_BASE
+    except (ValueError, KeyError, RecursionError):
+        return UNKNOWN_BASE
+
+
+def _warnings(embedding: Embedding, origin: str) -> tuple[str, ...]:
+    warnings = []
+    found = norms_of(embedding)
+    for norms in found.values():
+        if zeros := sum(norm == 0 for norm in norms):
+            warnings.append(f"{origin}: {zeros} of {len(norms)} vectors are zero")
+    if (norm := longest_vector(found)) is not None:
+        warnings.append(
+            f"{origin}: the largest vector has a norm of {norm:.3g}, where words have about 0.4; "
+            "it would drown the rest of a prompt"
+        )
+    return tuple(warnings)

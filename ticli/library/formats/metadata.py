@@ -1,0 +1,277 @@
+"""What an exported safetensors file says of itself: the ModelSpec keys and `ti`'s own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ticli import __version__
+from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
+from ticli.errors import Conflict
+from ticli.library.formats.tensor_file import LARGEST_METADATA, MOST_TENSORS, build_tensor_file
+from ticli.library.store import OUTSIDE
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ticli.concept import Vectors
+
+
+# A concept made ready to leave: its vectors, what is said of it, and nothing of this machine.
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# How the name of a folder or file somewhere on this machine begins.
+_BEGINS = r"(?:~\w*/|\.{0,2}/\w|\.{1,2}\\|\\\\|[A-Za-z]:[/\\]|file:)"
+LOCAL_PATH = re.compile(_BEGINS)
+PATH_IN_TEXT = re.compile(rf"(?<!\S){_BEGINS}\S*")
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What goes into a file only where the user asks for it. `picture` is RGB."""
+
+    author: str = ""
+    license: str = ""
+    notes: bool = False
+    picture: Image | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Package:
+    """One concept on its way out.
+
+    `word` is what stands for it in a prompt of the program it goes to, `program` that program's
+    title; both are "" where a layout is written for no program in particular.
+    """
+
+    concept: Concept
+    embedding: Embedding
+    extras: Extras = Extras()
+    word: str = ""
+    program: str = ""
+
+    @property
+    def token(self) -> str:
+        """The token in lower case: diffusers loses all vectors but one of any other."""
+        return f"<{self.concept.name}>"
+
+    @property
+    def encoders(self) -> frozenset[str]:
+        """The encoders it has vectors for."""
+        return frozenset(self.embedding.rows)
+
+
+def pack(
+    concept: Concept,
+    embedding: Embedding,
+    extras: Extras = Extras(),  # frozen
+    word: str = "",
+    program: str = "",
+) -> Package:
+    """Take from a concept what concerns its owner alone: notes, names of photos, local paths.
+
+    Photos keep the hash of their bytes, by which their owner can show that they are the ones.
+    """
+    photos = tuple(
+        PhotoRecord(f"photo-{number}", photo.sha256)
+        for number, photo in enumerate(concept.photos, 1)
+    )
+    public = replace(
+        concept,
+        base=public_base(concept.base),
+        recipe=_without_paths(concept.recipe),
+        versions=_without_paths(concept.versions),
+        device=_without_paths(concept.device),
+        photos=photos,
+        notes=concept.notes if extras.notes else "",
+        warnings=tuple(_without_paths(concept.warnings)),
+        # How it was judged names files of pictures, and a reader has to judge for itself.
+        scores=(),
+    )
+    return Package(public, embedding, extras, word, program)
+
+
+def public_base(base: BaseModel) -> BaseModel:
+    """The base model; one that lies in a folder or file is called by its last part."""
+    if HUB_ID.fullmatch(base.id):
+        return base
+    return replace(base, id=_last_part(base.id))
+
+
+def row_of(concept: Concept) -> dict[str, Any]:
+    """The row of a concept, without what the library knows of its file."""
+    return {key: value for key, value in concept.as_json().items() if key not in OUTSIDE}
+
+
+def _without_paths(value: Any) -> Any:
+    """The same value; a local path in it becomes its last part."""
+    if isinstance(value, str):
+        if LOCAL_PATH.match(value):
+            return _last_part(value)
+        return PATH_IN_TEXT.sub(lambda found: _last_part(found[0]), value)
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    return value
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
+
+
+# Stability-AI/ModelSpec 1.0.1; the names are its own and those that trainers agree on.
+SPECIFICATION = "1.0.1"
+IMPLEMENTATION = "https://github.com/huggingface/diffusers"
+ARCHITECTURES: Mapping[str, str] = {
+    "sd1": "stable-diffusion-v1",
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "sd3": "stable-diffusion-3-medium",
+    "flux": "flux-1-dev",
+    "pixart": "pixart-sigma",
+    "sana": "sana",
+}
+STARTER_WIDTH = 256
+THUMBNAIL = 256
+# Bytes for the hash, which is not known before the rest.
+SPARE = 256
+
+
+def safetensors_file(packages: Sequence[Package], tensors: Mapping[str, Vectors]) -> bytes:
+    """A safetensors file of these tensors, described for every reader.
+
+    Raises Conflict where the description is larger than readers take, or there are more tensors.
+    """
+    if len(packages) == 1:
+        metadata = described(packages[0])
+    else:
+        rows = {p.concept.name: _row_text(p.concept) for p in packages}
+        metadata = {"format": "pt", **{f"ti.concept.{name}": row for name, row in rows.items()}}
+    return tensor_file(packages, tensors, metadata)
+
+
+def tensor_file(
+    packages: Sequence[Package], tensors: Mapping[str, Vectors], metadata: Mapping[str, str]
+) -> bytes:
+    """A safetensors file with the hash of its tensors. Raises Conflict where it is too large."""
+    size = sum(len(key) + len(value.encode()) for key, value in metadata.items())
+    said = ", ".join(package.concept.name for package in packages[:4])
+    if size > LARGEST_METADATA - SPARE:
+        raise Conflict(
+            f"what is known of {said} is {size:,} bytes, and readers take at most "
+            f"{LARGEST_METADATA:,}",
+            "export without --notes and --thumbnail, or word by word",
+        )
+    if len(tensors) > MOST_TENSORS:
+        raise Conflict(
+            f"one file holds at most {MOST_TENSORS} tensors, not the {len(tensors)} of {said} …",
+            "export them to a folder or a .zip",
+        )
+    hashed = {**metadata, "modelspec.hash_sha256": f"0x{tensor_hash(tensors)}"}
+    return build_tensor_file(tensors, hashed)
+
+
+def tensor_hash(tensors: Mapping[str, Vectors]) -> str:
+    """The SHA-256 of the bytes of all tensors in the order of their keys, the header apart."""
+    digest = hashlib.sha256()
+    for _, tensor in sorted(tensors.items()):
+        digest.update(tensor.astype("<f4", order="C").tobytes())
+    return digest.hexdigest()
+
+
+def described(package: Package) -> dict[str, str]:
+    """All metadata of one concept as text by text, but for the hash of its tensors."""
+    concept = package.concept
+    base = concept.base
+    return {
+        "format": "pt",
+        "ti.name": concept.name,
+        "ti.token": concept.token,
+        "ti.noun": concept.noun,
+        "ti.base": json.dumps(
+            {
+                "family": base.family,
+                "id": base.id,
+                "revision": base.revision,
+                "fingerprint": base.fingerprint,
+            },
+            sort_keys=True,
+        ),
+        "ti.widths": json.dumps(dict(concept.widths), sort_keys=True),
+        "ti.concept": _row_text(concept),
+        **{f"modelspec.{key}": text for key, text in _modelspec(package).items() if text},
+    }
+
+
+def architecture(concept: Concept) -> str:
+    """The ModelSpec name of the model family a word is for."""
+    if STARTER_WIDTH in concept.widths.values():
+        return "ti-starter/textual-inversion"
+    family = concept.base.family
+    if family == "sd2":
+        # Both variants have the same encoder; only the pixels that were trained on tell them apart.
+        large = _pixels(concept) >= 768
+        return f"stable-diffusion-{'v2-768-v' if large else 'v2-512'}/textual-inversion"
+    return f"{ARCHITECTURES.get(family, family or 'unknown')}/textual-inversion"
+
+
+def usage_hint(package: Package) -> str:
+    """What to write for a word in a prompt of the program it is for."""
+    return f"in {package.program}, write: {package.word} {package.concept.noun}".strip()
+
+
+def data_uri(picture: Image) -> str:
+    """A thumbnail of at most 256 pixels a side, without what its file knew of its owner."""
+    small = picture.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg(small)).decode()}"
+
+
+def jpeg(picture: Image) -> bytes:
+    """The pixels as JPEG, and no other bytes of the file they came from."""
+    clean = picture.convert("RGB").copy()
+    clean.info.clear()
+    file = io.BytesIO()
+    clean.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _modelspec(package: Package) -> dict[str, str]:
+    concept, extras = package.concept, package.extras
+    size = _pixels(concept)
+    negative = concept.kind == "negative" or "negative" in concept.tags
+    return {
+        "sai_model_spec": SPECIFICATION,
+        "architecture": architecture(concept),
+        "implementation": IMPLEMENTATION,
+        "implementation_version": f"ti/{__version__}",
+        "title": concept.name,
+        "resolution": f"{size}x{size}" if size else "",
+        "description": concept.notes,
+        "author": extras.author,
+        "license": extras.license,
+        "date": concept.created,
+        # The word to write in a prompt, by the name that the ModelSpec standard has for it.
+        "trigger_phrase": f"{package.token} {concept.noun}".strip(),
+        "usage_hint": usage_hint(package) if package.word else "",
+        "tags": ",".join(tag.replace(",", " ") for tag in concept.tags),
+        "merged_from": ",".join(parent.name for parent in concept.parents),
+        "is_negative_embedding": "true" if negative else "false",
+        "thumbnail": data_uri(extras.picture) if extras.picture is not None else "",
+    }
+
+
+def _pixels(concept: Concept) -> int:
+    """The pixels a side it was learned at, where its recipe says so; else 0."""
+    size = concept.recipe.get("size", 0)
+    return size if type(size) is int and size > 0 else 0
+
+
+def _row_text(concept: Concept) -> str:
+    return json.dumps(row_of(concept), sort_keys=True)

@@ -1,0 +1,386 @@
+"""Every layout that can be read, tried in order; the keys decide, never the file's name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ticli.errors import BadContent
+from ticli.library.formats.containers import (
+    WORD_HINT,
+    Content,
+    Tensor,
+    load_rows,
+    refuse_other_kind,
+    unknown_layout,
+)
+from ticli.library.formats.tensor_file import parse_json
+from ticli.library.record import ENCODERS
+from ticli.library.store import ROW
+
+if TYPE_CHECKING:
+    from ticli.concept import Vectors
+
+
+# Which text encoder a tensor belongs to: its width says so first, then the name of its key.
+
+# Keys of the field → encoder. text_encoders_N count encoders of SDXL in order; their widths say
+# which.
+NAMED: Mapping[str, str] = {
+    "clip_l": "clip_l",
+    "clip_h": "clip_h",
+    "clip_g": "clip_g",
+    "t5": "t5",
+    "t5xxl": "t5",
+    "gemma": "gemma",
+    "llama": "llama",
+    "text_encoders_0": "clip_l",
+    "text_encoders_1": "clip_g",
+}
+# T5-XXL and Llama 3.1 8B have the same width: there the key decides.
+SHARED_WIDTHS: Mapping[int, Collection[str]] = {4096: ("t5", "llama")}
+AFTER = "_out"
+ENCODER_KEY = re.compile(r"[a-z][a-z0-9_]{0,31}")
+LARGEST_WIDTH, LONGEST_SAID = 1 << 16, 1 << 12
+
+
+@dataclass(frozen=True)
+class Widths:
+    """What widths mean here: `said` by the file or the user, by encoder; `usable` as a last resort.
+
+    `usable` lists the widths of the models on this machine and is asked only where no table helps.
+    """
+
+    said: Mapping[str, int] = field(default_factory=dict)
+    usable: Callable[[], Collection[int]] = tuple
+
+
+def widths_said(metadata: Mapping[str, str]) -> dict[str, int]:
+    """The widths by encoder that a file's metadata gives; what is no width is passed over."""
+    try:
+        said = parse_json(metadata.get("ti.widths", "{}").encode(), LONGEST_SAID)
+    except ValueError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    return {
+        encoder: width
+        for encoder, width in said.items()
+        if ENCODER_KEY.fullmatch(encoder) and type(width) is int and 0 < width < LARGEST_WIDTH
+    }
+
+
+def is_encoder_key(key: object) -> bool:
+    """Whether a key names a text encoder, or the vectors after one."""
+    return isinstance(key, str) and key.removesuffix(AFTER) in NAMED
+
+
+def assign_encoders(
+    tensors: Mapping[str, Tensor], widths: Widths, origin: str
+) -> dict[str, Vectors]:
+    """Read tensors as rows by encoder.
+
+    Raises BadContent for a width that no encoder takes, and where two different tensors claim one
+    encoder.
+    """
+    import numpy as np
+
+    rows: dict[str, Vectors] = {}
+    for key, tensor in tensors.items():
+        table = load_rows(tensor, key, origin)
+        encoder = _encoder(key, int(table.shape[1]), widths, origin)
+        if encoder in rows and not np.array_equal(rows[encoder], table):
+            raise BadContent(
+                f"{origin} has two tensors for the encoder {encoder}, {key!r} the second",
+                "give the file of one learned word",
+            )
+        rows[encoder] = table
+    return rows
+
+
+def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
+    named = NAMED.get(key.rsplit(".", 1)[-1], "")
+    said = [encoder for encoder, expected in widths.said.items() if expected == width]
+    if width in ENCODERS:
+        takers = SHARED_WIDTHS.get(width, (ENCODERS[width],))
+        if named in takers:
+            return named
+        return said[0] if len(said) == 1 else ENCODERS[width]
+    if said:
+        return named if named in said else said[0]
+    usable = widths.usable()
+    if width in usable:
+        return named or "clip_l"
+    known = ", ".join(map(str, sorted({*ENCODERS, *usable})))
+    raise BadContent(
+        f"{origin} has vectors of {width} numbers, which no known encoder takes",
+        f"known widths: {known}",
+    )
+
+
+# The words that a layout finds in a container, not yet read.
+
+
+@dataclass(frozen=True)
+class Found:
+    """One word: its tensors by key, and what the file says of it.
+
+    `token` was stored to be the word's name; `key` is the name of its tensor where that is a word.
+    `remarks` is for the concept's notes. `row` is the JSON of a whole row of a library of `ti`.
+    """
+
+    tensors: Mapping[str, Tensor]
+    token: str = ""
+    key: str = ""
+    steps: int = 0
+    remarks: str = ""
+    row: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The words of a container, the name of its layout, and what was left out."""
+
+    layout: str
+    words: tuple[Found, ...]
+    notes: tuple[str, ...] = ()
+
+
+# One tensor under a fixed key: `emb_params`, OneTrainer's `emp_params`, a lone `*`.
+
+KEYS = ("emb_params", "emp_params", "*")
+
+
+def read_named_parameter(content: Content) -> Reading | None:
+    """Read a file whose one tensor has a key that is no name.
+
+    ai-toolkit puts name and step as JSON into the metadata.
+    """
+    if not isinstance(content.root, Mapping):
+        return None
+    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    for key in KEYS:
+        if key in tensors and tensors.keys() <= {key, key + AFTER}:
+            left_out = (left_out_note(content.origin, key + AFTER),) if len(tensors) == 2 else ()
+            step = _plain(content.metadata, "step")
+            found = Found(
+                {key: tensors[key]},
+                token=_plain(content.metadata, "name"),
+                steps=int(step) if step.isdecimal() and len(step) < 10 else 0,
+            )
+            return Reading(key if key != "*" else "diffusers", (found,), left_out)
+    return None
+
+
+def left_out_note(origin: str, key: str) -> str:
+    """What to say of vectors that stand behind a text encoder."""
+    return (
+        f"{origin}: {key!r} is left out: these vectors were trained behind the text encoder, "
+        "where only OneTrainer puts them"
+    )
+
+
+def _plain(metadata: Mapping[str, str], field: str) -> str:
+    """A field that may be JSON or plain text."""
+    text = metadata.get(field, "")[:200]
+    if text.startswith('"'):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return text
+        return value if isinstance(value, str) else ""
+    return text
+
+
+# The layout of diffusers: every tensor lies under the word it belongs to.
+
+
+def read_diffusers(content: Content) -> Reading | None:
+    """Read one word a tensor; None where a key of another layout stands among them."""
+    if not isinstance(content.root, Mapping):
+        return None
+    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    words = [key for key in tensors if isinstance(key, str) and key.strip()]
+    if not words or len(words) != len(tensors):
+        return None
+    if any(key in KEYS or is_encoder_key(key) for key in words):
+        return None
+    return Reading("diffusers", tuple(Found({key: tensors[key]}, key=key) for key in words))
+
+
+# The layouts of AUTOMATIC1111 and of the original repository: tensors under `string_to_param`.
+
+KEY = "string_to_param"
+# The original repository's placeholder, which says nothing.
+NAMELESS = "*"
+OWN_FIELDS = ("name", "step", "sd_checkpoint", "sd_checkpoint_name")
+LONGEST_REMARK = 200
+
+
+def read_string_to_param(content: Content) -> Reading | None:
+    """Read `string_to_param`: one word in AUTOMATIC1111's files, one or several in the original's.
+
+    AUTOMATIC1111 adds a name, a step and the checkpoint, which are kept.
+    """
+    root = content.root
+    table = root.get(KEY) if isinstance(root, Mapping) else None
+    if not isinstance(table, Mapping):
+        return None
+    tensors = {str(key): item for key, item in table.items() if isinstance(item, Tensor)}
+    if not tensors:
+        return None
+    layout = "a1111" if any(field in root for field in OWN_FIELDS) else "original"
+    if len(tensors) > 1:
+        return Reading(
+            layout, tuple(Found({key: tensor}, key=key) for key, tensor in tensors.items())
+        )
+    ((key, tensor),) = tensors.items()
+    name, steps, remarks = trained(root)
+    nameless = key == NAMELESS
+    return Reading(
+        layout,
+        (Found({key: tensor}, name, "" if nameless else key, steps=steps, remarks=remarks),),
+    )
+
+
+def trained(root: Mapping[Any, Any]) -> tuple[str, int, str]:
+    """Name, steps and a remark from the fields that AUTOMATIC1111 writes beside tensors."""
+    step = root.get("step")
+    return (
+        _text(root, "name"),
+        step if type(step) is int and 0 <= step < 1 << 40 else 0,
+        _checkpoint(root),
+    )
+
+
+def _checkpoint(root: Mapping[Any, Any]) -> str:
+    """The checkpoint it was trained on, which no other tool can look up by that name."""
+    name, short_hash = _text(root, "sd_checkpoint_name"), _text(root, "sd_checkpoint")
+    if not name and not short_hash:
+        return ""
+    return f"trained on checkpoint {name or 'unknown'}" + (f" [{short_hash}]" if short_hash else "")
+
+
+def _text(root: Mapping[Any, Any], field: str) -> str:
+    value = root.get(field)
+    return value[:LONGEST_REMARK] if isinstance(value, str) else ""
+
+
+# Layouts whose keys name text encoders: SDXL's pair, SD3, Flux, and the others of OneTrainer.
+
+
+def read_encoder_keys(content: Content) -> Reading | None:
+    """Read one word with a tensor for each text encoder; its name is the file's."""
+    if not isinstance(content.root, Mapping):
+        return None
+    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    if not tensors or not all(is_encoder_key(key) for key in tensors):
+        return None
+    kept = {key: item for key, item in tensors.items() if not key.endswith(AFTER)}
+    if not kept:
+        return None
+    notes = tuple(left_out_note(content.origin, key) for key in tensors if key not in kept)
+    token, steps, remarks = trained(content.root)
+    return Reading(
+        "+".join(sorted(kept)), (Found(kept, token=token, steps=steps, remarks=remarks),), notes
+    )
+
+
+# Words inside a LoRA: tensors called `bundle_emb.NAME.KEY` beside those of the LoRA.
+
+PREFIX = "bundle_emb."
+# Where `ti` puts a concept's row; with `.NAME` behind it where a file holds several.
+EXPORTED_ROW = "ti.concept"
+
+
+def read_bundle(content: Content) -> Reading | None:
+    """Read the bundled words; the LoRA itself is left out. A name ends at its first dot."""
+    if not isinstance(content.root, Mapping):
+        return None
+    words: dict[str, dict[str, Tensor]] = {}
+    notes: list[str] = []
+    others = 0
+    for key, item in content.root.items():
+        if not isinstance(key, str) or not isinstance(item, Tensor):
+            continue
+        name, dot, part = key.removeprefix(PREFIX).partition(".")
+        if not key.startswith(PREFIX) or not dot:
+            others += 1
+        elif is_encoder_key(part) and part.endswith(AFTER):
+            notes.append(left_out_note(content.origin, key))
+        else:
+            words.setdefault(name, {})[part] = item
+    if not words:
+        return None
+    if others:
+        notes.append(f"{content.origin}: {others:,} tensors of a LoRA are left out")
+    return Reading(
+        "bundle",
+        tuple(
+            Found(tensors, token=name, row=content.metadata.get(f"{EXPORTED_ROW}.{name}", ""))
+            for name, tensors in words.items()
+        ),
+        tuple(notes),
+    )
+
+
+MOST_WORDS = 64
+Layout = Callable[[Content], Reading | None]
+
+
+def find_words(content: Content) -> Reading:
+    """Find the words of a container. Raises BadContent where there is none, naming what it is."""
+    for layout in LAYOUTS:
+        reading = layout(content)
+        if reading is not None:
+            if len(reading.words) > MOST_WORDS:
+                raise BadContent(
+                    f"{content.origin} holds {len(reading.words):,} tensors: that is a whole "
+                    "model, not an embedding",
+                    WORD_HINT,
+                )
+            return _with_row(reading, content)
+    raise unknown_layout(content.root, content.origin)
+
+
+def _with_row(reading: Reading, content: Content) -> Reading:
+    """The row that `ti` puts into files for other programs goes to the only word there is."""
+    row = content.said.get(EXPORTED_ROW, "")
+    if not row or len(reading.words) != 1 or reading.words[0].row:
+        return reading
+    return replace(reading, words=(replace(reading.words[0], row=row),))
+
+
+def _read_own(content: Content) -> Reading | None:
+    """A file of a library of `ti`: its keys are encoders, and the row is in the metadata."""
+    if ROW not in content.metadata or not isinstance(content.root, Mapping):
+        return None
+    tensors: dict[str, Tensor] = dict(content.root)
+    return Reading("ti", (Found(tensors, row=content.metadata[ROW]),))
+
+
+def _read_bare(content: Content) -> Reading | None:
+    """A tensor alone."""
+    if not isinstance(content.root, Tensor):
+        return None
+    return Reading("bare tensor", (Found({"": content.root}),))
+
+
+def _refuse_others(content: Content) -> Any:
+    refuse_other_kind(content.root, content.origin)
+
+
+# A LoRA that brings a word along is read before LoRAs are refused.
+LAYOUTS: tuple[Layout, ...] = (
+    _read_own,
+    _read_bare,
+    read_bundle,
+    read_string_to_param,
+    _refuse_others,
+    read_encoder_keys,
+    read_named_parameter,
+    read_diffusers,
+)

@@ -1,1 +1,0 @@
-"""Reading files of strangers: containers first, then what the tensors in them mean."""

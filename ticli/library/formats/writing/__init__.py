@@ -1,1 +1,0 @@
-"""Concepts written for other programs, one module a kind of file."""

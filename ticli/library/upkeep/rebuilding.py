@@ -1,0 +1,168 @@
+"""A lost or damaged database made anew from what the files of the concepts say of themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ticli.concept import Concept
+from ticli.durable import explain, sync_folder
+from ticli.errors import BadContent, NotFound
+from ticli.library import record
+from ticli.library.database import build_database, change, explained, locked
+from ticli.library.store import read_blob, stored_blobs
+from ticli.library.upkeep.checking import is_ours, is_whole, later_values
+from ticli.paths import Places
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild came to; `needed` is False where the database was whole and stayed.
+
+    `kept_later` counts the concepts whose tags, notes and last use the old database still told;
+    `unreadable` are files that hold no concept, `left_out` files whose name a newer one has or
+    whose row had been removed. `put_aside` is where the old database is now.
+    """
+
+    needed: bool
+    names: tuple[str, ...] = ()
+    kept_later: int = 0
+    unreadable: tuple[Path, ...] = ()
+    left_out: tuple[Path, ...] = ()
+    put_aside: Path | None = None
+
+
+def rebuild(places: Places) -> Rebuilt:
+    """Put a new database in the place of one that is lost or damaged.
+
+    The old one is moved aside, never removed. Killed at any moment it leaves the library as lost
+    as it was, and can be run again. Raises NotFound (no library), Conflict (made by a newer `ti`,
+    busy), NoSpace and TiError.
+    """
+    database = places.database
+    blobs = stored_blobs(places)
+    if not database.exists() and not blobs:
+        raise NotFound(f"there is no library in {places.home}", "ti invert makes one")
+    with locked(database):
+        if database.is_file() and is_whole(database, places.blobs):
+            return Rebuilt(needed=False)
+        if not blobs and database.is_file() and is_ours(database) is False:
+            raise BadContent(
+                f"{database} is a database of another program, and there are no files of concepts",
+                "set TI_HOME to another folder",
+            )
+        concepts, unreadable = _read_all(stored.path for stored in blobs)
+        later, complete = _evidence(database)
+        chosen = _choose(concepts, later, complete)
+        try:
+            put_aside = _replace(
+                database, [_with_later(c, later.get(c.sha256, {})) for c in chosen]
+            )
+        except OSError as error:
+            raise explain(error, database) from error
+    files = {concept.sha256 for concept in chosen}
+    return Rebuilt(
+        needed=True,
+        names=tuple(concept.name for concept in chosen),
+        kept_later=len(files & later.keys()),
+        unreadable=tuple(unreadable),
+        left_out=tuple(Path(c.path) for c in concepts if c.sha256 not in files),
+        put_aside=put_aside,
+    )
+
+
+def _evidence(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
+    """What the old database still tells of its rows, and whether that is all of them.
+
+    A rebuild that was killed on its way has put it aside already.
+    """
+    if database.is_file():
+        return later_values(database)
+    aside = sorted(database.parent.glob("library-damaged-*.db"))
+    return (later_values(aside[-1])[0] if aside else {}), False
+
+
+def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
+    """Put a database of these concepts in place; return where the old one is now."""
+    unfinished = database.with_name("library.db.rebuilt")
+    with (
+        explained(unfinished),
+        contextlib.closing(build_database(unfinished)) as new,
+        change(new),
+    ):
+        for concept in concepts:
+            record.insert(new, concept)
+    put_aside = set_aside(database)
+    unfinished.replace(database)
+    sync_folder(database.parent)
+    return put_aside
+
+
+def set_aside(database: Path) -> Path | None:
+    """Move a database that cannot be used, with its journal, to a name of its own.
+
+    Returns the new path, or None where there was none. Call while the library's lock is held.
+    Raises OSError.
+    """
+    journal = database.with_name(f"{database.name}-journal")
+    if not database.exists() and not journal.exists():
+        return None
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside, number = database.with_name(f"library-damaged-{moment}.db"), 1
+    while aside.exists() or aside.with_name(f"{aside.name}-journal").exists():
+        number += 1
+        aside = database.with_name(f"library-damaged-{moment}-{number}.db")
+    # The database first: a journal that is left alone is looked at by nobody, while one beside
+    # another database would be rolled back into it.
+    if database.exists():
+        database.rename(aside)
+        sync_folder(database.parent)
+    if journal.exists():
+        journal.rename(aside.with_name(f"{aside.name}-journal"))
+        sync_folder(database.parent)
+    return aside
+
+
+def _read_all(paths: Iterable[Path]) -> tuple[list[Concept], list[Path]]:
+    concepts, unreadable = [], []
+    for path in paths:
+        try:
+            concepts.append(read_blob(path)[0])
+        except BadContent:
+            unreadable.append(path)
+    return concepts, sorted(unreadable)
+
+
+def _choose(
+    concepts: Iterable[Concept], later: Mapping[str, object], complete: bool
+) -> list[Concept]:
+    """One concept a name, oldest first; what a whole list of old rows lacks had been removed."""
+    by_name: dict[str, list[Concept]] = defaultdict(list)
+    for concept in concepts:
+        if not complete or concept.sha256 in later:
+            by_name[concept.name].append(concept)
+
+    def rank(concept: Concept) -> tuple[bool, str, str]:
+        return concept.sha256 in later, concept.created, concept.sha256
+
+    chosen = [max(group, key=rank) for group in by_name.values()]
+    return sorted(chosen, key=lambda concept: (concept.created, concept.name))
+
+
+def _with_later(concept: Concept, later: Mapping[str, str]) -> Concept:
+    """The concept with what the old database still told of it, where that can be read."""
+    known = concept
+    with contextlib.suppress(ValueError):
+        tags = json.loads(later["tags"]) if "tags" in later else list(concept.tags)
+        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+            known = replace(known, tags=tuple(tags))
+    with contextlib.suppress(ValueError):
+        scores = json.loads(later["scores"]) if "scores" in later else []
+        if isinstance(scores, list) and all(isinstance(report, dict) for report in scores):
+            known = replace(known, scores=tuple(scores))
+    return replace(known, notes=later.get("notes", known.notes), used=later.get("used", known.used))

@@ -1,0 +1,235 @@
+"""A backup put in the place of a library, or added to one; all of it is checked before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ticli.concept import Concept
+from ticli.durable import explain, make_folder, sync_folder, write_file
+from ticli.errors import BadContent, Conflict, Usage
+from ticli.library import record
+from ticli.library.database import (
+    LOST,
+    change,
+    connect_to_read,
+    explained,
+    is_present,
+    locked,
+    open_to_write,
+    replace_content,
+)
+from ticli.library.record import HASH, concept_from_document, parse_document
+from ticli.library.store import STAGING, decode_blob, read_regular
+from ticli.library.upkeep import checking
+from ticli.library.upkeep.backups import BLOB, DATABASE, PHOTO, BackupFile
+from ticli.library.upkeep.rebuilding import set_aside
+from ticli.paths import Places
+
+DECEIVING = "such files are made to deceive"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The library that is there: `concepts` is None where there is none, or one that is broken."""
+
+    concepts: int | None
+    damaged: bool
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to; `skipped` were there already, `put_aside` is the old database."""
+
+    names: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    put_aside: Path | None = None
+
+
+def standing(places: Places) -> Standing:
+    """Look at the library that a restore would meet. Raises Conflict where it cannot be judged."""
+    try:
+        if not is_present(places.database, places.blobs):
+            return Standing(None, damaged=False)
+    except BadContent:
+        return Standing(None, damaged=True)
+    if not checking.is_whole(places.database, places.blobs):
+        return Standing(None, damaged=True)
+    connection = connect_to_read(places.database)
+    with contextlib.closing(connection), explained(places.database):
+        return Standing(len(list(checking.row_files(connection))), damaged=False)
+
+
+def restore(places: Places, backup: BackupFile, *, merge: bool, dry_run: bool = False) -> Restored:
+    """Put a backup in the place of the library, or with `merge` add its concepts to it.
+
+    Everything is checked first; then files are stored, which no row names yet; the database comes
+    last, at once. The old database is put aside, and what it names is not pruned. Killed at any
+    moment the library is the old one or the new one. Raises BadContent (damaged, hostile),
+    Conflict (another concept has the name, made by a newer `ti`), NoSpace and TiError.
+    """
+    there = standing(places)
+    if merge and there.damaged:
+        raise BadContent(f"the library {places.database} is damaged", LOST)
+    if there.concepts is not None and not dry_run:
+        # Proved to be writable, and of the present schema, before the lock for upgrades is taken.
+        open_to_write(places.database, places.blobs).close()
+    if not dry_run:
+        make_folder(places.home)
+    with _staging(places, dry_run) as folder:
+        concepts = _prepare(backup, folder)
+        new, skipped = concepts, list[Concept]()
+        if merge and there.concepts:
+            new, skipped = _sort_out(places, concepts)
+        names = tuple(concept.name for concept in new), tuple(c.name for c in skipped)
+        if dry_run:
+            return Restored(*names)
+        _store_files(places, backup, new)
+        if merge and there.concepts:
+            _add_rows(places, new)
+            return Restored(*names)
+        return Restored(*names, put_aside=_put_in_place(places, folder / DATABASE, there))
+
+
+@contextlib.contextmanager
+def _staging(places: Places, dry_run: bool) -> Iterator[Path]:
+    """A folder in the library, or elsewhere if nothing is to change; it is removed at the end."""
+    if dry_run:
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="ti-restore-") as name:
+            yield Path(name)
+        return
+    folder = places.home / STAGING
+    with locked(places.database):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            make_folder(folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(backup: BackupFile, folder: Path) -> list[Concept]:
+    """Extract the database, bring it up to date, and check every row against its file."""
+    database = folder / DATABASE
+    backup.extract(DATABASE, database)
+    try:
+        with explained(database):
+            with contextlib.closing(connect_to_read(database)) as connection:
+                checking.schema_of(connection, database)
+                if not checking.same_schema(connection):
+                    raise BadContent("its tables are not those of a library", DECEIVING)
+                if damages := checking.damages(connection):
+                    raise BadContent(damages[0])
+            # Triggers of ours run from here on, and nobody else's.
+            with contextlib.closing(open_to_write(database, folder / "blobs")) as connection:
+                concepts = record.select_all(connection, folder / "blobs")
+    except BadContent as error:
+        said = error.message.replace(str(database), DATABASE)
+        raise BadContent(f"{backup.origin}: {DATABASE} cannot be used: {said}") from error
+    for concept in concepts:
+        _check_row(backup, concept)
+    return concepts
+
+
+def _check_row(backup: BackupFile, concept: Concept) -> None:
+    """Refuse a row that is not a concept of its file: it becomes paths, prompts and shell words."""
+    try:
+        hashes = [concept.sha256, *(photo.sha256 for photo in concept.photos)]
+        if not concept.sha256 or not all(HASH.fullmatch(sha256) for sha256 in hashes):
+            raise ValueError("a hash of it is none")
+        name = f"blobs/{concept.sha256[:2]}/{concept.sha256}.safetensors"
+        if name not in backup.manifest["files"]:
+            if concept.name in backup.manifest.get("left_out", []):
+                return
+            raise ValueError("its file is not in the backup")
+        _, embedding = decode_blob(backup.read(name), name)
+        checked = concept_from_document(parse_document(json.dumps(concept.as_json())), embedding)
+        same = (checked.name, checked.token, checked.widths, checked.vectors)
+        if same != (concept.name, concept.token, concept.widths, concept.vectors):
+            raise ValueError("it is not that of its file")
+        if not isinstance(concept.used, str) or not isinstance(concept.bytes, int):
+            raise ValueError("its last use or size cannot be read")
+    except (ValueError, KeyError, TypeError, AttributeError, BadContent, Usage) as error:
+        raise BadContent(
+            f"{backup.origin}: the row of {str(concept.name)[:80]!r} cannot be used: {error}",
+            "make the backup again, or import the files in it one by one",
+        ) from error
+
+
+def _sort_out(places: Places, concepts: Sequence[Concept]) -> tuple[list[Concept], list[Concept]]:
+    """The concepts that are new here, and those that are here already. Raises Conflict."""
+    with (
+        explained(places.database),
+        contextlib.closing(connect_to_read(places.database)) as connection,
+    ):
+        here = {row.name: row.sha256 for row in checking.row_files(connection)}
+    taken = [c.name for c in concepts if here.get(c.name, c.sha256) != c.sha256]
+    if taken:
+        raise Conflict(
+            f"other concepts have these names here: {', '.join(taken)}",
+            "ti rename or ti rm them first, or restore without --merge",
+            names=taken,
+        )
+    new = [concept for concept in concepts if concept.name not in here]
+    return new, [concept for concept in concepts if concept.name in here]
+
+
+def _store_files(places: Places, backup: BackupFile, concepts: Sequence[Concept]) -> None:
+    """Store the files and photos of concepts; a file that is there already and whole stays."""
+    wanted = {concept.sha256 for concept in concepts}
+    wanted |= {photo.sha256 for concept in concepts for photo in concept.photos}
+    for name in backup.files:
+        match = BLOB.fullmatch(name) or PHOTO.fullmatch(name)
+        if match is None or match[2] not in wanted:
+            continue
+        target = places.home / name
+        content = backup.read(name)
+        make_folder(target.parent.parent)
+        make_folder(target.parent)
+        if read_regular(target) != content:
+            write_file(target, content, replace=True)
+
+
+def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
+    connection = open_to_write(places.database, places.blobs)
+    with (
+        contextlib.closing(connection),
+        explained(places.database),
+        change(connection),
+    ):
+        for concept in concepts:
+            try:
+                record.insert(connection, concept)
+            except sqlite3.IntegrityError as error:
+                raise Conflict(
+                    f"another process has stored {concept.name!r} meanwhile", "try again"
+                ) from error
+
+
+def _put_in_place(places: Places, database: Path, there: Standing) -> Path | None:
+    """Make the staged database the library's; return where the old one is, if there was one."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    try:
+        if there.concepts is not None:
+            aside = places.home / f"library-replaced-{moment}.db"
+            number = 1
+            while aside.exists():
+                number += 1
+                aside = places.home / f"library-replaced-{moment}-{number}.db"
+            with explained(places.database):
+                replace_content(places, database, aside if there.concepts else None)
+            return aside if there.concepts else None
+        old = set_aside(places.database)
+        database.replace(places.database)
+        sync_folder(places.home)
+        return old
+    except OSError as error:
+        raise explain(error, places.database) from error

@@ -1,0 +1,193 @@
+"""Models fetched from the hub: what of a repository is needed, and what may go wrong, in words."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ticli.errors import BadContent, ModelUnavailable, first_line
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import Family
+from ticli.models.folder import PICKLED, STEMS, VARIANTS, names_part, read_json
+
+INDEX, CARD = "model_index.json", "README.md"
+SMALL = (".json", ".txt", ".model")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is about to be downloaded: files by name with their bytes, at one commit."""
+
+    id: str
+    revision: str
+    files: Mapping[str, int]
+    cache: Path
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.files.values())
+
+
+Announce = Callable[[Parcel], None]
+
+
+def download(name: str, announce: Announce) -> Path:
+    """Download the parts of a hub model that `ti` uses, and return the snapshot's folder.
+
+    `announce` is called once, before anything large. What is in the cache already is not fetched
+    again, and what broke off goes on where it ended. Raises ModelUnavailable, and BadContent where
+    the disk is too small.
+    """
+    from huggingface_hub import HfApi, constants, hf_hub_download
+
+    with _explained(name):
+        found = HfApi().model_info(name, files_metadata=True)
+        sizes = {file.rfilename: int(file.size or 0) for file in found.siblings or ()}
+        if INDEX not in sizes:
+            raise ModelUnavailable(
+                f"{name} has no {INDEX}: it is not in the diffusers layout",
+                "look for a repository of the same model that is",
+            )
+        revision = str(found.sha)
+        index = Path(hf_hub_download(name, INDEX, revision=revision))
+        wanted = needed(read_json(index, name), sizes, name)
+        cache = Path(constants.HF_HUB_CACHE)
+        parcel = Parcel(name, revision, _absent(name, wanted, revision), cache)
+        _check_room(parcel)
+        announce(parcel)
+        for file in wanted:
+            hf_hub_download(name, file, revision=revision)
+        # Asked for by no revision, it notes which commit the cache now holds whole.
+        hf_hub_download(name, INDEX)
+    return index.parent
+
+
+def cached_folder(name: str) -> Path | None:
+    """The folder of a hub model's snapshot in the cache, if one was begun. Asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(name, INDEX)
+    return Path(index).parent if isinstance(index, str) else None
+
+
+def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> dict[str, int]:
+    """The files of a repository that its family uses, by name, with their sizes.
+
+    Raises ModelUnavailable where the family is unknown or a part has no safetensors weights.
+    """
+    family = _family(index, name)
+    texts = [
+        part for part in family.encoders if not part.optional or names_part(index, part.folder)
+    ]
+    weighty = [*(part.folder for part in texts), family.denoiser[0], "vae"]
+    chosen = {INDEX, CARD} & sizes.keys()
+    for folder in (*weighty, *(part.tokenizer for part in texts), "scheduler"):
+        chosen |= {file for file in _inside(folder, sizes) if file.endswith(SMALL)}
+    for folder in weighty:
+        chosen |= _weights(folder, sizes, name)
+    return {file: sizes[file] for file in sorted(chosen)}
+
+
+def _family(index: Mapping[str, object], name: str) -> Family:
+    pipeline = index.get("_class_name")
+    for family in FAMILIES.values():
+        if family.pipeline == pipeline:
+            return family
+    known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
+    raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
+
+
+def _inside(folder: str, sizes: Mapping[str, int]) -> list[str]:
+    """The files right in a folder of the repository."""
+    return [file for file in sizes if PurePosixPath(file).parent == PurePosixPath(folder)]
+
+
+def _weights(folder: str, sizes: Mapping[str, int], name: str) -> set[str]:
+    """The weights of a part: those that `files.weights` would take, whole or in shards."""
+    stem = STEMS["transformers" if folder.startswith("text_encoder") else "diffusers"]
+    for variant in VARIANTS:
+        dotted = f".{variant}" if variant else ""
+        whole = f"{folder}/{stem}{dotted}.safetensors"
+        if whole in sizes:
+            return {whole}
+        if f"{folder}/{stem}.safetensors.index{dotted}.json" in sizes:
+            shards = f"{folder}/{stem}{dotted}-"
+            return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
+    raise ModelUnavailable(f"{name} has no {folder}/{stem}.safetensors", PICKLED)
+
+
+def _absent(name: str, wanted: Mapping[str, int], revision: str) -> dict[str, int]:
+    from huggingface_hub import try_to_load_from_cache
+
+    return {
+        file: size
+        for file, size in wanted.items()
+        if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+    }
+
+
+def _check_room(parcel: Parcel) -> None:
+    place = next(folder for folder in (parcel.cache, *parcel.cache.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < parcel.bytes:
+        raise BadContent(
+            f"{parcel.id} takes {parcel.bytes:,} bytes, and {place} has {free:,} free",
+            "make room, or set HF_HOME to a folder on a larger disk",
+        )
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Say in words why the hub did not give what was asked for."""
+    from huggingface_hub import errors
+
+    # What its HTTP library raises is no OSError in every version.
+    network = (OSError, ValueError, getattr(errors, "HTTPError", OSError))
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    # It says the same again for each of its own attempts.
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except network as error:
+        raise _in_words(error, name) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _in_words(error: Exception, name: str) -> ModelUnavailable:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        # It speaks of the connection, whatever the hub answered.
+        error = error.__cause__
+    first = first_line(error)
+    said = f"the download of {name} broke off: {first}"
+    advice = "the same command goes on where it ended"
+    if isinstance(error, errors.GatedRepoError):
+        said = f"{name} is open only to those who accepted its terms"
+        advice = f"accept them at {_page(name)}, then log in: hf auth login"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        said = f"the hub knows no model {name}, or it is private"
+        advice = "check how it is written; for a private one log in: hf auth login"
+    elif isinstance(error, errors.HfHubHTTPError):
+        status = getattr(error.response, "status_code", 0)
+        said = f"the hub failed on {name}: it answered {status}"
+        advice = "try again later"
+        if status in (401, 403):
+            said = f"the hub refused {name}: it answered {status}"
+            advice = f"log in: hf auth login, and look at {_page(name)}"
+    elif type(error).__name__.startswith("Connect"):
+        said = f"the hub cannot be reached for {name}: {first}"
+        advice = "go online, or use a model that ti models lists"
+    return ModelUnavailable(said, advice)
+
+
+def _page(name: str) -> str:
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{name}"

@@ -1,0 +1,422 @@
+"""What a folder in the diffusers layout holds: its family, widths, windows, sizes and licence."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import Conflict, ModelUnavailable, NotFound
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import MARKS, Details, EncoderPart, Family
+from ticli.models.families.stable_diffusion import WIDTH as SD2_WIDTH
+from ticli.models.sentencepiece import FILE, read_vocabulary
+from ticli.models.single_files.recognising import SingleFile
+
+# The files of one part of a model: settings, weights whole or in shards, never pickles.
+
+STEMS = {"transformers": "model", "diffusers": "diffusion_pytorch_model"}
+# Without a variant first: that is what a model's authors mean by its weights.
+VARIANTS = (None, "fp16", "bf16")
+PICKLED = "the download is incomplete, or the model has only pickled weights, which are never read"
+
+
+def stem(part: Path) -> str:
+    """The name its library gives the weights of a part: text encoders come from transformers."""
+    return STEMS["transformers" if part.name.startswith("text_encoder") else "diffusers"]
+
+
+def weights(part: Path, name: str) -> tuple[list[Path], str | None]:
+    """The safetensors files of one part of a model, and its diffusers variant ("fp16" or None).
+
+    Large weights lie in several files that an index names. Raises ModelUnavailable where one is
+    missing or there is none: pickled weights are never read.
+    """
+    for variant in VARIANTS:
+        dotted = f".{variant}" if variant else ""
+        whole = part / f"{stem(part)}{dotted}.safetensors"
+        if whole.is_file():
+            return [whole], variant
+        index = part / f"{stem(part)}.safetensors.index{dotted}.json"
+        if index.is_file():
+            return _shards(index, name), variant
+    raise ModelUnavailable(f"{name} has no {part.name}/{stem(part)}.safetensors", PICKLED)
+
+
+def _shards(index: Path, name: str) -> list[Path]:
+    try:
+        named = sorted({str(file) for file in read_json(index, name)["weight_map"].values()})
+    except (KeyError, AttributeError) as error:
+        raise ModelUnavailable(
+            f"{index} does not say where the weights are", "download the model again"
+        ) from error
+    files = [index.parent / file for file in named]
+    for file in files:
+        if Path(file.name) != file.relative_to(index.parent) or not file.is_file():
+            raise ModelUnavailable(f"{name} has no {index.parent.name}/{file.name}", PICKLED)
+    return files
+
+
+def place_of(name: str) -> Path:
+    """The path that a name is: ~ is a home folder, but where there is none of that user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def names_part(index: Mapping[str, object], part: str) -> bool:
+    """Whether a model_index.json names a part: [null, null] stands for one that was left out."""
+    entry = index.get(part)
+    return isinstance(entry, list) and bool(entry and entry[0])
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """Read one JSON object of a model. Raises ModelUnavailable."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelUnavailable(
+            f"{name} is not a model: it has no {path.parent.name}/{path.name}",
+            "give a folder in the diffusers layout, the one that holds model_index.json",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{path} cannot be read: {error}", "download the model again"
+        ) from error
+    if not isinstance(document, dict):
+        raise ModelUnavailable(f"{path} holds no settings", "download the model again")
+    return document
+
+
+# The side of latents up to which a U-Net's whole attention map, of 32⁴ numbers a head, is small.
+SMALL_SIDE = 32
+AGAIN = "download the model again"
+# The setting of a model_index.json that keeps an absent negative prompt from being encoded.
+ZEROED = "force_zeros_for_empty_prompt"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A usable model. `id` is "starter", an absolute folder or file, or a hub id.
+
+    `widths` and `windows` give, for each text encoder, the width of its vectors and how many
+    tokens it reads, start and end included; `size` is the model's own pixels a side, and sides
+    are multiples of `grain`. `defaults` are the sampler, steps and guidance it looks well with.
+    `zeroed_negative` has zeros, not a prompt of no words, stand for a negative prompt not given.
+    `single` tells of a model in one file; `place` of the parts of any.
+    """
+
+    id: str
+    folder: Path
+    revision: str
+    family: str
+    widths: Mapping[str, int]
+    windows: Mapping[str, int]
+    size: int
+    license: str
+    safety_checker: bool
+    grain: int = 8
+    defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
+    reads_negative: bool = True
+    zeroed_negative: bool = False
+    single: SingleFile | None = None
+
+    def place(self, part: str) -> Path:
+        """The folder of a part; of one in a single file, that of its tokenizer or what lacks."""
+        return self.single.place(part) if self.single else self.folder / part
+
+    @property
+    def is_starter(self) -> bool:
+        return self.id == "starter"
+
+    @property
+    def has_small_maps(self) -> bool:
+        """Whether it is a U-Net whose largest attention map is of few tokens."""
+        unet = FAMILIES[self.family].denoiser[1] == "UNet2DConditionModel"
+        return unet and self.size // self.grain <= SMALL_SIDE
+
+    def room(self, encoder: str) -> int:
+        """How many tokens of a prompt an encoder reads, its start and end not counted."""
+        kinds = {part.key: part.kind for part in FAMILIES[self.family].encoders}
+        return self.windows[encoder] - MARKS[kinds[encoder]]
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether nobody says what it predicts, on which its size depends too."""
+        return self.single is not None and not self.single.prediction
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should hear before using it."""
+        return self.single.remarks if self.single else []
+
+    def describe(self) -> str:
+        """The id, with the version of a starter or the commit of a hub model."""
+        return f"{self.id} {self.revision[:8]}".strip()
+
+
+def identify(folder: Path, name: str, revision: str) -> ModelSource:
+    """Read a diffusers folder's configuration. Raises ModelUnavailable saying what is missing."""
+    index = read_json(folder / "model_index.json", name)
+    family = _family(index, folder, name)
+    encoders = [part for part in family.encoders if _has(index, part)]
+    parts = (*(part.folder for part in encoders), family.denoiser[0], "vae")
+    for part in parts:
+        weights(folder / part, name)
+    configurations = {part: read_json(folder / part / "config.json", name) for part in parts}
+    return replace(
+        from_configurations(family, configurations, name),
+        folder=folder,
+        revision=revision,
+        license=_license(folder),
+        safety_checker=names_part(index, "safety_checker"),
+        zeroed_negative=family.zeroed and bool(index.get(ZEROED, True)),
+    )
+
+
+def from_configurations(
+    family: Family, configurations: Mapping[str, Mapping[str, Any]], name: str
+) -> ModelSource:
+    """What the configurations of a model's parts say of it; its text encoders are those named.
+
+    Raises ModelUnavailable where one lacks something, or where the parts do not fit together.
+    """
+    texts = {p.key: configurations[p.folder] for p in family.encoders if p.folder in configurations}
+    vae = configurations["vae"]
+    try:
+        details = family.details(configurations[family.denoiser[0]])
+        widths = {key: _width(text) for key, text in texts.items()}
+        parts = [part for part in family.encoders if part.key in texts]
+        windows = {part.key: _window(part, texts[part.key], details) for part in parts}
+        pixels = _pixels(vae)
+        _check_channels(details.channels, int(vae["latent_channels"]), name)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelUnavailable(f"{name} has a configuration that lacks {error}", AGAIN) from error
+    return ModelSource(
+        id=name,
+        folder=Path(name),
+        revision="",
+        family=family.name,
+        widths=widths,
+        windows=windows,
+        size=details.side * pixels,
+        license="",
+        safety_checker=False,
+        grain=pixels * family.patch,
+        defaults=details.defaults,
+        reads_negative=details.reads_negative,
+        zeroed_negative=family.zeroed,
+    )
+
+
+def configuration(source: ModelSource, part: str, file: str = "config.json") -> dict[str, Any]:
+    """The settings of a part: its file's, or those read off a single file.
+
+    Raises ModelUnavailable.
+    """
+    if source.single:
+        return dict(source.single.configurations[part])
+    return read_json(source.folder / part / file, source.id)
+
+
+def encoder_parts(source: ModelSource) -> list[EncoderPart]:
+    """The text encoders that a model has, in the order of its family."""
+    return [part for part in FAMILIES[source.family].encoders if part.key in source.widths]
+
+
+def vocabulary(source: ModelSource) -> dict[str, int]:
+    """The first tokenizer's words, `</w>` marking a word's end, with their ids."""
+    entries = _entries(source, encoder_parts(source)[0])
+    # SentencePiece marks where a word begins, CLIP where it ends.
+    return {f"{w[1:]}</w>" if w[:1] == "▁" else w: number for w, number in entries.items()}
+
+
+def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
+    """How many words an encoder's tokenizer has, those that somebody added left out."""
+    return len(_entries(source, part))
+
+
+def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
+    folder = source.place(part.tokenizer)
+    try:
+        return _numbered(folder, source.id)
+    except (LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise ModelUnavailable(
+            f"{source.id} has no vocabulary in {folder.name}: {error}", AGAIN
+        ) from error
+
+
+def _numbered(folder: Path, name: str) -> dict[str, int]:
+    words: Any
+    if (folder / "vocab.json").is_file():
+        words = read_json(folder / "vocab.json", name)
+    elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
+        words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
+    else:
+        words = read_json(folder / "tokenizer.json", name).get("model", {}).get("vocab", {})
+    if isinstance(words, list):
+        words = {entry[0]: number for number, entry in enumerate(words)}
+    return {str(word): int(number) for word, number in words.items()}
+
+
+def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
+    pipeline = index.get("_class_name")
+    found = [family for family in FAMILIES.values() if family.pipeline == pipeline]
+    if not found:
+        known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
+        raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
+    if len(found) == 1:
+        return found[0]
+    # Stable Diffusion 2 took OpenCLIP ViT-H, whose vectors have 1024 numbers.
+    text = read_json(folder / "text_encoder" / "config.json", name)
+    return FAMILIES["sd2" if text.get("hidden_size") == SD2_WIDTH else "sd1"]
+
+
+def _has(index: Mapping[str, Any], part: EncoderPart) -> bool:
+    """Whether an encoder is there; only optional ones may be left out of a model."""
+    return not part.optional or names_part(index, part.folder)
+
+
+def _width(text: Mapping[str, Any]) -> int:
+    return int(text["d_model"] if "d_model" in text else text["hidden_size"])
+
+
+def _window(part: EncoderPart, text: Mapping[str, Any], details: Details) -> int:
+    return details.windows.get(part.key, part.window) or int(text["max_position_embeddings"])
+
+
+def _pixels(vae: Mapping[str, Any]) -> int:
+    """Pixels a side of one latent: each block but the last halves the picture."""
+    blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
+    return int(2 ** (len(blocks) - 1))
+
+
+def _check_channels(taken: int, given: int, name: str) -> None:
+    """Refuse models that also read a masked picture. Raises ModelUnavailable."""
+    if taken != given:
+        raise ModelUnavailable(
+            f"{name} reads {taken} channels where its VAE gives {given}: it is made for inpainting "
+            "or editing",
+            "use the plain model of the same family",
+        )
+
+
+def _license(folder: Path) -> str:
+    """The licence a model card names: its front matter, or the starter's sentence."""
+    card = folder / "README.md"
+    text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+    front = re.search(r"^license: *(\S+)", text, re.MULTILINE)
+    named = re.search(r"^license_name: *(\S+)", text, re.MULTILINE)
+    offered = re.search(r"offered under ([\w.-]*\w)", text)
+    if front and front[1] == "other" and named:
+        return named[1]
+    return front[1] if front else offered[1] if offered else ""
+
+
+# Which picture encoder belongs to a model's text encoder, read from settings: no torch here.
+
+# Where a model of diffusers keeps the picture encoder that came with its text encoder.
+FOLDER = "image_encoder"
+OWN = "model"
+# CLIP's own, for a folder that does not say (2103.00020).
+MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A CLIP's picture half in `folder` and the encoder of the model that its text half fits.
+
+    `text` is the folder of that text half; `size` is in pixels a side, `mean` and `spread` are
+    those of its pixels from 0 to 1.
+    """
+
+    part: EncoderPart
+    folder: Path
+    text: Path
+    size: int
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+def find_tower(source: ModelSource, named: str) -> Tower:
+    """Find the CLIP that a user named for a model: a folder, or "model" for the model's own.
+
+    Raises NotFound, ModelUnavailable, and Conflict where its text half is of another width.
+    """
+    clips = [part for part in FAMILIES[source.family].encoders if part.kind == "clip"]
+    if named == OWN:
+        return _own(source, clips)
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise NotFound(
+            f"no CLIP folder {named!r}",
+            f"name a folder, or {OWN} for the model's own image encoder",
+        )
+    settings = read_json(folder / "config.json", named)
+    text, vision = settings.get("text_config"), settings.get("vision_config")
+    if not isinstance(text, dict) or not isinstance(vision, dict):
+        raise ModelUnavailable(
+            f"{named} is no CLIP of text and pictures: it is {settings.get('model_type')!r}",
+            "give the folder of a transformers CLIPModel",
+        )
+    width = text.get("hidden_size", 512)
+    for part in clips:
+        if source.widths[part.key] == width:
+            return _tower(part, folder, folder, vision)
+    widths = ", ".join(f"{source.widths[part.key]} ({part.key})" for part in clips)
+    raise Conflict(
+        f"{named} reads vectors of {width} numbers, and {source.id} has {widths or 'no CLIP'}",
+        "give the CLIP that the model's text encoder comes from",
+    )
+
+
+def _own(source: ModelSource, clips: list[EncoderPart]) -> Tower:
+    folder = source.folder / FOLDER
+    fitting = [part for part in clips if part.projected]
+    if not fitting or not (folder / "config.json").is_file():
+        raise ModelUnavailable(
+            f"{source.id} has no image encoder that matches its text encoder",
+            "give the folder of the CLIP that its text encoder comes from, or no --warm-start",
+        )
+    settings = read_json(folder / "config.json", source.id)
+    for part in fitting:
+        text = source.folder / part.folder
+        if _projection(read_json(text / "config.json", source.id)) == _projection(settings):
+            return _tower(part, folder, text, settings)
+    raise ModelUnavailable(
+        f"the image encoder of {source.id} belongs to none of its text encoders",
+        "give the folder of the CLIP that its text encoder comes from, or no --warm-start",
+    )
+
+
+def _projection(settings: Mapping[str, Any]) -> Any:
+    return settings.get("projection_dim", 512)
+
+
+def _tower(part: EncoderPart, folder: Path, text: Path, vision: Mapping[str, Any]) -> Tower:
+    pixels = _preprocessing(folder)
+    try:
+        size = int(vision.get("image_size", 224))
+        mean = tuple(float(value) for value in pixels.get("image_mean", MEAN))
+        spread = tuple(float(value) for value in pixels.get("image_std", SPREAD))
+        if size < 1 or len(mean) != 3 or len(spread) != 3 or not all(spread):
+            raise ValueError(f"size {size}, mean {mean}, deviation {spread}")
+    except (TypeError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{folder} does not say how its pictures are to be prepared: {error}",
+            "download the model again",
+        ) from error
+    return Tower(part, folder, text, size, mean, spread)
+
+
+def _preprocessing(folder: Path) -> dict[str, Any]:
+    """The settings of the pixels: beside the weights, or where diffusers keeps them; else none."""
+    for place in (folder, folder.parent / "feature_extractor"):
+        file = place / "preprocessor_config.json"
+        if file.is_file():
+            return read_json(file, str(folder))
+    return {}

@@ -1,0 +1,222 @@
+"""Networks that only look: CLIP compares pictures with words, DINO compares pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ticli.errors import ModelUnavailable, first_line
+from ticli.models.locate import HUB_ID, STARTER, STARTER_ID
+
+if TYPE_CHECKING:
+    import torch
+
+
+# What transformers calls them; DINO's weights are those of a plain ViT (2104.14294).
+CLIP, DINO = "clip", ("vit", "dinov2", "dinov2_with_registers")
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class JudgeSource:
+    """A network on disk. `id` is "starter", a folder or a hub id; `reads` is False for DINO.
+
+    `sha256` is that of its weights file, since a score is worth nothing without knowing whose.
+    """
+
+    id: str
+    folder: Path
+    revision: str
+    kind: str
+    sha256: str
+
+    @property
+    def reads(self) -> bool:
+        """Whether it can compare pictures with sentences."""
+        return self.kind == CLIP
+
+    def describe(self) -> str:
+        """Its id, with the commit of a hub model."""
+        name = "the starter's scorer" if self.id == STARTER_ID else self.id
+        return f"{name} {self.revision[:8]}".strip()
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes an encoder's pixels; sizes in pixels, `resample` as Pillow counts.
+
+    `shortest` resizes the short side, `exact` (width, height) both; `crop` is (width, height).
+    """
+
+    shortest: int | None
+    exact: tuple[int, int] | None
+    crop: tuple[int, int] | None
+    resample: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A loaded network in evaluation mode; `tokenizer` is None where it reads no text."""
+
+    source: JudgeSource
+    module: Any
+    tokenizer: Any
+    window: int
+    preprocessing: Preprocessing
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.module.parameters()).device
+        return device
+
+
+def locate_judge(name: str) -> JudgeSource:
+    """Find an encoder: "starter", a folder in transformers' layout, or a hub id in the cache.
+
+    Nothing is downloaded. Raises ModelUnavailable naming what is missing.
+    """
+    if name == STARTER_ID:
+        return _identify(STARTER / "scorer", STARTER_ID, "")
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _identify(folder.absolute(), str(folder.absolute()), "")
+    if HUB_ID.fullmatch(name) and not name.startswith("."):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+        try:
+            cached = Path(snapshot_download(name, local_files_only=True))
+        except (LocalEntryNotFoundError, HFValidationError) as error:
+            raise ModelUnavailable(
+                f"encoder {name} is neither a folder nor in the hub cache",
+                f"fetch it first: hf download {name}",
+            ) from error
+        return _identify(cached, name, cached.name)
+    raise ModelUnavailable(
+        f"no encoder folder {name!r}", "--encoder takes starter, a folder, or a hub id in the cache"
+    )
+
+
+def load_judge(source: JudgeSource, device: torch.device) -> Judge:
+    """Load an encoder in float32, frozen. Raises ModelUnavailable where a file is damaged."""
+    import torch
+
+    from ticli.models.model import quiet_libraries
+
+    options: dict[str, Any] = {
+        "dtype": torch.float32,
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
+    try:
+        with quiet_libraries():
+            module = _network(source, options).requires_grad_(False).eval().to(device)
+            tokenizer = _tokenizer(source)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        first = first_line(error)
+        raise ModelUnavailable(
+            f"encoder {source.id} cannot be loaded: {first}", "download it again"
+        ) from error
+    window = module.config.text_config.max_position_embeddings if source.reads else 0
+    return Judge(source, module, tokenizer, int(window), read_preprocessing(source))
+
+
+def read_preprocessing(source: JudgeSource) -> Preprocessing:
+    """Read preprocessor_config.json. Raises ModelUnavailable where it is missing or odd."""
+    settings = _read_json(source.folder / "preprocessor_config.json", source.id)
+    try:
+        size = settings.get("size") if settings.get("do_resize", True) else None
+        if isinstance(size, int):
+            # Old files give CLIP's size as one number, the short side; a ViT's is both sides.
+            size = {"shortest_edge": size} if source.reads else {"height": size, "width": size}
+        size = size or {}
+        crop = settings.get("crop_size") if settings.get("do_center_crop") else None
+        if isinstance(crop, int):
+            crop = {"height": crop, "width": crop}
+        return Preprocessing(
+            shortest=int(size["shortest_edge"]) if "shortest_edge" in size else None,
+            exact=(int(size["width"]), int(size["height"])) if "height" in size else None,
+            crop=(int(crop["width"]), int(crop["height"])) if crop else None,
+            resample=int(settings.get("resample", 3)),
+            mean=tuple(float(value) for value in settings["image_mean"]),
+            std=tuple(float(value) for value in settings["image_std"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelUnavailable(
+            f"{source.id} has a preprocessor_config.json that lacks {error}", "download it again"
+        ) from error
+
+
+def _network(source: JudgeSource, options: dict[str, Any]) -> Any:
+    """The network with all its weights: transformers itself fills up missing ones at random."""
+    if source.kind == CLIP:
+        from transformers.models.clip.modeling_clip import CLIPModel
+
+        kind: Any = CLIPModel
+    elif source.kind == "vit":
+        from transformers.models.vit.modeling_vit import ViTModel
+
+        kind = ViTModel
+        # DINO's feature is the class token itself; the pooling layer of a ViT is not its own.
+        options = {**options, "add_pooling_layer": False}
+    else:
+        from transformers import AutoModel
+
+        kind = AutoModel
+    network, found = kind.from_pretrained(source.folder, output_loading_info=True, **options)
+    if missing := sorted(found["missing_keys"]):
+        raise ValueError(f"its weights lack {missing[0]}")
+    return network
+
+
+def _tokenizer(source: JudgeSource) -> Any:
+    if not source.reads:
+        return None
+    from transformers.models.clip.tokenization_clip import CLIPTokenizer
+
+    return CLIPTokenizer.from_pretrained(source.folder, local_files_only=True)
+
+
+def _identify(folder: Path, name: str, revision: str) -> JudgeSource:
+    kind = _read_json(folder / "config.json", name).get("model_type")
+    if kind != CLIP and kind not in DINO:
+        raise ModelUnavailable(
+            f"{name} is a {kind}, which cannot judge pictures here",
+            f"give a CLIP ({CLIP}) or a DINO ({', '.join(DINO)})",
+        )
+    weights = folder / WEIGHTS
+    try:
+        with weights.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelUnavailable(
+            f"encoder {name} has no {WEIGHTS} that can be read",
+            "pickled weights are never read: load it once in transformers where you trust it, "
+            "write it with save_pretrained, and give that folder",
+        ) from error
+    version = ""
+    if name == STARTER_ID:
+        card = re.search(
+            r"^## This version\s+`([^`]+)`", (STARTER / "README.md").read_text("utf-8"), re.M
+        )
+        version = card[1] if card else ""
+    return JudgeSource(name, folder, revision or version, str(kind), sha256)
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(
+            f"{name} is no encoder: {path.name} cannot be read",
+            "give a folder in transformers' layout, with config.json and preprocessor_config.json",
+        ) from error
+    if not isinstance(document, dict):
+        raise ModelUnavailable(f"{path} holds no settings", "download it again")
+    return document

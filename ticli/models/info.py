@@ -1,0 +1,219 @@
+"""What `ti models` tells of a model beside its source: size on disk, short name, notes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ticli import __version__
+from ticli.errors import Check, ModelUnavailable, TiError
+from ticli.models.families import FAMILIES
+from ticli.models.fingerprint import fingerprint
+from ticli.models.folder import encoder_parts, place_of
+from ticli.models.hardware import pick_hardware
+from ticli.models.locate import ModelSource, locate, short_names
+from ticli.models.single_files.recognising import (
+    NOTHING_GIVEN,
+    PREDICTION_WORDS,
+    Given,
+    SingleFile,
+    remember,
+)
+from ticli.settings import Settings
+
+
+def disk_use(source: ModelSource) -> int:
+    """Bytes that a model's files take; links are followed, and each file is counted once.
+
+    With a model in one file count the parts that are taken from its folder of components.
+    """
+    single = source.single
+    seen: dict[tuple[int, int], int] = {}
+    for path in [single.path, *_components(source, single)] if single else [source.folder]:
+        for file in [path] if path.is_file() else _files_under(path):
+            try:
+                known = file.stat()
+            except OSError:
+                # A link whose file is gone takes nothing.
+                continue
+            seen[known.st_dev, known.st_ino] = known.st_size
+    return sum(seen.values())
+
+
+def _components(source: ModelSource, single: SingleFile) -> list[Path]:
+    if not single.components:
+        return []
+    parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
+    with_us = {*single.prefixes, *single.pads}
+    return [single.place(part) for part in (*parts, "vae") if part not in with_us]
+
+
+def _files_under(folder: Path) -> list[Path]:
+    return [Path(place) / name for place, _, files in os.walk(folder) for name in files]
+
+
+def names_of(source: ModelSource) -> list[str]:
+    """The short names that stand for a model."""
+    return [
+        name
+        for name, model in short_names().items()
+        if source.id in (model, str(place_of(model).absolute()))
+    ]
+
+
+def notes(source: ModelSource) -> list[str]:
+    """What a user should know before using a model: its licence and its safety parts."""
+    silent = "its metadata names no licence" if source.single else "its card names no licence"
+    found = [f"licence: {source.license}" if source.license else silent]
+    if source.single:
+        found += _single_notes(source.single)
+    if source.safety_checker:
+        found.append("it comes with a safety checker, which ti does not use")
+    if source.family == "sdxl":
+        found.append(
+            "its pipeline marks pictures invisibly where the package invisible-watermark is "
+            "installed, and ti does so too"
+        )
+    return found
+
+
+def current(settings: Settings) -> tuple[str, str]:
+    """The id of the model that is used where none is named; else "" and why it cannot be had."""
+    try:
+        return locate(settings["model"], offline=True).id, ""
+    except ModelUnavailable as error:
+        return "", f"the current model ({settings.origin('model')}): {error.message}"
+
+
+def check_file(model: str, given: Given) -> list[str]:
+    """Look at a model in one file before it gets a short name; remember what is `given` of it.
+
+    Returned is what a user should hear of it. Other models are not looked at. Raises
+    ModelUnavailable and NotFound, and Usage where `given` says something of another model.
+    """
+    if given == NOTHING_GIVEN and not place_of(model).is_file():
+        return []
+    single = locate(model, given=given).single
+    if single is None:
+        return []
+    remember(single.path, single.given)
+    return single.remarks
+
+
+def _single_notes(single: SingleFile) -> list[str]:
+    found = []
+    if single.components:
+        found.append(f"what it lacks is taken from {single.components}")
+    if single.prediction in PREDICTION_WORDS:
+        found.append(
+            f"it predicts the {PREDICTION_WORDS[single.prediction]}, as {single.told_by} says"
+        )
+    return [*found, *single.remarks]
+
+
+def listed(source: ModelSource, current: bool) -> dict[str, Any]:
+    """A usable model as one JSON object; `absent` has the others."""
+    return {
+        "id": source.id,
+        "family": source.family,
+        "revision": source.revision,
+        "widths": dict(source.widths),
+        "windows": dict(source.windows),
+        "size": source.size,
+        "license": source.license,
+        "folder": str(source.folder),
+        "current": current,
+        "names": names_of(source),
+        "bytes": disk_use(source),
+        "here": True,
+        "problem": "",
+    }
+
+
+def described(source: ModelSource, current: bool) -> dict[str, Any]:
+    """Everything that is known of a model, as one JSON object.
+
+    Raises ModelUnavailable where its weights cannot be read.
+    """
+    sampler, steps, guidance = source.defaults
+    components = source.single.components if source.single else None
+    return listed(source, current) | {
+        "pipeline": FAMILIES[source.family].pipeline,
+        "fingerprint": fingerprint(source),
+        "grain": source.grain,
+        "defaults": {"sampler": sampler, "steps": steps, "guidance": guidance},
+        "negative_prompt": source.reads_negative,
+        "safety_checker": source.safety_checker,
+        "single_file": source.single is not None,
+        "prediction": source.single.prediction if source.single else None,
+        "components": str(components) if components else None,
+        "notes": notes(source),
+    }
+
+
+# What `ti doctor` says of versions, device and model.
+
+PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "pillow", "sqlite-utils")
+LITTLE_MEMORY = 1 << 30
+
+
+def check_versions() -> Iterator[Check]:
+    """Look up `ti`, Python, SQLite and the packages that training and drawing need; no import."""
+    said = f"ti {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    yield Check("versions", "ok", said)
+    found, missing = [], []
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        said = f"not installed: {', '.join(missing)}"
+        yield Check("packages", "fail", said, "pip install --upgrade ticli", tuple(missing))
+    else:
+        yield Check("packages", "ok", ", ".join(found))
+
+
+def check_model(name: str, origin: str) -> Check:
+    """Whether the model that commands use by default is on this machine, network or not."""
+    try:
+        source = locate(name, offline=True)
+    except TiError as error:
+        said = f"the model ({origin}) cannot be had offline: {error.message}"
+        return Check("model", "fail", said, error.hint)
+    return Check("model", "ok", f"{source.describe()}, {source.family}, here")
+
+
+def check_device(device: str, dtype: str) -> Check:
+    """Whether the device that commands use by default works. Imports torch."""
+    try:
+        hardware = pick_hardware(device, dtype)
+        said = f"{hardware.describe()}: {hardware.why}"
+        free = _free_memory(hardware.device.type)
+    except TiError as error:
+        return Check("device", "fail", error.message, error.hint)
+    except (ImportError, OSError) as error:
+        # A torch of another CUDA or a missing library of the system fails while it is loaded.
+        said = f"torch cannot be loaded: {error}"
+        return Check("device", "fail", said, "pip install --force-reinstall torch")
+    if free is None:
+        return Check("device", "ok", said)
+    said = f"{said}, {free / 1e9:,.1f} GB of memory free"
+    if free < LITTLE_MEMORY:
+        return Check("device", "warn", said, "close other programs that use it")
+    return Check("device", "ok", said)
+
+
+def _free_memory(kind: str) -> int | None:
+    """Free bytes of a CUDA device; what other devices have free is not theirs to say."""
+    import torch
+
+    if kind != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return int(free)

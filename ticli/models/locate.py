@@ -1,0 +1,265 @@
+"""Where a base model lies: with `ti`, in a folder, in the hub's cache or on the hub. No torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ticli.errors import BadContent, Conflict, ModelUnavailable, NotFound, Usage
+from ticli.models.download import Announce, cached_folder, download
+from ticli.models.folder import ModelSource as ModelSource
+from ticli.models.folder import identify, place_of
+from ticli.models.folder import vocabulary as vocabulary
+from ticli.models.single_files.assembly import open_single_file
+from ticli.models.single_files.recognising import CONVERT, NOTHING_GIVEN, Given, recall
+from ticli.paths import places
+from ticli.plain_text import read_mapping
+from ticli.settings import change_line, written
+
+# Short names that a user gives to models, in a file beside the settings.
+
+SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+RESERVED = ("starter",)
+
+
+def names_file() -> Path:
+    """Where short names are kept; it may be absent."""
+    return places().config.parent / "models.yaml"
+
+
+def short_names() -> dict[str, str]:
+    """Each short name with the folder or hub id it stands for. Raises BadContent."""
+    path = names_file()
+    if not path.is_file():
+        return {}
+    found = read_mapping(path)
+    for name, model in found.items():
+        if not isinstance(model, str) or not SHORT_NAME.fullmatch(name) or name in RESERVED:
+            raise BadContent(
+                f"{path}: {name!r} is no short name of a model", "write one `name: MODEL` a line"
+            )
+    return found
+
+
+def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
+    """Let `name` stand for a model, written as `source.to_keep` gives it.
+
+    Raises Usage, and Conflict where the name stands for something else.
+    """
+    if not SHORT_NAME.fullmatch(name) or name in RESERVED:
+        raise Usage(
+            f"{name!r} cannot be a short name",
+            "lower-case letters, digits, . _ and -, beginning with a letter or digit",
+        )
+    if not model or "\n" in model or "\0" in model:
+        raise Usage(f"{model!r} is no model", "give a folder or a hub id")
+    standing = short_names().get(name)
+    if standing is not None and standing != model and not replace:
+        raise Conflict(f"{name} stands for {standing} already", "give --replace, or another name")
+    change_line(names_file(), name, written(name, model), model)
+
+
+def remove_short_name(name: str) -> str:
+    """Take a short name away and return what it stood for. Raises NotFound."""
+    known = short_names()
+    if name not in known:
+        raise NotFound(f"no short name {name!r}", f"short names: {', '.join(known) or 'none'}")
+    change_line(names_file(), name, None, None)
+    return known[name]
+
+
+STARTER = Path(__file__).parent / "starter"
+STARTER_ID = "starter"
+# Values the starter's card gives.
+STARTER_DEFAULTS = ("ddim", 25, 4.0)
+PICKLED, SINGLE = (".ckpt", ".pt", ".pth", ".bin"), ".safetensors"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def starter() -> ModelSource:
+    """The small model that comes with `ti`. Raises ModelUnavailable where it cannot be read."""
+    try:
+        card = (STARTER / "README.md").read_text("utf-8")
+    except OSError as error:
+        raise ModelUnavailable(
+            f"the built-in starter cannot be read: {error.strerror or error}",
+            "install ti again, where you may read it",
+        ) from error
+    version = re.search(r"^## This version\s+`([^`]+)`", card, re.MULTILINE)
+    found = identify(STARTER, STARTER_ID, version[1] if version else "")
+    return replace(found, defaults=STARTER_DEFAULTS)
+
+
+def locate(
+    name: str,
+    *,
+    offline: bool = True,
+    announce: Announce | None = None,
+    given: Given = NOTHING_GIVEN,
+) -> ModelSource:
+    """Find the model a user named: "" or "starter", a short name, a folder, a file, or a hub id.
+
+    A hub model is taken from the cache; what is not there is downloaded after `announce`, or not
+    where there is none or `offline` forbids it. `given` is for models in one file, and is joined
+    by what is remembered of them. Raises ModelUnavailable, NotFound for a folder of components,
+    and Usage where `given` says something of another model.
+    """
+    name = short_names().get(name, name)
+    path = place_of(name)
+    is_file, is_folder = looked_at(path)
+    if name not in ("", STARTER_ID) and is_file:
+        return _from_file(path, given)
+    if given != NOTHING_GIVEN:
+        raise Usage(
+            f"{name or STARTER_ID} is no model in one file",
+            "--components and --prediction are for those: leave them out",
+        )
+    if name in ("", STARTER_ID):
+        return starter()
+    if is_folder:
+        return identify(path.absolute(), str(path.absolute()), "")
+    if is_hub_id(name):
+        return _from_hub(name, None if offline else announce)
+    pickled = path.suffix.lower() in PICKLED
+    hint = "ti models lists what can be used; -m starter always works"
+    raise ModelUnavailable(
+        f"no model folder or file {name!r}", f"{CONVERT}\n{hint}" if pickled else hint
+    )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a model of the hub could have this name, which is not that of a file."""
+    if not HUB_ID.fullmatch(name) or Path(name).suffix.lower() in (*PICKLED, SINGLE):
+        return False
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def to_keep(model: str) -> str:
+    """What a short name keeps of a model as a user wrote it: a path becomes absolute.
+
+    The model need not be here. Raises ModelUnavailable for a path that cannot be looked at, and
+    Usage for what is no hub id, lies nowhere, and is not written as a path either.
+    """
+    path = place_of(model)
+    if model not in ("", STARTER_ID) and any(looked_at(path)):
+        return str(path.absolute())
+    if model == STARTER_ID or is_hub_id(model):
+        return model
+    if path.is_absolute() or model.startswith(("./", "../")) or path.suffix.lower() == SINGLE:
+        return str(path.absolute())
+    raise Usage(
+        f"{model!r} is no model: no hub id, and no folder or file that is here",
+        "write AUTHOR/NAME, or a path such as ./FOLDER",
+    )
+
+
+def looked_at(path: Path) -> tuple[bool, bool]:
+    """Whether a path is a file, and whether it is a folder. Raises ModelUnavailable."""
+    try:
+        return path.is_file(), path.is_dir()
+    except OSError as error:
+        raise ModelUnavailable(
+            f"{path} cannot be looked at: {error.strerror or error}",
+            "use a path that you may read, or a hub id",
+        ) from error
+
+
+def _from_file(path: Path, given: Given) -> ModelSource:
+    known = recall(path)
+    told = given if given.prediction else known
+    # A folder that has gone since is not an error of the user's now: what lacks will be named.
+    there = known.components if known.components and known.components.is_dir() else None
+    components = given.components or there
+    return open_single_file(path, Given(components, told.prediction, told.told_by))
+
+
+def _from_hub(name: str, announce: Announce | None) -> ModelSource:
+    folder = cached_folder(name)
+    if folder is not None:
+        try:
+            return identify(folder, name, folder.name)
+        except ModelUnavailable:
+            if announce is None:
+                raise
+    if announce is None:
+        raise ModelUnavailable(
+            f"model {name} is neither a folder nor in the hub cache",
+            f"go online and fetch it: ti models fetch {name}",
+        )
+    folder = download(name, announce)
+    return identify(folder, name, folder.name)
+
+
+def usable(configured: str = "") -> list[ModelSource]:
+    """The starter, the configured model, those with short names and those of the hub cache."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    found = {STARTER_ID: starter()}
+    names = [*([configured] if configured else []), *short_names().values()]
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        repos = frozenset()
+    names += sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
+    for name in names:
+        try:
+            source = locate(name)
+        except ModelUnavailable:
+            # The cache also holds models of other kinds, and downloads that were cut off.
+            continue
+        found[source.id] = source
+    return list(found.values())
+
+
+# Models that short names stand for and that cannot be used now.
+
+
+def unusable_names() -> list[dict[str, Any]]:
+    """Each such model as one JSON object, with the keys of one that can be used.
+
+    `here` tells whether anything of it lies on this machine, `problem` why it cannot be used.
+    """
+    problems: dict[str, tuple[list[str], str]] = {}
+    for name, model in short_names().items():
+        try:
+            locate(name)
+        except ModelUnavailable as error:
+            problems.setdefault(model, ([], error.message))[0].append(name)
+    return [_unusable(model, names, why) for model, (names, why) in problems.items()]
+
+
+def _unusable(model: str, names: list[str], why: str) -> dict[str, Any]:
+    return {
+        "id": model,
+        "family": "",
+        "revision": "",
+        "widths": {},
+        "windows": {},
+        "size": 0,
+        "license": "",
+        "folder": "",
+        "current": False,
+        "names": names,
+        "bytes": 0,
+        "here": _is_here(model),
+        "problem": why,
+    }
+
+
+def _is_here(model: str) -> bool:
+    try:
+        there = any(looked_at(place_of(model)))
+    except ModelUnavailable:
+        # It lies where the user may not look.
+        return False
+    return there or (is_hub_id(model) and cached_folder(model) is not None)

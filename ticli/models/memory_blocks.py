@@ -1,0 +1,275 @@
+"""A denoiser's blocks, computed again in the backward pass, their weights fetched when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
+
+from ticli.models.memory_ladder import Savings
+
+Fetch = Callable[[torch.Tensor], torch.Tensor]
+
+# The lists of blocks in diffusers' denoisers; of a list within another, only the inner counts.
+LISTS = ("resnets", "downsamplers", "upsamplers", "transformer_blocks", "single_transformer_blocks")
+
+
+class Bare(torch.nn.Module):
+    """A block by its own kind's forward pass, whatever now stands in that one's place."""
+
+    def __init__(self, unit: torch.nn.Module) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return type(self.unit).forward(self.unit, *args, **kwargs)
+
+
+def units_of(denoiser: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """The blocks of a denoiser, in its own order."""
+    for name, module in denoiser.named_modules():
+        if name.rpartition(".")[2] in LISTS and isinstance(module, torch.nn.ModuleList):
+            yield from module
+
+
+def compute_twice(denoiser: torch.nn.Module, fetch: Fetch | None = None) -> None:
+    """Keep nothing of a block but what goes into it, and compute the rest again when it is needed.
+
+    Gradient checkpointing (1604.06174). With a `fetch` every weight of a block is fetched by it
+    for each of the two passes: as nothing of the first one is kept, neither are the weights that
+    were fetched, which a graph would else hold to the end.
+    """
+    for unit in units_of(denoiser):
+        # As an attribute of the instance it is called in place of the class's own.
+        unit.forward = _twice(Bare(unit), fetch)
+
+
+def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
+    """Leave the weights of blocks on the CPU and move all others to a device."""
+    away = {id(tensor) for unit in units_of(denoiser) for tensor in _tensors(unit).values()}
+    for tensor in _tensors(denoiser).values():
+        if id(tensor) not in away:
+            tensor.data = tensor.data.to(device)
+            continue
+        tensor.data = tensor.data.to("cpu")
+        if device.type == "cuda":
+            # From pinned memory weights are copied while the last block is still at work.
+            tensor.data = tensor.data.pin_memory()
+
+
+def _twice(bare: Bare, fetch: Fetch | None) -> Callable[..., Any]:
+    def whole(*args: Any, **kwargs: Any) -> Any:
+        if fetch is None:
+            return bare(*args, **kwargs)
+        return functional_call(bare, {n: fetch(t) for n, t in _tensors(bare).items()}, args, kwargs)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return whole(*args, **kwargs)
+        # Frozen models in evaluation mode draw nothing, so no generator's state is to be kept.
+        return checkpoint(whole, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+    return forward
+
+
+def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+# Frozen linear layers that keep their weights as 8-bit numbers, half of what bfloat16 takes.
+
+LARGEST = 127
+
+
+class _Product(torch.autograd.Function):
+    """x·Wᵀ for a W kept in 8 bits; it is widened for the product and never held in a graph."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> Any:
+        ctx.save_for_backward(weight, scale)
+        return x @ _widened(weight, scale, x.dtype).t()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        weight, scale = ctx.saved_tensors
+        (gradient,) = gradients
+        return gradient @ _widened(weight, scale, gradient.dtype), None, None
+
+
+class EightBitLinear(torch.nn.Module):
+    """A frozen linear layer; each output's weights are whole numbers times a scale of their own.
+
+    The scale is the largest of them by 127, so that every weight is off by at most half of it
+    (LLM.int8's vector-wise rounding of weights, 2208.07339, without its outliers).
+
+    Our own, because no library that `ti` needs anyway has it for CPU, MPS and CUDA: torch's 8-bit
+    products (2.13) have no gradient; diffusers' layerwise casting (0.42) leaves the widened weights
+    in the graph, beside the narrow ones, and MPS had no float8 yet in torch 2.7. torchao,
+    bitsandbytes and optimum-quanto, which diffusers and transformers call, would be new needs.
+    """
+
+    weight: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        exact = linear.weight.detach().float()
+        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
+        self.register_buffer("weight", (exact / scale).round().to(torch.int8))
+        self.register_buffer("scale", scale)
+        self.bias = linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = _Product.apply(x, self.weight, self.scale)  # type: ignore[no-untyped-call]
+        return found if self.bias is None else found + self.bias
+
+
+def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
+    """Replace the linear layers of a denoiser's blocks; return how many there were.
+
+    Those outside of blocks are few, and stay. Nothing is left to do the second time.
+    """
+    count = 0
+    for unit in units_of(denoiser):
+        for module in list(unit.modules()):
+            for name, child in list(module.named_children()):
+                if type(child) is torch.nn.Linear:
+                    setattr(module, name, EightBitLinear(child))
+                    count += 1
+    return count
+
+
+def _widened(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return (weight * scale).to(dtype)
+
+
+# Attention of a U-Net a slice at a time, for devices that would else hold the whole map.
+
+# Numbers of an attention map that are held at once: 2²⁴ are 64 MiB in float32.
+SLICE = 1 << 24
+
+
+class SlicedAttention:
+    """softmax(Q·Kᵀ/√d)·V by heads and rows of Q, each slice computed again for its gradient.
+
+    A processor for diffusers' Attention where that is plain: no norm and no residual of its own.
+    """
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend from (batch, length, width) to another sequence, or to itself."""
+        if attention_mask is not None:
+            raise TypeError("attention in slices takes no mask")
+        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query = _by_head(attn.to_q(hidden_states), attn.heads)
+        key, value = (_by_head(part(told), attn.heads) for part in (attn.to_k, attn.to_v))
+        rows = max(1, min(SLICE // key.shape[1], query.shape[1]))
+        heads = max(1, SLICE // (rows * key.shape[1]))
+        slices = []
+        for first in range(0, len(query), heads):
+            own = slice(first, first + heads)
+            parts = [
+                _attend(query[own, row : row + rows], key[own], value[own], attn.scale)
+                for row in range(0, query.shape[1], rows)
+            ]
+            slices.append(torch.cat(parts, dim=1))
+        found = torch.cat(slices)
+        batch = hidden_states.shape[0]
+        found = found.reshape(batch, attn.heads, *found.shape[1:]).transpose(1, 2).flatten(2)
+        answer: torch.Tensor = attn.to_out[1](attn.to_out[0](found))
+        return answer
+
+
+def attend_in_slices(denoiser: Any) -> None:
+    """Have every plain attention of a U-Net work in slices; all others stay as they are."""
+    if not can_be_sliced(denoiser):
+        return
+    for module in denoiser.modules():
+        if hasattr(module, "set_processor") and _is_plain(module):
+            module.set_processor(SlicedAttention())
+
+
+def can_be_sliced(denoiser: Any) -> bool:
+    """Whether a denoiser is a U-Net: transformers mask or normalise what they attend to."""
+    from diffusers import UNet2DConditionModel
+
+    return isinstance(denoiser, UNet2DConditionModel)
+
+
+def _is_plain(attn: Any) -> bool:
+    """Whether an attention is nothing but projections around the map, with no norm of its own."""
+    absent = ("group_norm", "spatial_norm", "norm_q", "norm_k", "norm_cross", "add_k_proj")
+    return (
+        type(attn).__name__ == "Attention"
+        and not any(getattr(attn, name, None) for name in absent)
+        and not attn.residual_connection
+        and attn.rescale_output_factor == 1
+        and not attn.upcast_attention
+        and not attn.upcast_softmax
+    )
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+) -> torch.Tensor:
+    def slice_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1) @ v
+
+    if not torch.is_grad_enabled():
+        return slice_of(query, key, value)
+    found: torch.Tensor = checkpoint(
+        slice_of, query, key, value, use_reentrant=False, preserve_rng_state=False
+    )
+    return found
+
+
+def _by_head(sequence: torch.Tensor, heads: int) -> torch.Tensor:
+    """(batch, length, width) as (batch · heads, length, width / heads)."""
+    batch, length, width = sequence.shape
+    split = sequence.view(batch, length, heads, width // heads).transpose(1, 2)
+    return split.reshape(batch * heads, length, width // heads)
+
+
+# Making a denoiser need less memory, as a stage of the ladder says.
+
+
+def possible_savings(denoiser: Any, device: torch.device) -> frozenset[str]:
+    """The rungs of the ladder that do something for a denoiser on a device."""
+    possible = {"cut"}
+    if next(units_of(denoiser), None) is not None:
+        possible |= {"checkpoint", "eight_bit"}
+        # What is fetched to the CPU from the CPU frees nothing.
+        possible |= {"offload"} if device.type != "cpu" else set()
+    if can_be_sliced(denoiser):
+        possible.add("slices")
+    return frozenset(possible)
+
+
+def place_sparingly(denoiser: Any, savings: Savings, device: torch.device) -> Any:
+    """Put a denoiser on its device as a stage says; it may be there already, with less given up.
+
+    What is kept in 8 bits is changed for good; the rest of a stage leaves the weights as they are.
+    """
+    if savings.eight_bit:
+        # Where memory is full there is no room for two of a layer's weights.
+        denoiser = denoiser.to("cpu")
+        keep_in_eight_bits(denoiser)
+    if savings.slices:
+        attend_in_slices(denoiser)
+    if savings.offload:
+        # Nothing of it may be kept in a graph, or every block's weights would be.
+        compute_twice(denoiser, lambda tensor: tensor.to(device, non_blocking=True))
+        keep_away(denoiser, device)
+        return denoiser
+    if savings.checkpoint:
+        compute_twice(denoiser)
+    return denoiser.to(device)

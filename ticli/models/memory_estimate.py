@@ -1,0 +1,236 @@
+"""How much memory a training step will need, found by a pass that computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from ticli.models.families import FAMILIES
+from ticli.models.families.family import Conditioning, EncoderPart, Encoding
+from ticli.models.folder import ModelSource, configuration, encoder_parts
+from ticli.models.memory_blocks import possible_savings, units_of
+from ticli.models.memory_ladder import Savings
+from ticli.models.model import ENCODERS, load_scheduler, quiet_libraries, suit_attention
+
+META = torch.device("meta")
+# A step of Stable Diffusion 1.5 in bfloat16 takes so much more than its graph holds, at most:
+# kernels' workspaces and gradients on their way (H100, batches of 1, 4 and 8).
+WORKSPACE, FIXED = 1.15, 300 << 20
+# Numbers that a text encoder's layer keeps for each token and channel.
+KEPT_BY_ENCODER = 18
+# A block is fetched while the one before it is still there.
+FETCHED = 2
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Bytes of a model and of one sample's step; `possible` are the rungs that would help.
+
+    Weights: of the `encoders`, the `denoiser`, its `blocks`, its `largest_block`, and what 8 bits
+    would take less (`narrowed`). Activations that one sample's graph keeps: of the encoders
+    (`encoding`), in all (`kept`), outside of blocks (`outside`), what goes into blocks (`inputs`),
+    and what the block that keeps most keeps (`largest_kept`).
+    """
+
+    encoders: int
+    denoiser: int
+    blocks: int
+    largest_block: int
+    narrowed: int
+    encoding: int
+    kept: int
+    outside: int
+    inputs: int
+    largest_kept: int
+    possible: frozenset[str]
+
+    def need(self, savings: Savings, batch: int) -> int:
+        """Bytes that a step takes at a stage of the ladder with so many samples a batch."""
+        samples = min(savings.samples or batch, batch)
+        weights, narrow = self.denoiser, 1.0
+        if savings.eight_bit:
+            weights -= self.narrowed
+            narrow = weights / self.denoiser
+        if savings.offload:
+            block = FETCHED * self.largest_block
+            weights = self.denoiser - self.blocks + math.ceil(narrow * block)
+        graph = self.kept
+        if savings.checkpoint or savings.offload:
+            graph = self.outside + self.inputs + self.largest_kept
+        denoising = weights + math.ceil(WORKSPACE * graph * samples)
+        encoding = self.encoders + math.ceil(WORKSPACE * self.encoding * samples)
+        # With the graph cut encoders and activations are never there together.
+        together = max(denoising, weights + encoding) if savings.cut else denoising + encoding
+        return together + FIXED
+
+
+def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: Any) -> Demand:
+    """Find a model's demand for pictures of `size` pixels a side, from its settings alone.
+
+    Nothing is loaded: the denoiser is built without weights and called without numbers. Raises
+    ModelUnavailable where settings are missing.
+    """
+    family = FAMILIES[source.family]
+    denoiser = _empty_denoiser(source, dtype)
+    suit_attention(denoiser, source, dtype, device)
+    kept = _Kept(denoiser)
+    side = size * family.details(denoiser.config).side // source.size
+    channels = family.details(denoiser.config).channels
+    conditioning = _conditioning(source, denoiser, dtype)
+    with _meta_pass(kept), kept.by_block(denoiser):
+        noisy = torch.empty(1, channels, side, side, dtype=dtype)
+        times = torch.zeros(1, dtype=torch.long)
+        law = family.law
+        times = law.times(load_scheduler(source), times, tuple(noisy.shape))
+        family.denoise(denoiser, noisy, times, conditioning)
+    blocks = [_bytes(unit) for unit in units_of(denoiser)]
+    encoders = [_encoder_sizes(source, part, dtype) for part in encoder_parts(source)]
+    return Demand(
+        encoders=sum(weights for weights, _ in encoders),
+        denoiser=_bytes(denoiser),
+        blocks=sum(blocks),
+        largest_block=max(blocks, default=0),
+        narrowed=_narrowed(denoiser),
+        encoding=sum(kept for _, kept in encoders),
+        kept=kept.total,
+        outside=kept.total - sum(kept.blocks),
+        inputs=kept.inputs,
+        largest_kept=max(kept.blocks, default=0),
+        possible=possible_savings(denoiser, device),
+    )
+
+
+class _Kept:
+    """Counts what a graph keeps, each storage once and no weights, in all and by block."""
+
+    def __init__(self, denoiser: torch.nn.Module) -> None:
+        own = [*denoiser.parameters(), *denoiser.buffers()]
+        self.weights = {tensor.untyped_storage()._cdata for tensor in own}
+        # Held, for a storage that is freed gives its address to another.
+        self.storages: dict[int, torch.UntypedStorage] = {}
+        self.total, self.inputs = 0, 0
+        self.blocks: list[int] = []
+
+    def keep(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.weights and storage._cdata not in self.storages:
+            self.storages[storage._cdata] = storage
+            self.total += storage.nbytes()
+        return tensor
+
+    @contextmanager
+    def by_block(self, denoiser: torch.nn.Module) -> Iterator[None]:
+        """Note what goes into each block and what it keeps."""
+        handles, begun = [], [0]
+
+        def enter(_unit: Any, args: Any, kwargs: Any) -> None:
+            given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
+            # The text goes into all of them; what comes first is the block's own.
+            self.inputs += given[0].nbytes if given else 0
+            begun[0] = self.total
+
+        def leave(_unit: Any, _args: Any, _output: Any) -> None:
+            self.blocks.append(self.total - begun[0])
+
+        for unit in units_of(denoiser):
+            handles.append(unit.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(unit.register_forward_hook(leave))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+class _FusedAttention(torch.autograd.Function):
+    """What fused attention keeps: what went in, what came out, a number for each row."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
+        shape = (*query.shape[:-1], value.shape[-1])
+        output = query.new_empty(shape)
+        rows = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, output, rows)
+        return output
+
+
+class _Fused(TorchFunctionMode):
+    """Take attention as fused: without a device its plain form would be counted."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if function is torch.nn.functional.scaled_dot_product_attention:
+            named = kwargs or {}
+            rest = [named[name] for name in ("query", "key", "value") if name in named]
+            return _FusedAttention.apply(*[*args, *rest][:3])  # type: ignore[no-untyped-call]
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _meta_pass(kept: _Kept) -> Iterator[None]:
+    hooks = torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor)
+    with META, _Fused(), torch.enable_grad(), hooks:
+        yield
+
+
+def _empty_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
+    folder, name = FAMILIES[source.family].denoiser
+    with quiet_libraries():
+        import diffusers
+
+        with META:
+            built = getattr(diffusers, name).from_config(configuration(source, folder))
+        return built.to(dtype).requires_grad_(False).eval()
+
+
+def _conditioning(source: ModelSource, denoiser: Any, dtype: torch.dtype) -> Conditioning:
+    """The conditioning of one prompt as its family joins it, without numbers."""
+    encodings = {}
+    for part in encoder_parts(source):
+        text, window = configuration(source, part.folder), source.windows[part.key]
+        width = source.widths[part.key]
+        pooled = int(text.get("projection_dim") or width) if part.projected else width
+        with META:
+            encodings[part.key] = Encoding(
+                torch.empty(1, window, width, dtype=dtype, requires_grad=True),
+                torch.empty(1, pooled, dtype=dtype, requires_grad=True) if part.pooled else None,
+                torch.ones(1, window, dtype=torch.long),
+            )
+    return FAMILIES[source.family].condition(encodings, denoiser.config)
+
+
+def _encoder_sizes(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> tuple[int, int]:
+    """Bytes of an encoder's weights, and of what one sample's graph through it keeps."""
+    import transformers
+
+    text = configuration(source, part.folder)
+    kind = getattr(transformers, ENCODERS[part.kind, part.projected])
+    with quiet_libraries(), META:
+        module = kind(kind.config_class(**text))
+    # CLIP stays in float32, whatever the model's precision.
+    size = 4 if part.kind == "clip" else dtype.itemsize
+    layers = int(text.get("num_hidden_layers") or text.get("num_layers") or 0)
+    kept = KEPT_BY_ENCODER * layers * source.windows[part.key] * source.widths[part.key] * size
+    return size * sum(tensor.numel() for tensor in module.parameters()), kept
+
+
+def _bytes(module: torch.nn.Module) -> int:
+    return sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
+
+
+def _narrowed(denoiser: torch.nn.Module) -> int:
+    """What the linear layers of blocks would take less in 8 bits."""
+    linear = [
+        module.weight
+        for unit in units_of(denoiser)
+        for module in unit.modules()
+        if type(module) is torch.nn.Linear
+    ]
+    return sum(weight.nbytes - weight.numel() for weight in linear)

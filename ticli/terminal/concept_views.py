@@ -1,0 +1,236 @@
+"""Concepts as people and programs see them: rows of a list, the page of one, what was added."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ticli.concept import Concept
+from ticli.terminal.output import Column, Output, is_terminal
+from ticli.terminal.safe_text import age, byte_text
+from ticli.terminal.score_views import score_line
+
+if TYPE_CHECKING:
+    from ticli.library.importing import Inspection, Word
+    from ticli.library.library import Library
+    from ticli.library.query import Entry, Query
+
+
+# About ten lines: more of one value would push the others off the screen.
+LONGEST = 800
+COLUMNS = (
+    Column("NAME", whole=True),
+    Column("TOKEN"),
+    Column("BASE"),
+    Column("VECTORS", right=True),
+    Column("STEPS", right=True),
+    Column("TAGS"),
+    Column("CREATED"),
+)
+
+
+def show_concepts(output: Output, library: Library, query: Query) -> int:
+    """Write the concepts that a query asks for, and return how many there are.
+
+    They come as a table, tab-separated, names only, or as a JSON array. Raises Usage, BadContent.
+    """
+    if output.json:
+        documents = library.documents(query)
+        output.documents(documents)
+        return len(documents)
+    if output.quiet:
+        names = library.matching_names(query)
+        output.lines(names)
+        return len(names)
+    entries = library.entries(query)
+    for_people = is_terminal(sys.stdout)
+    output.table(COLUMNS, [_row(entry, for_people) for entry in entries])
+    return len(entries)
+
+
+def show_concept(output: Output, concept: Concept) -> None:
+    """Write all that is known of one concept."""
+    if output.json:
+        output.document(concept.as_json())
+    elif output.quiet:
+        output.line(concept.name)
+    else:
+        document = concept.as_json()
+        if is_terminal(sys.stdout):
+            told = [(key, _for_people(key, value)) for key, value in document.items()]
+            output.pairs([(key, _fitting(concept.name, key, text)) for key, text in told if text])
+        else:
+            output.pairs([(key, _text_of(key, value)) for key, value in document.items()])
+
+
+def show_added(output: Output, concept: Concept) -> None:
+    """Answer for a concept that was just stored: its name, or its whole JSON object."""
+    if output.json:
+        output.document(concept.as_json())
+    else:
+        output.line(concept.name)
+
+
+def _row(entry: Entry, for_people: bool) -> tuple[str, ...]:
+    base = " ".join(part for part in (entry.base, entry.revision[:8]) if part)
+    return (
+        entry.name,
+        entry.token,
+        base or entry.family,
+        str(entry.vectors),
+        str(entry.steps),
+        ",".join(entry.tags),
+        age(entry.created) if for_people else entry.created,
+    )
+
+
+def _text_of(key: str, value: Any) -> str:
+    """One line for a field of the JSON object; of scores what stands in the JSON is too much."""
+    if key == "scores":
+        return "; ".join(score_line(report) for report in value)
+    return _words(value)
+
+
+def _words(value: Any) -> str:
+    """One line for a value of the JSON object; "" where nothing is known."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        parts = [(key, _words(item)) for key, item in value.items()]
+        return ", ".join(f"{key} {text}" for key, text in parts if text)
+    if isinstance(value, list | tuple):
+        return "; ".join(_words(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value)
+
+
+def _for_people(key: str, value: Any) -> str:
+    """What a person wants to know of a value; the whole of it is in the JSON object."""
+    text = _text_of(key, value)
+    if not text:
+        return ""
+    if key in ("created", "used"):
+        return f"{text} ({age(text)})"
+    if key == "photos":
+        return "; ".join(photo["file"] for photo in value)
+    if key == "curves":
+        return f"{len(value['steps'])} evaluations" if value["steps"] else ""
+    return byte_text(int(text)) if key == "bytes" else text
+
+
+def _fitting(name: str, key: str, text: str) -> str:
+    """Cut what would fill the screen, and say where the rest is."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
+
+
+# Files as `ti inspect` shows them: a page at a terminal, a row a word in a pipe, JSON.
+
+INSPECTED_COLUMNS = (
+    Column("NAME"),
+    Column("FILE"),
+    Column("CONTAINER"),
+    Column("LAYOUT"),
+    Column("TOKEN"),
+    Column("ENCODERS"),
+    Column("VECTORS", right=True),
+    Column("NORM", right=True),
+    Column("BASE"),
+    Column("PROBLEM"),
+)
+# Longer values are pictures and rows; --json has them whole.
+LONGEST_VALUE = 200
+
+
+def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
+    """Write what files are. With --quiet only the names that an import would give."""
+    if output.json:
+        output.document([inspection.as_json() for inspection in inspections])
+        return
+    if output.quiet:
+        output.lines([word.name for found in inspections for word in found.words if word.name])
+        return
+    if is_terminal(sys.stdout):
+        for number, inspection in enumerate(inspections):
+            if number:
+                output.line("")
+            output.pairs(_page(inspection, output.verbose))
+    else:
+        output.table(
+            INSPECTED_COLUMNS, [row for inspection in inspections for row in _rows(inspection)]
+        )
+    for inspection in inspections:
+        for note in inspection.notes:
+            output.note(note)
+        for warning in inspection.warnings:
+            output.warn(warning)
+
+
+def _rows(found: Inspection) -> list[tuple[str, ...]]:
+    """A row a word, and one for a file that holds none."""
+    place = (found.file, found.container, found.layout)
+    if not found.words:
+        return [("", *place, "", "", "", "", "", found.problem)]
+    return [
+        (
+            word.name,
+            *place,
+            word.read.token or word.read.key,
+            _encoders(word),
+            str(word.read.embedding.vectors),
+            _norms(word),
+            _base(word),
+            found.problem,
+        )
+        for word in found.words
+    ]
+
+
+def _page(found: Inspection, verbose: bool) -> list[tuple[str, str]]:
+    """Named values for a person."""
+    lines = [("file", found.file)]
+    if found.size:
+        lines.append(("bytes", byte_text(found.size)))
+    if found.container:
+        lines.append(("holds", f"{found.container}, layout {found.layout}"))
+    for word in found.words:
+        lines += [
+            ("word", word.name or "(has no name)"),
+            ("  stored as", word.read.token or word.read.key or "-"),
+            ("  vectors", f"{word.read.embedding.vectors} for {_encoders(word)}"),
+            ("  norm", _norms(word)),
+            ("  base", _base(word) or "unknown"),
+        ]
+    if verbose:
+        lines += [(f"  {key}", value[:LONGEST_VALUE]) for key, value in found.metadata]
+    elif found.metadata:
+        lines.append(("metadata", ", ".join(key for key, _ in found.metadata)))
+    if found.problem:
+        lines.append(("problem", found.problem))
+    if found.hint:
+        lines.append(("what to do", found.hint))
+    return lines
+
+
+def _encoders(word: Word) -> str:
+    return ", ".join(f"{name} {width}" for name, width in word.read.embedding.widths.items())
+
+
+def _norms(word: Word) -> str:
+    """The smallest and the largest norm of all vectors."""
+    from ticli.library.record import norms_of
+
+    norms = [norm for some in norms_of(word.read.embedding).values() for norm in some]
+    low, high = f"{min(norms):.3g}", f"{max(norms):.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _base(word: Word) -> str:
+    base = word.read.base
+    return " ".join(part for part in (base.id, base.revision[:8]) if part) or base.family

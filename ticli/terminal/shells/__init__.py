@@ -1,1 +1,0 @@
-"""Completion scripts of bash, zsh and fish, written from the command tree."""
