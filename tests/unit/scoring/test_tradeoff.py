@@ -70,7 +70,7 @@ def test_the_foot_is_whole_and_inside_the_picture() -> None:
         assert line.x + len(line.words) * line.size * chart.LETTER < chart.WIDTH
     image = Image.open(io.BytesIO(write_chart(chart, ".png")))
     assert max(line.y for line in foot) < image.height / chart.SHARPNESS - chart.FOOT_LINE / 2
-    svg = ElementTree.fromstring(write_chart(chart, ".svg"))
+    svg = ElementTree.fromstring(write_chart(footed, ".svg"))
     assert int(svg.attrib["height"]) == image.height / chart.SHARPNESS > chart.HEIGHT
 
 
