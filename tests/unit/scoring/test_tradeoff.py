@@ -68,7 +68,7 @@ def test_the_foot_is_whole_and_inside_the_picture() -> None:
     assert " ".join(line.words for line in foot[1:]).split() == words
     for line in foot:
         assert line.x + len(line.words) * line.size * chart.LETTER < chart.WIDTH
-    image = Image.open(io.BytesIO(write_chart(chart, ".png")))
+    image = Image.open(io.BytesIO(write_chart(footed, ".png")))
     assert max(line.y for line in foot) < image.height / chart.SHARPNESS - chart.FOOT_LINE / 2
     svg = ElementTree.fromstring(write_chart(footed, ".svg"))
     assert int(svg.attrib["height"]) == image.height / chart.SHARPNESS > chart.HEIGHT
