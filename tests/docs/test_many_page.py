@@ -41,7 +41,7 @@ def test_its_commands_are_ones_that_ti_takes(run, tmp_path, monkeypatch):
         folder = tmp_path / "photos" / name
         folder.mkdir(parents=True)
         Image.new("RGB", (80, 64), "teal").save(folder / "one.png")
-    (tmp_path / "words.tsv").write_text(block("tsv"))
+    (tmp_path / "concepts.tsv").write_text(block("tsv"))
     monkeypatch.chdir(tmp_path)
     commands = [line for line in block("sh").splitlines() if line]
     assert len(commands) == 2
