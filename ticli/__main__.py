@@ -101,14 +101,36 @@ def _fail(error: BaseException, arguments: list[str]) -> int:
 def _complete(arguments: list[str]) -> int:
     """Print what the shells ask for; on any trouble print nothing, a Tab is no place for errors."""
     try:
-        from ticli.library.completing import values
-
-        for value in values(*arguments[:2]) if arguments else ():
+        for value in _completions(*arguments[:2]) if arguments else ():
             sys.stdout.write(value + "\n")
         _flush()
     except (Exception, KeyboardInterrupt):
         _abandon_stdout()
     return int(ExitCode.OK)
+
+
+def _completions(kind: str, start: str = "") -> list[str]:
+    """Return what the Tab key offers for a kind: concepts, tags, recipes or models.
+
+    `start` is what was typed so far; it only narrows long lists. Text that would not survive a
+    shell as one line is left out.
+    """
+    found: list[str] = []
+    if kind in ("concepts", "tags"):
+        from ticli.library.completing import completions
+        from ticli.paths import places
+
+        found = completions(kind, start, places().database)
+    elif kind == "recipes":
+        from ticli.recipe import PRESETS
+
+        found = list(PRESETS)
+    elif kind == "models":
+        from ticli.models.locate import short_names, usable
+        from ticli.settings import load_settings
+
+        found = [*short_names(), *(source.id for source in usable(load_settings()["model"]))]
+    return [word for word in found if word and word.isprintable()]
 
 
 def _guard_streams() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 
 class ExitCode(IntEnum):
@@ -120,8 +119,7 @@ Status = Literal["ok", "warn", "fail"]
 SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One thing that was looked at, how it is, and what puts it right.
 
     `id` is a stable word for scripts; `items` are all the names or paths that the message is

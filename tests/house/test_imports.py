@@ -12,10 +12,11 @@ RANKS = {
     "inversion": 3,
     "generation": 3,
     "scoring": 4,
-    "terminal": 5,
-    "commands": 6,
-    "app": 7,
-    "__main__": 8,
+    "interface": 5,
+    "terminal": 6,
+    "commands": 7,
+    "app": 8,
+    "__main__": 9,
 }
 WORDS = 0
 HEAVY = {

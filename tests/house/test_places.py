@@ -10,23 +10,22 @@ SQL = re.compile(
     r"|(CREATE|DROP|ALTER)\s+(VIRTUAL\s+)?(TABLE|INDEX|TRIGGER)|PRAGMA\s+\w+|BEGIN\s+IMMEDIATE)\b",
     re.DOTALL,
 )
-SQL_FILES = tuple(
-    f"library/{name}.py"
-    for name in (
-        "registry",
-        "migrations",
-        "schema",
-        "listing",
-        "row_text",
-        "searching",
-        "completing",
-        "checking",
-        "copying",
-    )
+SQL_FILES = (
+    "library/database.py",
+    "library/record.py",
+    "library/query.py",
+    "library/completing.py",
+    "library/upkeep/checking.py",
 )
 MODELS = {"from_pretrained", "from_single_file", "from_config", "snapshot_download"}
 PICKLE = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
-TENSOR_FILES = ("library/store.py", "library/formats/", "inversion/checkpoint.py", "models/")
+TENSOR_FILES = (
+    "library/store.py",
+    "library/formats/",
+    "inversion/checkpoint.py",
+    "inversion/examples.py",
+    "models/",
+)
 SPEAKING = {"terminal", "commands", "app", "__main__"}
 
 

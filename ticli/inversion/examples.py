@@ -103,12 +103,14 @@ def load_latents(path: Path) -> Latents:
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, str]
 ) -> None:
+    """Write tensors and facts about them as a safetensors file with a checksum, durably."""
     # Copied, since the format refuses tensors that share memory, as rows kept twice may.
     plain = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
     write_file(path, save(plain, {**facts, "sha256": _sum(plain)}), replace=True)
 
 
 def read_tensors(path: Path) -> Tensors:
+    """Read what write_tensors wrote. Raises BadContent where the file is damaged."""
     try:
         data = path.read_bytes()
         tensors: Tensors = load(data)

@@ -59,29 +59,3 @@ def _beginning(connection: sqlite3.Connection, kind: str, start: str) -> list[st
 def _read(connection: sqlite3.Connection, kind: str, start: str) -> list[str]:
     bounds = {"first": start, "last": start + END, "most": MOST + 1}
     return [str(word) for (word,) in connection.execute(f"{QUERIES[kind]} LIMIT :most", bounds)]
-
-
-# What `ti __complete KIND` offers to the shells, without Typer, torch or a traceback.
-
-
-def values(kind: str, start: str = "") -> list[str]:
-    """Return the words of a kind: concepts, tags, recipes or models; none of an unknown kind.
-
-    `start` is what was typed so far, which only narrows down long lists. A word that would not
-    survive a shell as one line is left out.
-    """
-    found: list[str] = []
-    if kind in ("concepts", "tags"):
-        from ticli.paths import places
-
-        found = completions(kind, start, places().database)
-    elif kind == "recipes":
-        from ticli.recipe import PRESETS
-
-        found = list(PRESETS)
-    elif kind == "models":
-        from ticli.models.locate import short_names, usable
-        from ticli.settings import load_settings
-
-        found = [*short_names(), *(source.id for source in usable(load_settings()["model"]))]
-    return [word for word in found if word and word.isprintable()]

@@ -1,0 +1,1 @@
+"""Keep a library whole: look it over, rebuild, prune, back up and restore it."""
