@@ -93,7 +93,7 @@ def gemma_tokenizer() -> Any:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import GemmaTokenizerFast
 
-    from ticli.models.families.sana import instruction
+    from ticli.families.sana import instruction
 
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", "▁")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tiny_families import BUILDERS
 
-from ticli.models.families import FAMILIES
+from ticli.families import FAMILIES
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "models.md"

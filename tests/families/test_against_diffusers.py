@@ -71,7 +71,7 @@ def test_a_plain_prompt_is_drawn_as_the_pipeline_draws_it(models, name):
         ours = paint(model, pipeline, pair, noise, Brush(sampler, STEPS, GUIDANCE))
     changes = {}
     if name == "flux":
-        from ticli.models.families.flux import pack
+        from ticli.families.flux import pack
 
         changes = {"latents": pack(noise), "negative_prompt": None}
     wanted = theirs(model, their_pipeline(model), noise, **changes)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
+from ticli.families.flux import pack, unpack
+from ticli.families.stable_diffusion import size_conditioning
 from ticli.generation.draw import Brush, blank, paint
-from ticli.models.families.flux import pack, unpack
-from ticli.models.families.stable_diffusion import size_conditioning
 
 FLOWS = ("sd3", "flux", "sana")
 

@@ -13,8 +13,8 @@ import torch
 from tiny_families import load
 
 from ticli.errors import ModelUnavailable, Usage
+from ticli.families import FAMILIES
 from ticli.generation.draw import Brush, blank, paint
-from ticli.models.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import Hardware
 from ticli.models.locate import locate, vocabulary

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from tiny_families import load
 
+from ticli.families.family import Conditioning
 from ticli.generation.draw import Brush, blank, paint
-from ticli.models.families.family import Conditioning
 
 
 class Stamp:

@@ -8,7 +8,7 @@ from everyday import everyday
 from test_placing import rows_for
 
 from ticli.concept import Embedding
-from ticli.models.families import FAMILIES
+from ticli.families import FAMILIES
 from ticli.scoring.judge import draw_word
 from ticli.scoring.measures import places_of
 from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol

@@ -17,10 +17,10 @@ from PIL import Image
 from ticli.concept import Embedding
 from ticli.durable import make_folder
 from ticli.errors import DeviceFailed, Usage
+from ticli.families.family import Conditioning
 from ticli.generation.picture_plan import Drawing, Plan, Planned, Wanted, settle
 from ticli.generation.pictures import Engine, Sheet, describe, png_bytes, write_picture
 from ticli.generation.prompts import ResolvedPrompt
-from ticli.models.families.family import Conditioning
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained, with_less
 from ticli.models.model import Model, Rows, load_text

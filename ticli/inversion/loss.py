@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ticli.families.family import Conditioning
 from ticli.inversion.draws import Draw, DrawRule
 from ticli.inversion.examples import Examples as Examples
 from ticli.inversion.examples import Prompt, Twin
 from ticli.inversion.state import TrainingState
 from ticli.inversion.vectors import Vectors
-from ticli.models.families.family import Conditioning
 from ticli.models.memory import with_less
 from ticli.models.model import Model, Rows
 from ticli.recipe import Recipe

@@ -9,11 +9,11 @@ from typing import Any
 
 from ticli.concept import Concept
 from ticli.errors import BadContent, Conflict, Diverged, NotFound, TiError, Usage
+from ticli.families import FAMILIES
+from ticli.families.family import FLOW
 from ticli.inversion.run_folder import check_run
 from ticli.library.library import Library
 from ticli.models.download import Announce
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import FLOW
 from ticli.models.fingerprint import fingerprint
 from ticli.models.folder import find_tower
 from ticli.models.locate import ModelSource, locate, vocabulary

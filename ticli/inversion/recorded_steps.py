@@ -17,9 +17,9 @@ import torch
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import first_line
+from ticli.families.family import Encoding
 from ticli.inversion.context import Context
 from ticli.inversion.loss import Share, guided, joined, portion, summed, weighed_loss, weights_of
-from ticli.models.families.family import Encoding
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text_encoder import Layout, Tokenised

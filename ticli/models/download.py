@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ticli.errors import BadContent, ModelUnavailable, first_line
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import Family
+from ticli.families import FAMILIES
+from ticli.families.family import Family
 from ticli.models.folder import PICKLED, STEMS, VARIANTS, names_part, read_json
 
 INDEX, CARD = "model_index.json", "README.md"

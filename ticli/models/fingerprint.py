@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, TiError
+from ticli.families.family import EncoderPart
 from ticli.library.formats.tensor_file import as_float32
-from ticli.models.families.family import EncoderPart
 from ticli.models.folder import ModelSource, encoder_parts, tokenizer_words, weights
 from ticli.paths import places
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ticli.errors import Conflict, ModelUnavailable, NotFound
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import MARKS, Details, EncoderPart, Family
-from ticli.models.families.stable_diffusion import WIDTH as SD2_WIDTH
+from ticli.families import FAMILIES
+from ticli.families.family import MARKS, Details, EncoderPart, Family
+from ticli.families.stable_diffusion import WIDTH as SD2_WIDTH
 from ticli.models.sentencepiece import FILE, read_vocabulary
 from ticli.models.single_files.recognising import SingleFile
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ticli import __version__
 from ticli.errors import Check, ModelUnavailable, TiError
-from ticli.models.families import FAMILIES
+from ticli.families import FAMILIES
 from ticli.models.fingerprint import fingerprint
 from ticli.models.folder import encoder_parts, place_of
 from ticli.models.hardware import pick_hardware

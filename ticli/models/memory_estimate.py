@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import Conditioning, EncoderPart, Encoding
+from ticli.families import FAMILIES
+from ticli.families.family import Conditioning, EncoderPart, Encoding
 from ticli.models.folder import ModelSource, configuration, encoder_parts
 from ticli.models.memory_blocks import possible_savings, units_of
 from ticli.models.memory_ladder import Savings

@@ -16,9 +16,9 @@ import torch
 from torch.nn.functional import normalize
 
 from ticli.errors import Conflict, ModelUnavailable, TiError, first_line
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import Conditioning as Conditioning
-from ticli.models.families.family import EncoderPart, Encoding, Family
+from ticli.families import FAMILIES
+from ticli.families.family import Conditioning as Conditioning
+from ticli.families.family import EncoderPart, Encoding, Family
 from ticli.models.folder import ModelSource, Tower, configuration, encoder_parts, weights
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ticli.errors import Usage
-from ticli.models.families import FAMILIES
+from ticli.families import FAMILIES
 
 # name → (diffusers scheduler class, settings that make it the sampler of that name)
 SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ticli.models.families.family import EncoderPart, Encoding
+from ticli.families.family import EncoderPart, Encoding
 from ticli.names import Placeholder, split_prompt
 
 # Prompts to token ids: a placeholder takes the slots of its vectors, text goes as text.

@@ -10,10 +10,10 @@ import torch
 
 from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
+from ticli.families.family import Conditioning
 from ticli.generation.draw import draw, encode, place_rows
 from ticli.generation.picture_plan import Drawing
 from ticli.generation.prompts import Wording, resolve
-from ticli.models.families.family import Conditioning
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import STARTER
 from ticli.models.locate import starter as built_in

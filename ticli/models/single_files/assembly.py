@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ticli.errors import ModelUnavailable, NotFound
-from ticli.models.families import FAMILIES
-from ticli.models.families.family import EncoderPart, Family
+from ticli.families import FAMILIES
+from ticli.families.family import EncoderPart, Family
 from ticli.models.folder import ModelSource, from_configurations, read_json, weights
 from ticli.models.single_files import configurations
 from ticli.models.single_files.recognising import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ticli.errors import ModelUnavailable, TiError
-from ticli.models.families.family import Conditioning
+from ticli.families.family import Conditioning
 from ticli.models.folder import ModelSource
 from ticli.models.hardware import Hardware
 from ticli.models.model import Model, load_text

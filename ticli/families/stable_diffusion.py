@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.families.family import (
+from ticli.families.family import (
     DIFFUSION,
     Conditioning,
     Configuration,

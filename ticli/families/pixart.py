@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.families.family import (
+from ticli.families.family import (
     DIFFUSION,
     Conditioning,
     Configuration,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ticli.models.families.family import (
+from ticli.families.family import (
     FLOW,
     PATCH,
     Conditioning,
