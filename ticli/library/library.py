@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ticli.concept import Concept, Embedding
+from ticli.concept import FACTS, Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
 from ticli.library import record, store
 from ticli.library.database import change, explained, open_to_read, open_to_write
@@ -31,7 +31,7 @@ from ticli.paths import Places, places
 # Storing words, all or none: what is in the way is found first, then files, then rows.
 
 # What may differ between two additions of the same thing.
-INCIDENTAL = ("created", "used", "path", "bytes", "sha256", "tags", "notes", "seconds", "scores")
+INCIDENTAL = [key for key, it in FACTS.items() if it.varies or it.source in ("row", "place")]
 
 Word = tuple[Concept, Embedding]
 

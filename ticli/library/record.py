@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from ticli.concept import (
-    Attempt,
+    FACTS,
+    FROM_FILE,
+    TYPES,
+    UNKNOWN_BASE,
     BaseModel,
     Concept,
-    Curves,
     Embedding,
-    Losses,
-    Outcome,
-    Parent,
-    PhotoRecord,
-    WordLoss,
-    curves_from,
-    outcome_from,
+    checked_text,
+    reader,
 )
 from ticli.errors import BadContent
 from ticli.names import Token, parse_token
@@ -42,9 +38,6 @@ ENCODERS: Mapping[int, str] = {
     2304: "gemma",
     4096: "t5",
 }
-UNKNOWN_BASE = BaseModel("", "", "", "")
-
-
 # The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
 LARGEST_NORM = 100.0
 
@@ -95,40 +88,18 @@ def check_vectors(embedding: Embedding, word: str) -> None:
 
 
 def bare_concept(token: Token, embedding: Embedding, base: BaseModel = UNKNOWN_BASE) -> Concept:
-    """A concept of which only word, vectors and base are known; the rest is empty."""
+    """A concept of which only token, vectors and base are known."""
     return Concept(
-        name=token.name,
-        token=token.text,
-        noun="",
-        kind="object",
-        init="",
+        token.name,
+        token.text,
         vectors=embedding.vectors,
         widths=embedding.widths,
         base=base,
-        recipe={},
-        seed=None,
-        steps=0,
-        losses=Losses(),
         norms=norms_of(embedding),
-        photos=(),
-        parents=(),
-        tags=(),
-        notes="",
-        device="",
-        versions={},
-        seconds=0.0,
-        created="",
-        used="",
-        path="",
-        bytes=0,
-        sha256="",
     )
 
 
-DOCUMENT_TEXTS = ("noun", "kind", "init", "notes", "device", "created")
-BASE = ("family", "id", "revision", "fingerprint")
-LONGEST_NOUN = 64
-HASH = re.compile(r"([0-9a-f]{64})?")
+# A concept written down in a file that may come from a stranger.
 
 
 def parse_document(text: str) -> dict[str, Any]:
@@ -139,189 +110,34 @@ def parse_document(text: str) -> dict[str, Any]:
     return document
 
 
-def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> Concept:
-    """Rebuild a concept from its written row; what the vectors say comes from them.
-
-    Raises ValueError, KeyError, TypeError or ticli.errors.Usage where a field is not what it
-    should be.
-    """
-    token = parse_token(_text(document["token"]))
-    seed = document["seed"]
-    texts = {name: _text(document[name]) for name in DOCUMENT_TEXTS}
-    return Concept(
-        **texts | {"noun": plain_noun(texts["noun"])},
-        name=token.name,
-        token=token.text,
-        vectors=embedding.vectors,
-        widths=embedding.widths,
-        norms=norms_of(embedding),
-        base=base_from_document(document["base"]),
-        recipe=dict(_mapping(document["recipe"])),
-        seed=None if seed is None else _whole(seed),
-        steps=_whole(document["steps"]),
-        losses=Losses(**{k: _number(v) for k, v in _mapping(document["losses"]).items()}),
-        photos=tuple(
-            PhotoRecord(_file_name(photo["file"]), _hash(photo["sha256"]))
-            for photo in _items(document["photos"])
-        ),
-        parents=tuple(
-            Parent(_text(parent["name"]), _number(parent["weight"]), _hash(parent["sha256"]))
-            for parent in _items(document["parents"])
-        ),
-        tags=tuple(_text(tag) for tag in _items(document["tags"])),
-        versions={k: _text(v) for k, v in _mapping(document["versions"]).items()},
-        seconds=_number(document["seconds"]) or 0.0,
-        # Files of version 0.1 say nothing of these.
-        outcome=_outcome(_mapping(document.get("outcome", {}))),
-        curves=_curves(_mapping(document.get("curves", {}))),
-        warnings=tuple(_text(text) for text in _items(document.get("warnings", []))),
-        # What a file says of its own quality is no measurement of this library's.
-        scores=(),
-        used="",
-        path="",
-        bytes=0,
-        sha256="",
-    )
-
-
-def base_from_document(document: Any) -> BaseModel:
-    """Read family, id, revision and fingerprint. Raises ValueError or KeyError."""
-    return BaseModel(*(_text(_mapping(document)[part]) for part in BASE))
-
-
-def plain_noun(text: str) -> str:
-    """A noun that may stand in a prompt; anything else is none."""
-    word = " ".join(text.split())
-    allowed = word.isprintable() and len(word) <= LONGEST_NOUN and not set(word) & set("<>{}")
-    return word if allowed else ""
-
-
-def _outcome(document: Mapping[str, Any]) -> Outcome:
-    if not document:
-        return Outcome()
-    return Outcome(
-        stopped=_text(document["stopped"]),
-        kept=_optional_whole(document["kept"]),
-        held_out=_number(document["held_out"]),
-        held_out_init=_number(document["held_out_init"]),
-        drift=_number(document["drift"]),
-        held_out_photo=_optional_whole(document["held_out_photo"]),
-        skipped=_whole(document["skipped"]),
-        restores=_whole(document["restores"]),
-        attempts=tuple(
-            Attempt(
-                seed=_whole(attempt["seed"]),
-                steps=_whole(attempt["steps"]),
-                stopped=_text(attempt["stopped"]),
-                kept=_optional_whole(attempt["kept"]),
-                held_out=_number(attempt["held_out"]),
-            )
-            for attempt in _items(document["attempts"])
-        ),
-        init_words=tuple(
-            WordLoss(_text(word["word"]), _known_number(word["held_out"]))
-            for word in _items(document["init_words"])
-        ),
-        memory=tuple(_text(line) for line in _items(document.get("memory", []))),
-    )
-
-
-def _curves(document: Mapping[str, Any]) -> Curves:
-    if not document:
-        return Curves()
-    return Curves(
-        steps=tuple(_whole(step) for step in _items(document["steps"])),
-        held_out=tuple(_known_number(loss) for loss in _items(document["held_out"])),
-        drift=tuple(_known_number(drift) for drift in _items(document["drift"])),
-    )
-
-
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("not text")
-    # Half a surrogate pair is legal JSON, and no file or database can hold it.
-    value.encode()
-    return value
+def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> Concept:
+    """Rebuild a concept from what its file says; what the vectors say comes from them.
 
-
-def _hash(value: Any) -> str:
-    """A hash becomes part of a path, so it is one, or nothing."""
-    text = _text(value)
-    if not HASH.fullmatch(text):
-        raise ValueError("not a SHA-256")
-    return text
-
-
-def _file_name(value: Any) -> str:
-    return _text(value).replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("not a mapping")
-    return value
-
-
-def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError("not a list")
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise ValueError("not a whole number")
-    return value
-
-
-def _optional_whole(value: Any) -> int | None:
-    return None if value is None else _whole(value)
-
-
-def _known_number(value: Any) -> float:
-    number = _number(value)
-    if number is None:
-        raise ValueError("not a number")
-    return number
-
-
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError("not a number")
-    return float(value)
+    Raises ValueError, KeyError, TypeError or ticli.errors.Usage where a field is not what it
+    should be.
+    """
+    known = {
+        key: read(document[key])
+        for key, read in FROM_FILE.items()
+        if key in document or not FACTS[key].optional
+    }
+    token = parse_token(checked_text(document["token"]))
+    return replace(bare_concept(token, embedding), **known)
 
 
 # Rows of the library and the concepts they stand for.
 
-PLAIN = (
-    "name",
-    "token",
-    "noun",
-    "kind",
-    "init",
-    "vectors",
-    "seed",
-    "steps",
-    "notes",
-    "device",
-    "seconds",
-    "created",
-    "used",
-    "bytes",
-    "sha256",
-)
-DOCUMENTS = (
-    *("widths", "recipe", "losses", "norms", "photos", "parents", "tags", "versions"),
-    *("outcome", "curves", "warnings", "scores"),
-)
-BASE_FIELDS = ("family", "id", "revision", "fingerprint")
-COLUMNS = (*PLAIN, *DOCUMENTS, *(f"base_{part}" for part in BASE_FIELDS))
+STORED = {key: kind for key, kind in TYPES.items() if FACTS[key].source != "place"}
+PLAIN = tuple(key for key, kind in STORED.items() if kind in (str, int, float, int | None))
+BASE_FIELDS = tuple(f"base_{part.name}" for part in fields(BaseModel))
+# The other fields are kept as JSON text.
+DOCUMENTS = tuple(key for key in STORED if key not in PLAIN and key != "base")
+COLUMNS = (*PLAIN, *DOCUMENTS, *BASE_FIELDS)
+READERS = {key: reader(STORED[key], trusted=True) for key in DOCUMENTS}
 SELECT = f"SELECT {', '.join(f'concepts.{column}' for column in COLUMNS)} FROM concepts"
 
 
@@ -332,20 +148,11 @@ def concept_from_row(row: Sequence[Any], blobs: Path) -> Concept:
     """
     values = dict(zip(COLUMNS, row, strict=True))
     try:
-        for column in DOCUMENTS:
-            values[column] = json.loads(values[column])
-        base = BaseModel(*(values.pop(f"base_{part}") for part in BASE_FIELDS))
-        values["losses"] = Losses(**values["losses"])
-        values["photos"] = tuple(PhotoRecord(**photo) for photo in values["photos"])
-        values["parents"] = tuple(Parent(**parent) for parent in values["parents"])
-        values["tags"] = tuple(values["tags"])
-        values["outcome"] = outcome_from(values["outcome"])
-        values["curves"] = curves_from(values["curves"])
-        values["warnings"] = tuple(values["warnings"])
-        values["scores"] = tuple(values["scores"])
-        sha256 = values["sha256"]
-        path = str(blobs / sha256[:2] / f"{sha256}.safetensors")
-    except (ValueError, TypeError, AttributeError) as error:
+        for column, read in READERS.items():
+            values[column] = read(json.loads(values[column]))
+        base = BaseModel(*(values.pop(column) for column in BASE_FIELDS))
+        path = str(blobs / values["sha256"][:2] / f"{values['sha256']}.safetensors")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(row[0], error) from error
     return Concept(base=base, path=path, **values)
 
@@ -365,7 +172,7 @@ def row_from_concept(concept: Concept) -> dict[str, Any]:
     row = {column: document[column] for column in PLAIN}
     for column in DOCUMENTS:
         row[column] = json.dumps(document[column], sort_keys=True)
-    return row | {f"base_{part}": document["base"][part] for part in BASE_FIELDS}
+    return row | dict(zip(BASE_FIELDS, document["base"].values(), strict=True))
 
 
 def select_one(connection: sqlite3.Connection, name: str, blobs: Path) -> Concept | None:
@@ -452,20 +259,10 @@ def _words(concept: Concept) -> dict[str, str]:
 
 # The JSON object of a row, put together from its columns without building what they stand for.
 
-NUMBERS = ("vectors", "seed", "steps", "seconds", "bytes")
-TEXT_COLUMNS = (
-    *(key for key in PLAIN if key not in NUMBERS),
-    *(f"base_{part}" for part in BASE_FIELDS),
-)
-LISTS = ("photos", "parents", "tags", "warnings", "scores")
-WHOLE = ("vectors", "steps", "bytes")
 # SQLite looks at them much faster than they are parsed; a row it does not like is looked at here.
 VALID = " AND ".join(f"json_valid(concepts.{column})" for column in DOCUMENTS)
-RECORDS: dict[str, Losses | Outcome | Curves] = {
-    "losses": Losses(),
-    "outcome": Outcome(),
-    "curves": Curves(),
-}
+LISTS = tuple(key for key in DOCUMENTS if get_origin(STORED[key]) is tuple)
+RECORDS = {key: STORED[key]() for key in DOCUMENTS if is_dataclass(STORED[key])}
 # What an empty object stands for in a column that is younger than its row.
 EMPTY = {column: json_text(asdict(record)) for column, record in RECORDS.items()}
 MARKS = {
@@ -473,17 +270,21 @@ MARKS = {
 }
 
 
-def _shape() -> str:
-    """The object with a %(column)s for every value, keys in the order of Concept."""
-    base = ", ".join(f'"{part}": %(base_{part})s' for part in BASE_FIELDS)
-    pairs = [
-        f'"base": {{{base}}}' if key == "base" else f'"{key}": %({key})s'
-        for key in (part.name for part in fields(Concept))
-    ]
-    return f"{{{', '.join(pairs)}}}"
-
-
-SHAPE = _shape()
+# How each plain column is written in JSON.
+WRITERS: dict[str, Callable[[Any], str]] = dict.fromkeys((*BASE_FIELDS, "path"), quoted) | {
+    key: {
+        str: quoted,
+        int: int.__repr__,
+        float: lambda value: float.__repr__(value) if math.isfinite(value) else "null",
+        int | None: lambda value: "null" if value is None else int.__repr__(value),
+    }[STORED[key]]
+    for key in PLAIN
+}
+# The object with a %(column)s for every value, keys in the order of Concept.
+BASE_SHAPE = ", ".join(f'"{column.removeprefix("base_")}": %({column})s' for column in BASE_FIELDS)
+SHAPE = ", ".join(
+    f'"{key}": {{{BASE_SHAPE}}}' if key == "base" else f'"{key}": %({key})s' for key in TYPES
+)
 
 
 def document_text(row: Sequence[Any], valid: bool, blobs: Path) -> str:
@@ -495,18 +296,12 @@ def document_text(row: Sequence[Any], valid: bool, blobs: Path) -> str:
     if not valid or not all(_is_plain(column, values) for column in DOCUMENTS):
         return json_text(concept_from_row(row, blobs).as_json())
     try:
-        sha256 = values["sha256"]
-        values["path"] = f"{blobs}/{sha256[:2]}/{sha256}.safetensors"
-        for column in (*TEXT_COLUMNS, "path"):
-            values[column] = quoted(values[column])
-        for column in WHOLE:
-            values[column] = int.__repr__(values[column])
-        values["seed"] = "null" if values["seed"] is None else int.__repr__(values["seed"])
-        seconds = values["seconds"]
-        values["seconds"] = float.__repr__(seconds) if math.isfinite(seconds) else "null"
+        values["path"] = f"{blobs}/{values['sha256'][:2]}/{values['sha256']}.safetensors"
+        for column, write in WRITERS.items():
+            values[column] = write(values[column])
     except TypeError:
         return json_text(concept_from_row(row, blobs).as_json())
-    return SHAPE % values
+    return f"{{{SHAPE % values}}}"
 
 
 def _is_plain(column: str, values: dict[str, Any]) -> bool:

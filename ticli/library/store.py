@@ -19,8 +19,6 @@ from ticli.library.record import check_vectors, concept_from_document, parse_doc
 from ticli.paths import Places
 
 ROW = "ti.row"
-# What the row knows of the file itself, or of what happened after it was written.
-OUTSIDE = ("path", "bytes", "sha256", "used", "scores")
 # Characters of the row; beside it stand the few words that every file has.
 LARGEST_ROW = LARGEST_METADATA - 4096
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -38,8 +36,7 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
 
     Raises Conflict where the row is larger than what is read back.
     """
-    row = {key: value for key, value in concept.as_json().items() if key not in OUTSIDE}
-    text = json.dumps(row, sort_keys=True)
+    text = json.dumps(concept.as_file_json(), sort_keys=True)
     if len(text) > LARGEST_ROW:
         raise Conflict(
             f"what is known of {concept.name!r} is {len(text):,} bytes, and a file holds at most "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ticli.concept import BaseModel, Concept, Embedding
+from ticli.concept import UNKNOWN_BASE, BaseModel, Concept, Embedding, plain_noun, reader
 from ticli.errors import BadContent, Usage
 from ticli.library.formats.containers import Content, Opened, in_memory, load_rows
 from ticli.library.formats.read_containers import read_containers
@@ -18,15 +18,12 @@ from ticli.library.formats.read_layouts import (
     widths_said,
 )
 from ticli.library.record import (
-    UNKNOWN_BASE,
     bare_concept,
-    base_from_document,
     check_vectors,
     concept_from_document,
     longest_vector,
     norms_of,
     parse_document,
-    plain_noun,
 )
 from ticli.names import Token, parse_token, slug
 
@@ -249,7 +246,8 @@ def _check_hash(content: Content) -> None:
 def _base(text: str) -> BaseModel:
     """The base model that metadata names; one that cannot be read is unknown."""
     try:
-        return base_from_document(parse_document(text)) if text else UNKNOWN_BASE
+        base: BaseModel = reader(BaseModel)(parse_document(text)) if text else UNKNOWN_BASE
+        return base
     except (ValueError, KeyError, RecursionError):
         return UNKNOWN_BASE
 

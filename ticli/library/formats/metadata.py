@@ -8,14 +8,13 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ticli import __version__
-from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
+from ticli.concept import FACTS, BaseModel, Concept, Embedding
 from ticli.errors import Conflict
 from ticli.library.formats.tensor_file import LARGEST_METADATA, MOST_TENSORS, build_tensor_file
-from ticli.library.store import OUTSIDE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,23 +77,20 @@ def pack(
 
     Photos keep the hash of their bytes, by which their owner can show that they are the ones.
     """
-    photos = tuple(
-        PhotoRecord(f"photo-{number}", photo.sha256)
-        for number, photo in enumerate(concept.photos, 1)
-    )
-    public = replace(
-        concept,
-        base=public_base(concept.base),
-        recipe=_without_paths(concept.recipe),
-        versions=_without_paths(concept.versions),
-        device=_without_paths(concept.device),
-        photos=photos,
-        notes=concept.notes if extras.notes else "",
-        warnings=tuple(_without_paths(concept.warnings)),
-        # How it was judged names files of pictures, and a reader has to judge for itself.
-        scores=(),
-    )
-    return Package(public, embedding, extras, word, program)
+    values = {key: getattr(concept, key) for key in FACTS}
+    for part in fields(Concept):
+        shared, value = FACTS[part.name].shared, values[part.name]
+        if shared == "no paths":
+            values[part.name] = _without_paths(value)
+        elif shared == "public name":
+            values[part.name] = public_base(value)
+        elif shared == "no names":
+            values[part.name] = tuple(
+                replace(photo, file=f"photo-{number}") for number, photo in enumerate(value, 1)
+            )
+        elif shared == "never" or (shared == "request" and not extras.notes):
+            values[part.name] = part.default
+    return Package(Concept(**values), embedding, extras, word, program)
 
 
 def public_base(base: BaseModel) -> BaseModel:
@@ -102,11 +98,6 @@ def public_base(base: BaseModel) -> BaseModel:
     if HUB_ID.fullmatch(base.id):
         return base
     return replace(base, id=_last_part(base.id))
-
-
-def row_of(concept: Concept) -> dict[str, Any]:
-    """The row of a concept, without what the library knows of its file."""
-    return {key: value for key, value in concept.as_json().items() if key not in OUTSIDE}
 
 
 def _without_paths(value: Any) -> Any:
@@ -118,7 +109,7 @@ def _without_paths(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_paths(item) for item in value]
+        return type(value)(map(_without_paths, value))
     return value
 
 
@@ -274,4 +265,4 @@ def _pixels(concept: Concept) -> int:
 
 
 def _row_text(concept: Concept) -> str:
-    return json.dumps(row_of(concept), sort_keys=True)
+    return json.dumps(concept.as_file_json(), sort_keys=True)

@@ -14,7 +14,6 @@ from ticli.library.formats.metadata import (
     Package,
     described,
     jpeg,
-    row_of,
     safetensors_file,
     tensor_file,
 )
@@ -102,7 +101,7 @@ def own_file(packages: Sequence[Package]) -> bytes:
     metadata = described(package)
     # The row stands in the place that a library reads it from, and once is enough.
     del metadata["ti.concept"]
-    metadata[ROW] = json.dumps(row_of(package.concept), sort_keys=True)
+    metadata[ROW] = json.dumps(package.concept.as_file_json(), sort_keys=True)
     return tensor_file(packages, package.embedding.rows, metadata)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ticli.concept import FACTS
 from ticli.errors import BadContent, Check, TiError, counted, some_of
 from ticli.library.database import (
     APPLICATION_ID,
@@ -38,7 +39,7 @@ from ticli.paths import Places
 # Questions to a database that may be damaged, for the doctor, the backup and the rebuild.
 
 # What a row holds that its file does not: it may have changed since the file was written.
-LATER = ("tags", "notes", "used", "scores")
+LATER = [key for key, it in FACTS.items() if it.varies == "later"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from ticli.concept import Concept
+from ticli.concept import TYPES, Concept, reader
 from ticli.durable import explain, sync_folder
 from ticli.errors import BadContent, NotFound
 from ticli.library import record
@@ -156,13 +157,9 @@ def _choose(
 
 def _with_later(concept: Concept, later: Mapping[str, str]) -> Concept:
     """The concept with what the old database still told of it, where that can be read."""
-    known = concept
-    with contextlib.suppress(ValueError):
-        tags = json.loads(later["tags"]) if "tags" in later else list(concept.tags)
-        if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
-            known = replace(known, tags=tuple(tags))
-    with contextlib.suppress(ValueError):
-        scores = json.loads(later["scores"]) if "scores" in later else []
-        if isinstance(scores, list) and all(isinstance(report, dict) for report in scores):
-            known = replace(known, scores=tuple(scores))
-    return replace(known, notes=later.get("notes", known.notes), used=later.get("used", known.used))
+    known = dict[str, Any]()
+    for key, text in later.items():
+        with contextlib.suppress(ValueError):
+            value = text if TYPES[key] is str else json.loads(text)
+            known[key] = reader(TYPES[key])(value)
+    return replace(concept, **known)

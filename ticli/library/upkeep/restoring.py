@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ticli.concept import Concept
+from ticli.concept import HASH, Concept
 from ticli.durable import explain, make_folder, sync_folder, write_file
 from ticli.errors import BadContent, Conflict, Usage
 from ticli.library import record
@@ -25,7 +25,7 @@ from ticli.library.database import (
     open_to_write,
     replace_content,
 )
-from ticli.library.record import HASH, concept_from_document, parse_document
+from ticli.library.record import concept_from_document, parse_document
 from ticli.library.store import STAGING, decode_blob, read_regular
 from ticli.library.upkeep import checking
 from ticli.library.upkeep.backups import BLOB, DATABASE, PHOTO, BackupFile
