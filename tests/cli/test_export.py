@@ -141,7 +141,7 @@ def test_impossible_cells(run, sdxl, folder) -> None:
     for flags in (("--for", "concept-repo"), ("--format", "emb_params")):
         result = run("export", "big", *flags)
         assert result.code == 4
-        assert "SDXL (clip_g, clip_l)" in result.err
+        assert "Stable Diffusion XL (clip_g, clip_l)" in result.err
         assert list(folder.iterdir()) == []
     error = run("export", "big", "--format", "t5", "--json").json["error"]
     assert (error["name"], error["layout"]) == ("big", "t5")

@@ -19,7 +19,7 @@ from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import Hardware
 from ticli.models.locate import locate, vocabulary
 from ticli.models.model import encoder_dtype, load_denoiser, load_encoder
-from ticli.models.samplers import FLOW_SAMPLERS, SAMPLERS, make_sampler
+from ticli.models.samplers import make_sampler, samplers_for
 from ticli.models.sentencepiece import read_vocabulary
 from ticli.models.text_encoder import TextEncoder
 
@@ -298,7 +298,7 @@ def test_rows_keep_their_gradient_in_half_precision_encoders(family_folders, nam
 @pytest.mark.parametrize("name", ["sd3", "flux", "sana", "pixart", "sd2"])
 def test_every_sampler_of_a_family_draws(models, name):
     model = models[name]
-    known = FLOW_SAMPLERS if model.prediction == "flow" else SAMPLERS
+    known = samplers_for(model.source.family)
     tokens = [model.tokenise("", {}, negative=True), model.tokenise("a mug", {})]
     with torch.no_grad(), model.pipeline(None) as pipeline:
         pair = model.condition(tokens, {})

@@ -16,10 +16,10 @@ SIDES, SIDE_OF_VELOCITY = 8, 16
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A file that answers next to nothing, which is nearer to the velocity; and a photo."""
-    from ticli.models.single_files import assembly
+    from ticli.families import stable_diffusion
 
-    monkeypatch.setitem(assembly.SIDES, "sd2", SIDES)
-    monkeypatch.setattr(assembly, "SIDE_OF_VELOCITY", SIDE_OF_VELOCITY)
+    monkeypatch.setattr(stable_diffusion, "SIDE", SIDES)
+    monkeypatch.setattr(stable_diffusion, "SIDE_OF_VELOCITY", SIDE_OF_VELOCITY)
     monkeypatch.chdir(tmp_path)
     build("sd2", tmp_path / "model.safetensors")
     (tmp_path / "photos").mkdir()

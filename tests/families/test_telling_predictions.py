@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_single_files import build
 
 from ticli.models.locate import locate
+from ticli.models.single_files.assembly import remember
 from ticli.models.single_files.recognising import (
     EARLIER,
     EPSILON,
@@ -17,7 +18,6 @@ from ticli.models.single_files.recognising import (
     TRIED,
     VELOCITY,
     Given,
-    remember,
 )
 
 SAYS_NOISE = {"modelspec.prediction_type": "epsilon"}

@@ -20,7 +20,7 @@ CELLS = [
     (layout.name, family)
     for layout in LAYOUTS.values()
     for family, widths in FAMILIES.items()
-    if layout.holds is None or frozenset(widths) in layout.holds
+    if layout.takes(frozenset(widths))
 ]
 REFUSED = [
     (layout.name, family)

@@ -16,9 +16,8 @@ from ticli.library.formats.write_layouts import LAYOUTS
 from ticli.library.store import encode_blob
 
 PLACES = [
-    (layout.name, next(f for f, widths in FAMILIES.items() if _holds(layout, widths)))
+    (layout.name, next(f for f, widths in FAMILIES.items() if layout.takes(frozenset(widths))))
     for layout in LAYOUTS.values()
-    for _holds in [lambda layout, widths: layout.holds is None or frozenset(widths) in layout.holds]
 ]
 
 

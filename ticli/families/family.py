@@ -1,11 +1,11 @@
-"""What a family of models must say of itself; nothing here needs torch."""
+"""What a family of models says about itself. Importing this does not import torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -66,25 +66,65 @@ class Conditioning:
 
 
 Configuration = Mapping[str, Any]
-EncoderKind = Literal["clip", "t5", "gemma"]
-# Tokens around a prompt: T5 has no start token, and Gemma gets no end.
-MARKS = {"clip": 2, "t5": 1, "gemma": 1}
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+
+@dataclass(frozen=True)
+class EncoderKind:
+    """An architecture of text encoders: its transformers classes, and how it frames a prompt.
+
+    `model` and `projected` are its classes without and with a projection of the pooled text.
+    `tables` are the names its token table may have. `start` and `end` say whether a start and an
+    end token stand around a prompt.
+    """
+
+    model: str
+    tokenizer: str
+    tables: tuple[str, ...]
+    projected: str = ""
+    start: bool = True
+    end: bool = True
+
+
+# T5 has no start token, and Gemma gets no end.
+KINDS: Mapping[str, EncoderKind] = {
+    "clip": EncoderKind(
+        "CLIPTextModel",
+        "CLIPTokenizer",
+        ("token_embedding.weight",),
+        projected="CLIPTextModelWithProjection",
+    ),
+    "t5": EncoderKind(
+        "T5EncoderModel",
+        "T5TokenizerFast",
+        ("shared.weight", "encoder.embed_tokens.weight"),
+        start=False,
+    ),
+    "gemma": EncoderKind("Gemma2Model", "GemmaTokenizerFast", ("embed_tokens.weight",), end=False),
+}
 
 
 @dataclass(frozen=True)
 class EncoderPart:
     """A text encoder as a family uses it; `folder` and `tokenizer` are its places in the model.
 
+    `key` names its vectors in the library and in files; `aliases` are other names for it in files,
+    `widths` those of published models, `prefix` how its tensors' names begin in a single file.
     `window` counts tokens, 0 for as many as the encoder has positions. `penultimate` reads the
     layer before the last, `projected` has a projection for pooled text, `pooled` wants that text.
     A `masked` encoder does not attend to padding; `lower` prompts are read in lower case.
-    `instruction` gives the text that stands before a prompt and is not passed on.
+    OpenCLIP's encoders are padded with "!" and use an exact GELU. `instruction` gives the text
+    that stands before a prompt and is not passed on.
     """
 
     key: str
     folder: str
     tokenizer: str
-    kind: EncoderKind = "clip"
+    kind: str = "clip"
+    widths: tuple[int, ...] = ()
+    aliases: tuple[str, ...] = ()
+    prefix: str = ""
     window: int = 0
     penultimate: bool = False
     projected: bool = False
@@ -92,6 +132,7 @@ class EncoderPart:
     masked: bool = False
     lower: bool = False
     optional: bool = False
+    open_clip: bool = False
     instruction: Callable[[], str] | None = None
 
 
@@ -100,10 +141,13 @@ class Law:
     """How noise is added to latents and what is predicted of it.
 
     Timesteps are whole numbers from 0 to the schedule's last; `times` turns them into what the
-    denoiser is told, for latents of a shape (batch, channels, height, width).
+    denoiser is told, for latents of a shape (batch, channels, height, width). `schedule` is a class
+    of diffusers. `samplers` gives, by the names users know, diffusers' scheduler class and the
+    settings that make it the sampler of that name.
     """
 
     schedule: str
+    samplers: Mapping[str, tuple[str, dict[str, Any]]]
     times: Callable[[Any, torch.Tensor, tuple[int, ...]], torch.Tensor]
     add_noise: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
     target: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -125,18 +169,66 @@ class Details:
     reads_negative: bool = True
 
 
+# How the names of a denoiser's tensors begin in a complete checkpoint.
+DENOISER = "model.diffusion_model."
+
+
+@dataclass(frozen=True)
+class SingleFileLayout:
+    """How a family's model lies in one file of weights, in its authors' names.
+
+    `marks` are tensors of the denoiser and `keys` whole names that every such file has; a star
+    stands for anything. `prefixes` are the beginnings that a denoiser's names may have. `state`
+    renames the denoiser's tensors as diffusers does, given its configuration.
+
+    `configuration` reads the denoiser's settings off its shapes, those of the text encoders by
+    folder, and the prediction. `schedule` gives the noise schedule from the denoiser's shapes, all
+    names in the file and the prediction. Where one is None it comes from the components' folder.
+    `prediction` is what the family predicts, "" where only the model itself tells. `scaling` is
+    the scale and shift of the latents. `layers` is how many of the text encoder's are read.
+    `complete` files hold every part; others may leave all but the denoiser out.
+    """
+
+    marks: tuple[str, ...]
+    state: Callable[[dict[str, torch.Tensor], Configuration], dict[str, torch.Tensor]]
+    configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None
+    schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None
+    keys: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = (DENOISER, "")
+    prediction: str = "flow"
+    scaling: tuple[float, float | None] = (1.0, None)
+    layers: int | None = None
+    complete: bool = False
+
+
+def count(shapes: Shapes, pattern: str) -> int:
+    """How many numbers in a row, from 0, a key with `{}` in it is there for; ends are left open."""
+    number = 0
+    while any(key.startswith(pattern.format(number)) for key in shapes):
+        number += 1
+    return number
+
+
 @dataclass(frozen=True)
 class Family:
     """One kind of model: its parts by their diffusers classes, and how they work together.
+
+    `title` is its name for people, `architecture` the one ModelSpec has for it, for a size in
+    pixels. `exports` gives, by program, the layout of files in which that program reads concepts of
+    this family. `guessed` is False where vectors for its encoders alone do not tell the family.
 
     `patch` is how many latents a side the denoiser takes together. `condition` joins the
     encodings, by encoder; `denoise` calls the denoiser; `arguments` are those of the pipeline for
     a conditioning of negative, then positive prompts, noise and guidance; `unpack` undoes its own
     layout of latents, given their height and width. A `zeroed` family's pipeline takes zeros where
     no negative prompt is given, unless a model's index says otherwise.
+
+    `left_out` are arguments of the pipeline for parts that are not used; `in_half` are settings of
+    the denoiser in float16; `notes` are what a user should know of every such model.
     """
 
     name: str
+    title: str
     pipeline: str
     encoders: tuple[EncoderPart, ...]
     denoiser: tuple[str, str]
@@ -148,7 +240,19 @@ class Family:
     denoise: Callable[[Any, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     arguments: Callable[[Conditioning, torch.Tensor, float], dict[str, Any]]
     unpack: Callable[[torch.Tensor, int, int], torch.Tensor]
+    architecture: Callable[[int], str]
+    exports: Mapping[str, str] = field(default_factory=dict)
+    single_file: SingleFileLayout | None = None
+    guessed: bool = True
     zeroed: bool = False
+    left_out: Mapping[str, Any] = field(default_factory=dict)
+    in_half: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The encoders that its concepts have vectors for."""
+        return [part.key for part in self.encoders]
 
 
 def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:
@@ -230,7 +334,24 @@ def _prediction(schedule: Any) -> str:
     return str(schedule.config.prediction_type)
 
 
-DIFFUSION = Law("DDPMScheduler", _times, _add_noise, _target, _prediction)
+DIFFUSION = Law(
+    "DDPMScheduler",
+    {
+        "ddim": ("DDIMScheduler", {}),
+        "ddpm": ("DDPMScheduler", {}),
+        "dpm++": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": False}),
+        "dpm++-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+        "euler": ("EulerDiscreteScheduler", {}),
+        "euler-a": ("EulerAncestralDiscreteScheduler", {}),
+        "heun": ("HeunDiscreteScheduler", {}),
+        "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+        "unipc": ("UniPCMultistepScheduler", {}),
+    },
+    _times,
+    _add_noise,
+    _target,
+    _prediction,
+)
 
 
 # Models that predict the velocity of a straight path from photo to noise (rectified flow).
@@ -289,5 +410,14 @@ def _flow_prediction(_schedule: Any) -> str:
 
 
 FLOW = Law(
-    "FlowMatchEulerDiscreteScheduler", _flow_times, _flow_add_noise, _flow_target, _flow_prediction
+    "FlowMatchEulerDiscreteScheduler",
+    {
+        "euler": ("FlowMatchEulerDiscreteScheduler", {}),
+        "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
+        "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
+    },
+    _flow_times,
+    _flow_add_noise,
+    _flow_target,
+    _flow_prediction,
 )

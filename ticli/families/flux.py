@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
@@ -14,6 +15,9 @@ from ticli.families.family import (
     EncoderPart,
     Encoding,
     Family,
+    Shapes,
+    SingleFileLayout,
+    count,
 )
 
 if TYPE_CHECKING:
@@ -96,12 +100,151 @@ def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict
     }
 
 
+# A model in one file, in its authors' names.
+
+BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
+OUTER = {
+    "img_in": "x_embedder",
+    "txt_in": "context_embedder",
+    "time_in": "time_text_embed.timestep_embedder",
+    "vector_in": "time_text_embed.text_embedder",
+    "guidance_in": "time_text_embed.guidance_embedder",
+    "in_layer": "linear_1",
+    "out_layer": "linear_2",
+}
+DOUBLE = {
+    "img_mod.lin": "norm1.linear",
+    "txt_mod.lin": "norm1_context.linear",
+    "img_attn.proj": "attn.to_out.0",
+    "txt_attn.proj": "attn.to_add_out",
+    "img_mlp.0": "ff.net.0.proj",
+    "img_mlp.2": "ff.net.2",
+    "txt_mlp.0": "ff_context.net.0.proj",
+    "txt_mlp.2": "ff_context.net.2",
+    "img_attn.norm.query_norm": "attn.norm_q",
+    "img_attn.norm.key_norm": "attn.norm_k",
+    "txt_attn.norm.query_norm": "attn.norm_added_q",
+    "txt_attn.norm.key_norm": "attn.norm_added_k",
+}
+SINGLE = {
+    "modulation.lin": "norm.linear",
+    "linear2": "proj_out",
+    "norm.query_norm": "attn.norm_q",
+    "norm.key_norm": "attn.norm_k",
+}
+# Query, key and value are one matrix in the authors' layout.
+JOINED = {
+    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+}
+WITH_MLP = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+GUIDANCE = "guidance_in.in_layer.weight"
+LAST = "final_layer.adaLN_modulation.1."
+
+
+POSITIONS_OF_HEADS = {128: (16, 56, 56)}
+
+
+def _configuration(
+    shapes: Shapes, _texts: Mapping[str, Shapes], _prediction: str
+) -> dict[str, Any]:
+    """The configuration of a FluxTransformer2DModel. Raises KeyError naming a missing tensor."""
+    head = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
+    width, channels = shapes["img_in.weight"]
+    return {
+        "patch_size": 1,
+        "in_channels": channels,
+        "num_layers": count(shapes, "double_blocks.{}."),
+        "num_single_layers": count(shapes, "single_blocks.{}."),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": shapes["txt_in.weight"][1],
+        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
+        "guidance_embeds": GUIDANCE in shapes,
+        "axes_dims_rope": POSITIONS_OF_HEADS[head],
+    }
+
+
+def _schedule(shapes: Shapes, _names: Collection[str], _prediction: str) -> dict[str, Any]:
+    """The variant distilled to few steps is not shifted; the other one by the picture's size."""
+    if GUIDANCE not in shapes:
+        return {"num_train_timesteps": 1000, "shift": 1.0}
+    return {
+        "num_train_timesteps": 1000,
+        "shift": 3.0,
+        "use_dynamic_shifting": True,
+        "base_shift": 0.5,
+        "max_shift": 1.15,
+        "base_image_seq_len": 256,
+        "max_image_seq_len": 4096,
+    }
+
+
+def flux_state(
+    tensors: dict[str, torch.Tensor], transformer: Configuration
+) -> dict[str, torch.Tensor]:
+    """Rename every tensor, joined ones taken apart; what is unknown keeps its name."""
+    import torch
+
+    width = transformer["attention_head_dim"] * transformer["num_attention_heads"]
+    found: dict[str, torch.Tensor] = {}
+    for key, tensor in tensors.items():
+        block = BLOCK.fullmatch(key)
+        if block is not None:
+            found |= _block(block, tensor, width)
+        elif key.startswith(LAST):
+            # The authors put the shift before the scale, diffusers after it.
+            shift, scale = tensor.chunk(2)
+            found[f"norm_out.linear.{key.removeprefix(LAST)}"] = torch.cat([scale, shift])
+        elif key.startswith("final_layer.linear."):
+            found[key.replace("final_layer.linear.", "proj_out.")] = tensor
+        else:
+            found[".".join(OUTER.get(word, word) for word in key.split("."))] = tensor
+    return found
+
+
+def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
+    kind, number, inner, last = block.groups()
+    last = "weight" if last == "scale" else last
+    names: tuple[str, ...]
+    if kind == "double":
+        place = f"transformer_blocks.{number}"
+        names = JOINED.get(inner, (DOUBLE.get(inner, inner),))
+        parts = tensor.chunk(3) if inner in JOINED else (tensor,)
+    else:
+        place = f"single_transformer_blocks.{number}"
+        names = WITH_MLP if inner == "linear1" else (SINGLE.get(inner, inner),)
+        cuts = (width, 2 * width, 3 * width)
+        parts = tensor.tensor_split(cuts) if inner == "linear1" else (tensor,)
+    return {
+        f"{place}.{name}.{last}": part.clone() if len(parts) > 1 else part
+        for name, part in zip(names, parts, strict=True)
+    }
+
+
 FLUX = Family(
     name="flux",
+    title="Flux",
     pipeline="FluxPipeline",
     encoders=(
-        EncoderPart("clip_l", "text_encoder", "tokenizer", pooled=True),
-        EncoderPart("t5", "text_encoder_2", "tokenizer_2", kind="t5", window=WINDOW),
+        EncoderPart(
+            "clip_l",
+            "text_encoder",
+            "tokenizer",
+            widths=(768,),
+            prefix="text_encoders.clip_l.transformer.",
+            pooled=True,
+        ),
+        EncoderPart(
+            "t5",
+            "text_encoder_2",
+            "tokenizer_2",
+            kind="t5",
+            widths=(4096,),
+            aliases=("t5xxl",),
+            prefix="text_encoders.t5xxl.transformer.",
+            window=WINDOW,
+        ),
     ),
     denoiser=("transformer", "FluxTransformer2DModel"),
     vae="AutoencoderKL",
@@ -112,4 +255,13 @@ FLUX = Family(
     denoise=_denoise,
     arguments=_arguments,
     unpack=unpack,
+    architecture=lambda pixels: "flux-1-dev",
+    exports={"diffusers": "diffusers-pair", "comfyui": "t5", "onetrainer": "t5"},
+    single_file=SingleFileLayout(
+        marks=("double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight"),
+        state=flux_state,
+        configuration=_configuration,
+        schedule=_schedule,
+        scaling=(0.3611, 0.1159),
+    ),
 )

@@ -44,10 +44,19 @@ def _denoise(
 
 PIXART = Family(
     name="pixart",
+    title="PixArt",
     pipeline="PixArtSigmaPipeline",
     encoders=(
         EncoderPart(
-            "t5", "text_encoder", "tokenizer", kind="t5", window=300, masked=True, lower=True
+            "t5",
+            "text_encoder",
+            "tokenizer",
+            kind="t5",
+            widths=(4096,),
+            aliases=("t5xxl",),
+            window=300,
+            masked=True,
+            lower=True,
         ),
     ),
     denoiser=("transformer", "PixArtTransformer2DModel"),
@@ -59,4 +68,8 @@ PIXART = Family(
     denoise=_denoise,
     arguments=masked_arguments,
     unpack=as_they_are,
+    architecture=lambda pixels: "pixart-sigma",
+    exports={"comfyui": "t5", "onetrainer": "t5"},
+    # Files for several encoders may hold T5's vectors alone.
+    guessed=False,
 )

@@ -11,6 +11,7 @@ from ticli.families.family import (
     Details,
     EncoderPart,
     Family,
+    SingleFileLayout,
     as_they_are,
     masked_arguments,
     masked_condition,
@@ -56,8 +57,21 @@ def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict
     return masked_arguments(pair, noise.float(), guidance) | {"complex_human_instruction": None}
 
 
+def _state(
+    tensors: dict[str, torch.Tensor], _transformer: Configuration
+) -> dict[str, torch.Tensor]:
+    import torch
+    from diffusers.loaders.single_file_utils import convert_sana_transformer_to_diffusers
+
+    # It drops these two unread.
+    unread = {"pos_embed": torch.empty(0), "y_embedder.y_embedding": torch.empty(0)}
+    found: dict[str, torch.Tensor] = convert_sana_transformer_to_diffusers({**unread, **tensors})
+    return found
+
+
 SANA = Family(
     name="sana",
+    title="Sana",
     pipeline="SanaPipeline",
     encoders=(
         EncoderPart(
@@ -65,6 +79,7 @@ SANA = Family(
             "text_encoder",
             "tokenizer",
             kind="gemma",
+            widths=(2304,),
             window=300,
             masked=True,
             lower=True,
@@ -80,4 +95,12 @@ SANA = Family(
     denoise=_denoise,
     arguments=_arguments,
     unpack=as_they_are,
+    architecture=lambda pixels: "sana",
+    exports={"onetrainer": "encoder-keys"},
+    single_file=SingleFileLayout(
+        marks=("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
+        state=_state,
+        configuration=None,
+        schedule=None,
+    ),
 )

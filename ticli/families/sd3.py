@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ from ticli.families.family import (
     EncoderPart,
     Encoding,
     Family,
+    Shapes,
+    SingleFileLayout,
     as_they_are,
+    count,
     pooled_arguments,
 )
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 # The pipeline's own: steps and guidance its authors publish pictures with.
 DEFAULTS = ("euler", 28, 7.0)
 T5_WINDOW = 256
+# What no tensor tells (2403.03206).
+SIDE, SHIFT, HEAD_WIDTH = 128, 3.0, 64
 
 
 def _details(transformer: Configuration) -> Details:
@@ -62,18 +68,78 @@ def _denoise(
     return output
 
 
+def _configuration(
+    shapes: Shapes, _texts: Mapping[str, Shapes], _prediction: str
+) -> dict[str, Any]:
+    """The configuration of an SD3Transformer2DModel. Raises KeyError naming a missing tensor."""
+    width, channels, patch, _ = shapes["x_embedder.proj.weight"]
+    layers = count(shapes, "joint_blocks.{}.")
+    blocks = [f"joint_blocks.{layer}.x_block" for layer in range(layers)]
+    head = shapes.get(f"{blocks[0]}.attn.ln_q.weight", (min(HEAD_WIDTH, width),))[0]
+    return {
+        "sample_size": SIDE,
+        "patch_size": patch,
+        "in_channels": channels,
+        "out_channels": shapes["final_layer.linear.weight"][0] // patch**2,
+        "num_layers": layers,
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": shapes["context_embedder.weight"][1],
+        "caption_projection_dim": width,
+        "pooled_projection_dim": shapes["y_embedder.mlp.0.weight"][1],
+        "pos_embed_max_size": math.isqrt(shapes["pos_embed"][1]),
+        "qk_norm": "rms_norm" if f"{blocks[0]}.attn.ln_q.weight" in shapes else None,
+        "dual_attention_layers": [
+            layer for layer, block in enumerate(blocks) if f"{block}.attn2.qkv.weight" in shapes
+        ],
+    }
+
+
+def _state(
+    tensors: dict[str, torch.Tensor], _transformer: Configuration
+) -> dict[str, torch.Tensor]:
+    from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
+
+    found: dict[str, torch.Tensor] = convert_sd3_transformer_checkpoint_to_diffusers(tensors)
+    return found
+
+
 SD3 = Family(
     name="sd3",
+    title="Stable Diffusion 3",
     pipeline="StableDiffusion3Pipeline",
     encoders=(
         EncoderPart(
-            "clip_l", "text_encoder", "tokenizer", penultimate=True, projected=True, pooled=True
+            "clip_l",
+            "text_encoder",
+            "tokenizer",
+            widths=(768,),
+            prefix="text_encoders.clip_l.transformer.",
+            penultimate=True,
+            projected=True,
+            pooled=True,
         ),
         EncoderPart(
-            "clip_g", "text_encoder_2", "tokenizer_2", penultimate=True, projected=True, pooled=True
+            "clip_g",
+            "text_encoder_2",
+            "tokenizer_2",
+            widths=(1280,),
+            prefix="text_encoders.clip_g.transformer.",
+            penultimate=True,
+            projected=True,
+            pooled=True,
+            open_clip=True,
         ),
         EncoderPart(
-            "t5", "text_encoder_3", "tokenizer_3", kind="t5", window=T5_WINDOW, optional=True
+            "t5",
+            "text_encoder_3",
+            "tokenizer_3",
+            kind="t5",
+            widths=(4096,),
+            aliases=("t5xxl",),
+            prefix="text_encoders.t5xxl.transformer.",
+            window=T5_WINDOW,
+            optional=True,
         ),
     ),
     denoiser=("transformer", "SD3Transformer2DModel"),
@@ -85,4 +151,13 @@ SD3 = Family(
     denoise=_denoise,
     arguments=pooled_arguments,
     unpack=as_they_are,
+    architecture=lambda pixels: "stable-diffusion-3-medium",
+    exports={"comfyui": "t5", "onetrainer": "t5"},
+    single_file=SingleFileLayout(
+        marks=("joint_blocks.0.context_block.attn.qkv.weight", "context_embedder.weight"),
+        state=_state,
+        configuration=_configuration,
+        schedule=lambda shapes, names, prediction: {"num_train_timesteps": 1000, "shift": SHIFT},
+        scaling=(1.5305, 0.0609),
+    ),
 )

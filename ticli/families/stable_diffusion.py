@@ -1,12 +1,13 @@
-"""Stable Diffusion 1: one CLIP ViT-L, a U-Net."""
+"""Stable Diffusion 1, 2 and XL: one or two CLIPs and a U-Net."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
+    DENOISER,
     DIFFUSION,
     Conditioning,
     Configuration,
@@ -14,8 +15,11 @@ from ticli.families.family import (
     EncoderPart,
     Encoding,
     Family,
+    Shapes,
+    SingleFileLayout,
     arguments,
     as_they_are,
+    count,
     pooled_arguments,
 )
 
@@ -25,20 +29,22 @@ if TYPE_CHECKING:
 
 # What users of Stable Diffusion take.
 DEFAULTS = ("dpm++", 30, 7.5)
+# The width of the vectors of the model that comes with `ti`.
+STARTER_WIDTH = 256
 
 
-def details(unet: Configuration) -> Details:
+def _details(unet: Configuration) -> Details:
     """The U-Net's own size of latents."""
     return Details(int(unet["sample_size"]), int(unet["in_channels"]), DEFAULTS)
 
 
-def condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
+def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
     """The last layer of the one encoder there is."""
     (encoding,) = encodings.values()
     return Conditioning(encoding.hidden)
 
 
-def denoise(
+def _denoise(
     unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
 ) -> torch.Tensor:
     """Call the U-Net; the result has the shape of `noisy`."""
@@ -46,27 +52,203 @@ def denoise(
     return output
 
 
+# A model in one file, in its authors' names.
+
+# No tensor tells these; they are what the models' authors published (2112.10752, 2307.01952).
+GROUPS = 32
+HEADS_OF_SD1 = 8
+HEAD_WIDTH = 64
+# Latents a side that the models were trained at; Stable Diffusion 2 has two, one per prediction.
+SIDE, SIDE_OF_VELOCITY, SIDE_OF_SDXL = 64, 96, 128
+NOISE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+
+
+def _levels(shapes: Shapes) -> list[tuple[int, int, int]]:
+    """Channels, blocks and transformer depth of each resolution of a U-Net, the largest first."""
+    levels: list[tuple[int, int, int]] = []
+    channels = blocks = depth = 0
+    for number in range(1, count(shapes, "input_blocks.{}.")):
+        block = f"input_blocks.{number}"
+        if f"{block}.0.op.weight" in shapes:
+            levels.append((channels, blocks, depth))
+            channels = blocks = depth = 0
+            continue
+        channels, blocks = shapes[f"{block}.0.in_layers.2.weight"][0], blocks + 1
+        depth = count(shapes, f"{block}.1.transformer_blocks.{{}}.")
+    return [*levels, (channels, blocks, depth)]
+
+
+def _unet(shapes: Shapes, side: int) -> dict[str, Any]:
+    """The configuration of a UNet2DConditionModel. Raises KeyError naming a missing tensor."""
+    levels = _levels(shapes)
+    widths = [channels for channels, _, _ in levels]
+    depths = [depth for _, _, depth in levels]
+    attended = [depth > 0 for depth in depths]
+    # A last level without attention has the depth of the middle block.
+    last = depths[-1] or count(shapes, "middle_block.1.transformer_blocks.{}.")
+    attention = next(key for key in shapes if key.endswith("attn2.to_k.weight"))
+    return {
+        "sample_size": side,
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": widths,
+        "layers_per_block": levels[0][1],
+        "down_block_types": ["CrossAttnDownBlock2D" if has else "DownBlock2D" for has in attended],
+        "up_block_types": [
+            "CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(attended)
+        ],
+        "cross_attention_dim": shapes[attention][1],
+        "attention_head_dim": [max(1, width // HEAD_WIDTH) for width in widths],
+        "transformer_layers_per_block": [*(depth or 1 for depth in depths[:-1]), last],
+        "use_linear_projection": len(shapes["middle_block.1.proj_in.weight"]) == 2,
+        "norm_num_groups": GROUPS,
+    }
+
+
+def _unet_of_sd1(shapes: Shapes, _texts: Mapping[str, Shapes], _prediction: str) -> dict[str, Any]:
+    return _unet(shapes, SIDE) | {"attention_head_dim": HEADS_OF_SD1}
+
+
+def _unet_of_sd2(shapes: Shapes, _texts: Mapping[str, Shapes], prediction: str) -> dict[str, Any]:
+    return _unet(shapes, SIDE_OF_VELOCITY if prediction == "v_prediction" else SIDE)
+
+
+def _unet_of_sdxl(shapes: Shapes, texts: Mapping[str, Shapes], _prediction: str) -> dict[str, Any]:
+    """Pooled text and six numbers of the picture's size, each spread over as many channels."""
+    width, pooled = shapes["label_emb.0.0.weight"][1], projected_width(texts["text_encoder_2"])
+    return _unet(shapes, SIDE_OF_SDXL) | {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": (width - pooled) // 6,
+        "projection_class_embeddings_input_dim": width,
+    }
+
+
+def projected_width(shapes: Shapes) -> int:
+    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection.
+
+    Some files made of folders keep it as transformers does, from the other side.
+    """
+    if "text_projection.weight" in shapes:
+        return shapes["text_projection.weight"][0]
+    return shapes["text_projection"][1]
+
+
+def _schedule(_shapes: Shapes, names: Collection[str], prediction: str) -> dict[str, Any]:
+    ending = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return {
+        **NOISE,
+        "prediction_type": prediction or "v_prediction",
+        **(ending if "ztsnr" in names else {}),
+    }
+
+
+def _state(tensors: dict[str, torch.Tensor], unet: Configuration) -> dict[str, torch.Tensor]:
+    from diffusers.loaders.single_file_utils import LDM_UNET_KEY, convert_ldm_unet_checkpoint
+
+    whole = {f"{LDM_UNET_KEY}{key}": tensor for key, tensor in tensors.items()}
+    found: dict[str, torch.Tensor] = convert_ldm_unet_checkpoint(whole, unet)
+    return found
+
+
+# What programs of Stable Diffusion read: one tensor, or one an encoder.
+ONE_TENSOR = {
+    "diffusers": "diffusers",
+    "a1111": "emb_params",
+    "comfyui": "emb_params",
+    "invokeai": "emb_params",
+    "sdnext": "emb_params",
+    "kohya": "emb_params",
+    "onetrainer": "emp_params",
+    "concept-repo": "concept-repo",
+    "png": "png",
+}
 SD1 = Family(
     name="sd1",
+    title="Stable Diffusion 1",
     pipeline="StableDiffusionPipeline",
-    encoders=(EncoderPart("clip_l", "text_encoder", "tokenizer"),),
+    encoders=(
+        EncoderPart(
+            "clip_l",
+            "text_encoder",
+            "tokenizer",
+            widths=(768, STARTER_WIDTH),
+            prefix="cond_stage_model.transformer.",
+        ),
+    ),
     denoiser=("unet", "UNet2DConditionModel"),
     vae="AutoencoderKL",
     patch=1,
     law=DIFFUSION,
-    details=details,
-    condition=condition,
-    denoise=denoise,
+    details=_details,
+    condition=_condition,
+    denoise=_denoise,
     arguments=arguments,
     unpack=as_they_are,
+    architecture=lambda pixels: "stable-diffusion-v1",
+    exports=ONE_TENSOR,
+    single_file=SingleFileLayout(
+        marks=("input_blocks.0.0.weight",),
+        keys=("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
+        prefixes=(DENOISER,),
+        state=_state,
+        configuration=_unet_of_sd1,
+        schedule=_schedule,
+        prediction="epsilon",
+        scaling=(0.18215, None),
+        complete=True,
+    ),
+    left_out={
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    },
 )
 
 
 # Stable Diffusion 2: Stable Diffusion 1 with an OpenCLIP ViT-H, predicting noise or velocity.
 
-# diffusers' files of ViT-H leave its last layer out, so that the last one is the one to read.
-SD2 = replace(SD1, name="sd2", encoders=(EncoderPart("clip_h", "text_encoder", "tokenizer"),))
-WIDTH = 1024
+SD2 = replace(
+    SD1,
+    name="sd2",
+    title="Stable Diffusion 2",
+    # diffusers' files of ViT-H leave its last layer out, so that the last one is the one to read.
+    encoders=(
+        EncoderPart(
+            "clip_h",
+            "text_encoder",
+            "tokenizer",
+            widths=(1024,),
+            prefix="cond_stage_model.model.",
+            open_clip=True,
+        ),
+    ),
+    # Both variants have the same encoder; only the pixels of a run tell them apart.
+    architecture=lambda pixels: f"stable-diffusion-{'v2-768-v' if pixels >= 768 else 'v2-512'}",
+    single_file=SingleFileLayout(
+        marks=("input_blocks.0.0.weight",),
+        keys=("cond_stage_model.model.token_embedding.weight",),
+        prefixes=(DENOISER,),
+        state=_state,
+        configuration=_unet_of_sd2,
+        schedule=_schedule,
+        # Its names are the same for either prediction.
+        prediction="",
+        scaling=(0.18215, None),
+        # ViT-H has 24 layers and the last one is not read; files made of folders have 23.
+        layers=23,
+        complete=True,
+    ),
+    # Its attention overflows in float16 unless it is computed in float32 (diffusers, SD 2.1).
+    in_half={"upcast_attention": True},
+)
 
 
 # Stable Diffusion XL: CLIP ViT-L beside OpenCLIP ViT-bigG, pooled text, the picture's size.
@@ -77,11 +259,11 @@ SDXL_DEFAULTS = ("dpm++", 30, 5.0)
 PIXELS = 8
 
 
-def _details(unet: Configuration) -> Details:
+def _details_of_sdxl(unet: Configuration) -> Details:
     return Details(int(unet["sample_size"]), int(unet["in_channels"]), SDXL_DEFAULTS)
 
 
-def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
+def _condition_of_sdxl(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
     """Both encoders' vectors side by side; the pooled text is the second one's (2307.01952)."""
     import torch
 
@@ -101,7 +283,7 @@ def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
     return sizes
 
 
-def _denoise(
+def _denoise_of_sdxl(
     unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
 ) -> torch.Tensor:
     added = {"text_embeds": conditioning.pooled, "time_ids": size_conditioning(noisy)}
@@ -112,21 +294,62 @@ def _denoise(
 SDXL = replace(
     SD1,
     name="sdxl",
+    title="Stable Diffusion XL",
     pipeline="StableDiffusionXLPipeline",
     encoders=(
-        EncoderPart("clip_l", "text_encoder", "tokenizer", penultimate=True),
+        EncoderPart(
+            "clip_l",
+            "text_encoder",
+            "tokenizer",
+            widths=(768,),
+            prefix="conditioner.embedders.0.transformer.",
+            penultimate=True,
+        ),
         EncoderPart(
             "clip_g",
             "text_encoder_2",
             "tokenizer_2",
+            widths=(1280,),
+            prefix="conditioner.embedders.1.model.",
             penultimate=True,
             projected=True,
             pooled=True,
+            open_clip=True,
         ),
     ),
-    details=_details,
-    condition=_condition,
-    denoise=_denoise,
+    details=_details_of_sdxl,
+    condition=_condition_of_sdxl,
+    denoise=_denoise_of_sdxl,
     arguments=pooled_arguments,
+    architecture=lambda pixels: "stable-diffusion-xl-v1-base",
+    exports={
+        "diffusers": "diffusers-pair",
+        "a1111": "sdxl",
+        "comfyui": "sdxl",
+        "invokeai": "sdxl",
+        "sdnext": "sdxl",
+        "kohya": "sdxl",
+        "onetrainer": "sdxl",
+        "png": "png",
+    },
+    single_file=SingleFileLayout(
+        marks=("input_blocks.0.0.weight", "label_emb.0.0.weight"),
+        keys=(
+            "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
+            "conditioner.embedders.1.model.token_embedding.weight",
+        ),
+        prefixes=(DENOISER,),
+        state=_state,
+        configuration=_unet_of_sdxl,
+        schedule=_schedule,
+        prediction="epsilon",
+        scaling=(0.13025, None),
+        complete=True,
+    ),
     zeroed=True,
+    left_out={},
+    notes=(
+        "its pipeline marks pictures invisibly where the package invisible-watermark is "
+        "installed, and ti does so too",
+    ),
 )

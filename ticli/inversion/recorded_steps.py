@@ -22,7 +22,7 @@ from ticli.inversion.context import Context
 from ticli.inversion.loss import Share, guided, joined, portion, summed, weighed_loss, weights_of
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model, TextEncoder
-from ticli.models.text_encoder import Layout, Tokenised
+from ticli.models.text_encoder import EncoderInput, Tokenised
 from ticli.paths import places
 
 # Whether compiling the denoiser repays the time it takes, and what it took the last time.
@@ -202,15 +202,15 @@ def encoded(encoder: TextEncoder, shape: Shape, buffers: Buffers) -> Encoding:
     return encoder.read(_layout(encoder.key, buffers), vectors)
 
 
-def named(key: str, layout: Layout) -> Buffers:
+def named(key: str, layout: EncoderInput) -> Buffers:
     """The tensors of a layout by names of their own."""
     found = {f"{key}.{field.name}": getattr(layout, field.name) for field in fields(layout)}
     return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
-def _layout(key: str, buffers: Buffers) -> Layout:
-    found: dict[str, Any] = {f.name: buffers.get(f"{key}.{f.name}") for f in fields(Layout)}
-    return Layout(**found)
+def _layout(key: str, buffers: Buffers) -> EncoderInput:
+    found: dict[str, Any] = {f.name: buffers.get(f"{key}.{f.name}") for f in fields(EncoderInput)}
+    return EncoderInput(**found)
 
 
 def slots_of(

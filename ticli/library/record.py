@@ -28,16 +28,6 @@ from ticli.plain_text import json_text
 
 # What a set of vectors says of itself, and the plainest concept that holds it.
 
-# The encoder whose token vectors have a width (formats differ in keys, never in widths). 256 is
-# the starter's encoder, which stands in the place of clip_l.
-ENCODERS: Mapping[int, str] = {
-    256: "clip_l",
-    768: "clip_l",
-    1024: "clip_h",
-    1280: "clip_g",
-    2304: "gemma",
-    4096: "t5",
-}
 # The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
 LARGEST_NORM = 100.0
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, TiError
-from ticli.families.family import EncoderPart
+from ticli.families.family import KINDS, EncoderPart
 from ticli.library.formats.tensor_file import as_float32
 from ticli.models.folder import ModelSource, encoder_parts, tokenizer_words, weights
 from ticli.paths import places
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-TABLES = {
-    "clip": ("token_embedding.weight",),
-    "t5": ("shared.weight", "encoder.embed_tokens.weight"),
-    "gemma": ("embed_tokens.weight",),
-}
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
@@ -87,7 +82,7 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
     Rows that somebody added to a table are left out.
     """
     files, prefix = _weights(source, part)
-    tables = TABLES[part.kind]
+    tables = KINDS[part.kind].tables
     found = False
     for file in files:
         for name, values, width in _read(file, prefix, () if source.is_starter else tables):

@@ -7,14 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticli.errors import Conflict, ModelUnavailable, NotFound
-from ticli.families import FAMILIES
-from ticli.families.family import MARKS, Details, EncoderPart, Family
-from ticli.families.stable_diffusion import WIDTH as SD2_WIDTH
+from ticli.families import FAMILIES, fits, model_in_words
+from ticli.families.family import KINDS, Details, EncoderPart, Family
 from ticli.models.sentencepiece import FILE, read_vocabulary
-from ticli.models.single_files.recognising import SingleFile
+
+if TYPE_CHECKING:
+    from ticli.concept import Concept
+    from ticli.models.single_files.recognising import SingleFile
 
 # The files of one part of a model: settings, weights whole or in shards, never pickles.
 
@@ -141,8 +143,19 @@ class ModelSource:
 
     def room(self, encoder: str) -> int:
         """How many tokens of a prompt an encoder reads, its start and end not counted."""
-        kinds = {part.key: part.kind for part in FAMILIES[self.family].encoders}
-        return self.windows[encoder] - MARKS[kinds[encoder]]
+        (part,) = (part for part in FAMILIES[self.family].encoders if part.key == encoder)
+        kind = KINDS[part.kind]
+        return self.windows[encoder] - kind.start - kind.end
+
+    def misfit(self, concept: Concept) -> str:
+        """Why a concept's vectors do not belong in this model, both sides named; "" if they do."""
+        base = concept.base
+        if fits(base.family, concept.widths, self.family, self.widths):
+            return ""
+        learned = model_in_words(base.family, concept.widths)
+        learned = f"was learned on {base.id} ({learned})" if base.id else f"is for {learned}"
+        here = model_in_words(self.family, self.widths)
+        return f"{concept.token} {learned}, and {self.id} is {here}"
 
     @property
     def is_untold(self) -> bool:
@@ -271,9 +284,9 @@ def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
         raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
     if len(found) == 1:
         return found[0]
-    # Stable Diffusion 2 took OpenCLIP ViT-H, whose vectors have 1024 numbers.
-    text = read_json(folder / "text_encoder" / "config.json", name)
-    return FAMILIES["sd2" if text.get("hidden_size") == SD2_WIDTH else "sd1"]
+    # Where families share a pipeline, the width of the first encoder's vectors tells them apart.
+    width = read_json(folder / found[0].encoders[0].folder / "config.json", name).get("hidden_size")
+    return next((family for family in found if width in family.encoders[0].widths), found[0])
 
 
 def _has(index: Mapping[str, Any], part: EncoderPart) -> bool:

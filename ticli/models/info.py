@@ -17,12 +17,12 @@ from ticli.models.fingerprint import fingerprint
 from ticli.models.folder import encoder_parts, place_of
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import ModelSource, locate, short_names
+from ticli.models.single_files.assembly import remember
 from ticli.models.single_files.recognising import (
     NOTHING_GIVEN,
     PREDICTION_WORDS,
     Given,
     SingleFile,
-    remember,
 )
 from ticli.settings import Settings
 
@@ -74,11 +74,7 @@ def notes(source: ModelSource) -> list[str]:
         found += _single_notes(source.single)
     if source.safety_checker:
         found.append("it comes with a safety checker, which ti does not use")
-    if source.family == "sdxl":
-        found.append(
-            "its pipeline marks pictures invisibly where the package invisible-watermark is "
-            "installed, and ti does so too"
-        )
+    found += FAMILIES[source.family].notes
     return found
 
 

@@ -12,8 +12,8 @@ from ticli.models.download import Announce, cached_folder, download
 from ticli.models.folder import ModelSource as ModelSource
 from ticli.models.folder import identify, place_of
 from ticli.models.folder import vocabulary as vocabulary
-from ticli.models.single_files.assembly import open_single_file
-from ticli.models.single_files.recognising import CONVERT, NOTHING_GIVEN, Given, recall
+from ticli.models.single_files.assembly import open_single_file, recall
+from ticli.models.single_files.recognising import CONVERT, NOTHING_GIVEN, Given
 from ticli.paths import places
 from ticli.plain_text import read_mapping
 from ticli.settings import change_line, written

@@ -12,11 +12,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ticli.families import FAMILIES
-from ticli.families.family import Conditioning, EncoderPart, Encoding
+from ticli.families.family import KINDS, Conditioning, EncoderPart, Encoding
 from ticli.models.folder import ModelSource, configuration, encoder_parts
 from ticli.models.memory_blocks import possible_savings, units_of
 from ticli.models.memory_ladder import Savings
-from ticli.models.model import ENCODERS, load_scheduler, quiet_libraries, suit_attention
+from ticli.models.model import load_scheduler, quiet_libraries, suit_attention
 
 META = torch.device("meta")
 # A step of Stable Diffusion 1.5 in bfloat16 takes so much more than its graph holds, at most:
@@ -211,7 +211,8 @@ def _encoder_sizes(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -
     import transformers
 
     text = configuration(source, part.folder)
-    kind = getattr(transformers, ENCODERS[part.kind, part.projected])
+    names = KINDS[part.kind]
+    kind = getattr(transformers, names.projected if part.projected else names.model)
     with quiet_libraries(), META:
         module = kind(kind.config_class(**text))
     # CLIP stays in float32, whatever the model's precision.

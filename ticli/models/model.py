@@ -17,8 +17,8 @@ from torch.nn.functional import normalize
 
 from ticli.errors import Conflict, ModelUnavailable, TiError, first_line
 from ticli.families import FAMILIES
+from ticli.families.family import KINDS, EncoderPart, Encoding, Family
 from ticli.families.family import Conditioning as Conditioning
-from ticli.families.family import EncoderPart, Encoding, Family
 from ticli.models.folder import ModelSource, Tower, configuration, encoder_parts, weights
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
@@ -26,9 +26,10 @@ from ticli.models.memory_blocks import place_sparingly, possible_savings
 from ticli.models.memory_ladder import NONE, Savings, said
 from ticli.models.sentencepiece import FILE as SENTENCEPIECE
 from ticli.models.sentencepiece import build_tokenizer, read_vocabulary
+from ticli.models.single_files.weights import Convert, vae_state
 from ticli.models.single_files.weights import load_part as part_of_single_file
 from ticli.models.single_files.weights import load_text as text_of_single_file
-from ticli.models.text_encoder import FRAMES, Tokenised, tokenise
+from ticli.models.text_encoder import Frame, Tokenised, tokenise
 from ticli.models.text_encoder import Rows as Rows
 from ticli.models.text_encoder import TextEncoder as TextEncoder
 
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 
 
 # Parts of a model off the disk: safetensors only, frozen, without the libraries' chatter.
-
-ENCODERS = {
-    ("clip", False): "CLIPTextModel",
-    ("clip", True): "CLIPTextModelWithProjection",
-    ("t5", False): "T5EncoderModel",
-    ("gemma", False): "Gemma2Model",
-}
-TOKENIZERS = {"clip": "CLIPTokenizer", "t5": "T5TokenizerFast", "gemma": "GemmaTokenizerFast"}
 
 
 @contextmanager
@@ -93,7 +86,8 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
     """Load a text encoder on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
     import transformers
 
-    name = ENCODERS[part.kind, part.projected]
+    kind = KINDS[part.kind]
+    name = kind.projected if part.projected else kind.model
     if source.single and source.single.holds(part.folder):
         with _explained(source.id, part.folder):
             return text_of_single_file(source.single, part.folder, name, dtype)
@@ -137,11 +131,10 @@ def _whole(kind: Any, folder: Path, **options: Any) -> Any:
 
 def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
     """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
-    folder, name = FAMILIES[source.family].denoiser
-    # Its attention overflows in float16 unless it is taken in float32 (diffusers, SD 2.1).
-    upcast = source.family == "sd2" and dtype is torch.float16
-    extra = {"upcast_attention": True} if upcast else {}
-    return _from_diffusers(source, folder, name, {"torch_dtype": dtype, **extra})
+    family = FAMILIES[source.family]
+    extra = family.in_half if dtype is torch.float16 else {}
+    convert = family.single_file.state if family.single_file else None
+    return _from_diffusers(source, *family.denoiser, dtype, convert, **extra)
 
 
 def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
@@ -161,23 +154,32 @@ def load_vae(source: ModelSource) -> Any:
     Raises ModelUnavailable, DeviceFailed.
     """
     name = FAMILIES[source.family].vae
-    return _from_diffusers(source, "vae", name, {"torch_dtype": torch.float32})
+    return _from_diffusers(source, "vae", name, torch.float32, vae_state)
 
 
-def _from_diffusers(source: ModelSource, folder: str, name: str, options: dict[str, Any]) -> Any:
+def _from_diffusers(
+    source: ModelSource,
+    folder: str,
+    name: str,
+    dtype: torch.dtype,
+    convert: Convert | None,
+    **options: Any,
+) -> Any:
+    """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
     with quiet_libraries():
         # Some of its modules advise torchvision, which nothing here needs.
         import diffusers
 
-    if source.single and source.single.holds(folder):
-        dtype, changes = options.pop("torch_dtype"), options
+    if source.single and source.single.holds(folder) and convert is not None:
         with _explained(source.id, folder):
-            return part_of_single_file(source.single, folder, name, dtype, **changes)
+            return part_of_single_file(
+                source.single, folder, name, dtype, convert=convert, **options
+            )
     place = source.place(folder)
     _, variant = weights(place, source.id)
+    options |= {"torch_dtype": dtype, "variant": variant, "low_cpu_mem_usage": False}
     with _explained(source.id, folder):
-        kind = getattr(diffusers, name)
-        return _whole(kind, place, low_cpu_mem_usage=False, variant=variant, **options)
+        return _whole(getattr(diffusers, name), place, **options)
 
 
 def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
@@ -191,7 +193,7 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     with _explained(source.id, chosen.tokenizer):
         if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
             return build_tokenizer(read_vocabulary(folder / SENTENCEPIECE))
-        return getattr(transformers, TOKENIZERS[chosen.kind]).from_pretrained(
+        return getattr(transformers, KINDS[chosen.kind].tokenizer).from_pretrained(
             folder, local_files_only=True, **extra
         )
 
@@ -394,10 +396,8 @@ class Model:
         with self.vae() as vae, quiet_libraries():
             parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
             absent = dict.fromkeys(_texts(self.family))
-            if self.family.name in ("sd1", "sd2"):
-                absent |= {"safety_checker": None, "feature_extractor": None}
-                parts["requires_safety_checker"] = False
-            pipeline = getattr(diffusers, self.family.pipeline)(**parts, **absent)
+            left_out = self.family.left_out
+            pipeline = getattr(diffusers, self.family.pipeline)(**parts, **absent, **left_out)
             pipeline.set_progress_bar_config(disable=True)
             yield pipeline
 
@@ -442,9 +442,10 @@ def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
     return torch.bfloat16 if part.kind == "gemma" else hardware.dtype
 
 
-def _frame(part: EncoderPart, negative: bool) -> Any:
+def _frame(part: EncoderPart, negative: bool) -> Frame:
     instruction = "" if negative or part.instruction is None else part.instruction()
-    return replace(FRAMES[part.kind], lower=part.lower, instruction=instruction)
+    kind = KINDS[part.kind]
+    return Frame(kind.start, kind.end, part.lower, instruction)
 
 
 def _texts(family: Family) -> list[str]:

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ticli.errors import Usage
 from ticli.families import FAMILIES
+from ticli.families.family import DIFFUSION, FLOW
 
-# name → (diffusers scheduler class, settings that make it the sampler of that name)
-SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
-    "ddpm": ("DDPMScheduler", {}),
-    "dpm++": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": False}),
-    "dpm++-karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "euler-a": ("EulerAncestralDiscreteScheduler", {}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-}
-# The same for models of straight paths, whose own schedule is Euler's.
-FLOW_SAMPLERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "euler": ("FlowMatchEulerDiscreteScheduler", {}),
-    "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
-    "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
-}
-FLOW = "FlowMatchEulerDiscreteScheduler"
+Samplers = Mapping[str, tuple[str, dict[str, Any]]]
 
 
-def samplers_for(family: str) -> dict[str, tuple[str, dict[str, Any]]]:
+def samplers_for(family: str) -> Samplers:
     """The samplers that models of a family can be drawn with."""
-    return FLOW_SAMPLERS if FAMILIES[family].law.schedule == FLOW else SAMPLERS
+    return FAMILIES[family].law.samplers
 
 
-def check_sampler(name: str, known: dict[str, tuple[str, dict[str, Any]]] | None = None) -> str:
+def check_sampler(name: str, known: Samplers = DIFFUSION.samplers) -> str:
     """Return a sampler's name where it is `known`. Raises Usage naming those that are."""
-    samplers = SAMPLERS if known is None else known
-    if name not in samplers:
-        elsewhere = " for this model" if name in SAMPLERS else ""
-        raise Usage(f"no sampler named {name!r}{elsewhere}", f"samplers: {', '.join(samplers)}")
+    if name not in known:
+        elsewhere = " for this model" if name in DIFFUSION.samplers else ""
+        raise Usage(f"no sampler named {name!r}{elsewhere}", f"samplers: {', '.join(known)}")
     return name
 
 
@@ -46,12 +29,10 @@ def make_sampler(name: str, noise_schedule: Any) -> Any:
     """The diffusers scheduler called `name` over the model's own noise schedule."""
     import diffusers
 
-    if type(noise_schedule).__name__ == FLOW:
-        kind, settings = FLOW_SAMPLERS[check_sampler(name, FLOW_SAMPLERS)]
-        if kind != FLOW:
-            settings = settings | _as_flow(noise_schedule.config)
-    else:
-        kind, settings = SAMPLERS[check_sampler(name)]
+    law = FLOW if type(noise_schedule).__name__ == FLOW.schedule else DIFFUSION
+    kind, settings = law.samplers[check_sampler(name, law.samplers)]
+    if law is FLOW and kind != FLOW.schedule:
+        settings = settings | _as_flow(noise_schedule.config)
     return getattr(diffusers, kind).from_config(noise_schedule.config, **settings)
 
 

@@ -131,12 +131,9 @@ def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
 
 Rows = Mapping[str, Mapping[str, torch.Tensor]]
 
-# T5 has no start token, and Gemma gets no end.
-FRAMES = {"clip": Frame(), "t5": Frame(start=False), "gemma": Frame(end=False)}
-
 
 @dataclass(frozen=True)
-class Layout:
+class EncoderInput:
     """A batch of prompts as tensors, all whole numbers: `ids` and `mask` are (batch, length).
 
     `ends` (batch,) are the places of end tokens. The vectors of slot i go to `rows[i]`,
@@ -189,13 +186,13 @@ class TextEncoder:
         """Encode a batch as `hidden` does, with its mask and, where wanted, its pooled text."""
         return self.read(self.lay_out(batch), self.gather(batch, rows))
 
-    def lay_out(self, batch: Sequence[Tokenised]) -> Layout:
+    def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
         """A batch as the tensors that the encoder reads, on its device."""
         device = self.table.device
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
         slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
         instructed = any(prompt.instruction for prompt in batch)
-        return Layout(
+        return EncoderInput(
             ids=torch.tensor([self._read(prompt, longest) for prompt in batch], device=device),
             mask=torch.tensor([_mask(prompt, longest) for prompt in batch], device=device),
             ends=torch.tensor([prompt.end for prompt in batch], device=device),
@@ -215,7 +212,7 @@ class TextEncoder:
             return None
         return torch.stack([rows[slot.concept][self.key][slot.vector] for slot in slots])
 
-    def read(self, layout: Layout, vectors: torch.Tensor | None) -> Encoding:
+    def read(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Encoding:
         """Encode what is laid out, the vectors standing in its places."""
         with self._placed(layout, vectors):
             hidden, pooled = READERS[self.part.kind](self, layout)
@@ -232,7 +229,7 @@ class TextEncoder:
         return ids + [self.tokenizer.pad_token_id] * (length - len(ids))
 
     @contextmanager
-    def _placed(self, layout: Layout, vectors: torch.Tensor | None) -> Iterator[None]:
+    def _placed(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Iterator[None]:
         """Put vectors into the output of the token table for one call, then unhook.
 
         Some tables scale what they look up; the vectors are scaled alike, so that they are kept
@@ -274,7 +271,7 @@ def _shown(prompt: Tokenised) -> list[int]:
 Read = tuple[torch.Tensor, torch.Tensor | None]
 
 
-def _read_clip(encoder: TextEncoder, layout: Layout) -> Read:
+def _read_clip(encoder: TextEncoder, layout: EncoderInput) -> Read:
     """CLIP's pooled text stands at the end token: not at the largest id, as some configs say."""
     part, module = encoder.part, encoder.module
     output = module(layout.ids, output_hidden_states=part.penultimate)
@@ -286,14 +283,14 @@ def _read_clip(encoder: TextEncoder, layout: Layout) -> Read:
     return hidden, module.text_projection(pooled) if part.projected else pooled
 
 
-def _read_masked(encoder: TextEncoder, layout: Layout) -> Read:
+def _read_masked(encoder: TextEncoder, layout: EncoderInput) -> Read:
     mask = layout.mask if encoder.part.masked else None
     # A language model would else keep every layer's keys and values for the next word.
     plain = {"use_cache": False} if encoder.part.kind == "gemma" else {}
     return encoder.module(layout.ids, attention_mask=mask, **plain).last_hidden_state, None
 
 
-READERS: dict[str, Callable[[TextEncoder, Layout], Read]] = {
+READERS: dict[str, Callable[[TextEncoder, EncoderInput], Read]] = {
     "clip": _read_clip,
     "t5": _read_masked,
     "gemma": _read_masked,

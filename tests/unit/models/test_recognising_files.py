@@ -13,6 +13,7 @@ from original_layout import clip, joined, open_clip, unet, vae
 from tiny_single_files import SD1_TEXT, SD2_TEXT, SDXL_TEXTS
 
 from ticli.errors import ModelUnavailable, NotFound, Usage
+from ticli.families import FAMILIES
 from ticli.models.locate import locate
 from ticli.models.single_files.recognising import (
     EPSILON,
@@ -299,7 +300,7 @@ def test_what_is_said_of_other_models_is_refused():
 def test_who_tells_the_prediction(family, keys, metadata, given, wanted, tmp_path):
     shapes = {"weight": (1,), **dict.fromkeys(keys, (0,))}
     contents = read_contents(write_shapes(tmp_path / "model.safetensors", shapes, **metadata), "m")
-    prediction, told_by = told_prediction(contents, family, given)
+    prediction, told_by = told_prediction(contents, FAMILIES[family].single_file, given)
     assert prediction == wanted and bool(told_by) == bool(wanted)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ticli.concept import UNKNOWN_BASE, BaseModel, Concept, Embedding, plain_noun, reader
 from ticli.errors import BadContent, Usage
+from ticli.families import FAMILIES, guess_family
 from ticli.library.formats.containers import Content, Opened, in_memory, load_rows
 from ticli.library.formats.read_containers import read_containers
 from ticli.library.formats.read_layouts import (
@@ -29,17 +30,6 @@ from ticli.names import Token, parse_token, slug
 
 HASH = "modelspec.hash_sha256"
 PAIR = "diffusers pair"
-# The encoders that stand side by side in a model.
-TOGETHER = frozenset({"clip_l", "clip_g", "t5"})
-# The family that a set of encoders belongs to, where it belongs to one only.
-FAMILIES: Mapping[frozenset[str], str] = {
-    frozenset({"clip_l"}): "sd1",
-    frozenset({"clip_h"}): "sd2",
-    frozenset({"clip_l", "clip_g"}): "sdxl",
-    frozenset({"clip_l", "clip_g", "t5"}): "sd3",
-    frozenset({"clip_l", "t5"}): "flux",
-    frozenset({"gemma"}): "sana",
-}
 
 
 @dataclass(frozen=True)
@@ -147,15 +137,6 @@ def imported_concept(imported: Imported, token: Token, base: BaseModel | None = 
     return replace(concept, base=base) if base is not None else concept
 
 
-def family_of(embedding: Embedding, multiple: bool = False) -> str:
-    """The family that vectors are for, "" where several would take them.
-
-    `multiple` says that the file names encoders as files for several encoders do.
-    """
-    family = FAMILIES.get(frozenset(embedding.rows), "")
-    return "" if multiple and len(embedding.rows) == 1 and family != "sana" else family
-
-
 def join_words(words: Sequence[Imported]) -> list[Imported]:
     """Put together what diffusers writes apart: files of one key, each for another encoder.
 
@@ -175,14 +156,16 @@ def join_words(words: Sequence[Imported]) -> list[Imported]:
 def _fit(word: Imported, other: Imported) -> bool:
     """Whether one model has encoders for both; words of SD 1 and SD 2 may share a name too."""
     left, right = word.embedding.rows.keys(), other.embedding.rows.keys()
-    return not left & right and left | right <= TOGETHER
+    return not left & right and any(left | right <= set(f.keys) for f in FAMILIES.values())
 
 
 def _joined(first: Imported, second: Imported) -> Imported:
     rows = {**first.embedding.rows, **second.embedding.rows}
     embedding = Embedding({encoder: rows[encoder] for encoder in sorted(rows)})
     check_vectors(embedding, f"{first.key} of several files")
-    base = first.base if first.base.id else replace(first.base, family=family_of(embedding))
+    base = (
+        first.base if first.base.id else replace(first.base, family=guess_family(rows, named=False))
+    )
     return replace(
         first,
         embedding=embedding,
@@ -205,7 +188,7 @@ def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Im
     base = _base(said.get("ti.base", "")) if concept is None else concept.base
     if concept is None and not base.family:
         named = layout in rows or layout.startswith("text_encoders")
-        base = replace(base, family=family_of(embedding, named))
+        base = replace(base, family=guess_family(rows, named=named))
     return Imported(
         embedding=embedding,
         layout=layout,

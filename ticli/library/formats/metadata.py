@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ticli import __version__
 from ticli.concept import FACTS, BaseModel, Concept, Embedding
 from ticli.errors import Conflict
+from ticli.families import FAMILIES, STARTER_WIDTH
 from ticli.library.formats.tensor_file import LARGEST_METADATA, MOST_TENSORS, build_tensor_file
 
 if TYPE_CHECKING:
@@ -120,15 +121,6 @@ def _last_part(path: str) -> str:
 # Stability-AI/ModelSpec 1.0.1; the names are its own and those that trainers agree on.
 SPECIFICATION = "1.0.1"
 IMPLEMENTATION = "https://github.com/huggingface/diffusers"
-ARCHITECTURES: Mapping[str, str] = {
-    "sd1": "stable-diffusion-v1",
-    "sdxl": "stable-diffusion-xl-v1-base",
-    "sd3": "stable-diffusion-3-medium",
-    "flux": "flux-1-dev",
-    "pixart": "pixart-sigma",
-    "sana": "sana",
-}
-STARTER_WIDTH = 256
 THUMBNAIL = 256
 # Bytes for the hash, which is not known before the rest.
 SPARE = 256
@@ -205,11 +197,8 @@ def architecture(concept: Concept) -> str:
     if STARTER_WIDTH in concept.widths.values():
         return "ti-starter/textual-inversion"
     family = concept.base.family
-    if family == "sd2":
-        # Both variants have the same encoder; only the pixels that were trained on tell them apart.
-        large = _pixels(concept) >= 768
-        return f"stable-diffusion-{'v2-768-v' if large else 'v2-512'}/textual-inversion"
-    return f"{ARCHITECTURES.get(family, family or 'unknown')}/textual-inversion"
+    known = FAMILIES[family].architecture(_pixels(concept)) if family in FAMILIES else family
+    return f"{known or 'unknown'}/textual-inversion"
 
 
 def usage_hint(package: Package) -> str:

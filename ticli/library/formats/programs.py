@@ -7,26 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ticli.errors import Conflict, Usage
-from ticli.library.formats import write_layouts
-from ticli.library.formats.metadata import STARTER_WIDTH, Package, usage_hint
+from ticli.families import STARTER_WIDTH, encoders_in_words, exports_of, family_with
+from ticli.library.formats.metadata import Package, usage_hint
 from ticli.library.formats.torch_write import signs_of
-from ticli.library.formats.write_layouts import (
-    CASCADE,
-    CLIP,
-    FLUX,
-    LEARNED,
-    PIXART,
-    SANA,
-    SD1,
-    SD2,
-    SD3,
-    SDXL,
-    Layout,
-    family_in_words,
-    in_pipeline_order,
-)
+from ticli.library.formats.write_layouts import LAYOUTS, LEARNED, Layout, in_pipeline_order
 
-Choices = Mapping[frozenset[str], str]
 # What CLIP's vocabulary can hold as one piece. A program that adds a file's name to a tokenizer,
 # or looks for it in a prompt, takes such a word for the ordinary one.
 ORDINARY = re.compile(r"[a-z]+|[0-9]")
@@ -35,16 +20,17 @@ ANY_NAME = re.compile(r".+")
 
 @dataclass(frozen=True)
 class Consumer:
-    """A program. `choices` gives the layout by encoders; a word of others is refused with `why`.
+    """A program. The families' table has the layout it reads; what it has none for is refused.
 
+    `why` is the reason. `reads_all` is the layout of a program that reads any concept.
     `stem` is the file's name for a concept's, `word` what to write in a prompt then; `named`
     says which names of files the program can address.
     """
 
     name: str
     title: str
-    choices: Choices | str
     why: str = ""
+    reads_all: str = ""
     stem: Callable[[str], str] = str
     word: Callable[[str], str] = str
     named: re.Pattern[str] = ANY_NAME
@@ -54,17 +40,16 @@ class Consumer:
 
         Raises Conflict with the reason where the program cannot read any.
         """
-        if isinstance(self.choices, str):
-            return write_layouts.LAYOUTS[self.choices]
-        if encoders not in self.choices:
+        chosen = self.reads_all or exports_of(encoders).get(self.name)
+        if chosen is None:
             raise Conflict(
-                f"{name!r} has vectors for {family_in_words(encoders)}, and {self.title} "
+                f"{name!r} has vectors for {encoders_in_words(encoders)}, and {self.title} "
                 f"cannot use them: {self.why}",
                 "--for ti keeps every word; ti export --help names the other programs",
                 name=name,
                 consumer=self.name,
             )
-        return write_layouts.LAYOUTS[self.choices[encoders]]
+        return LAYOUTS[chosen]
 
 
 def unmistakable(name: str) -> str:
@@ -82,29 +67,18 @@ def after_embedding(stem: str) -> str:
     return f"embedding:{stem}"
 
 
-def _one_tensor(*encoders: frozenset[str], key: str = "emb_params") -> Choices:
-    return dict.fromkeys(encoders, key)
-
-
-SIMPLE: Choices = {**_one_tensor(SD1, SD2), SDXL: "sdxl"}
 CONSUMERS: Mapping[str, Consumer] = {
     consumer.name: consumer
     for consumer in (
         Consumer(
             "diffusers",
             "diffusers",
-            {
-                **_one_tensor(SD1, SD2, key="diffusers"),
-                SDXL: "diffusers-pair",
-                FLUX: "diffusers-pair",
-            },
             "its pipelines for that family have no load_textual_inversion",
             word=in_brackets,
         ),
         Consumer(
             "a1111",
             "AUTOMATIC1111",
-            SIMPLE,
             "it reads one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
             named=re.compile(r"[\w. -]+"),
@@ -112,7 +86,6 @@ CONSUMERS: Mapping[str, Consumer] = {
         Consumer(
             "comfyui",
             "ComfyUI",
-            {**SIMPLE, **_one_tensor(SD3, FLUX, PIXART, key="t5"), CASCADE: "encoder-keys"},
             "it looks words up for CLIP and T5 only",
             word=after_embedding,
             # A prompt's word ends at a space, < or [, and its brackets and colons are weights.
@@ -121,7 +94,6 @@ CONSUMERS: Mapping[str, Consumer] = {
         Consumer(
             "invokeai",
             "InvokeAI",
-            SIMPLE,
             "it takes words of Stable Diffusion 1, 2 and SDXL only",
             word=in_brackets,
             named=re.compile(r"[\w., -]+"),
@@ -129,44 +101,34 @@ CONSUMERS: Mapping[str, Consumer] = {
         Consumer(
             "sdnext",
             "SD.Next",
-            SIMPLE,
             "it takes words of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
         ),
         Consumer(
             "kohya",
             "kohya's scripts",
-            SIMPLE,
             "they draw with words of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
         ),
         Consumer(
             "onetrainer",
             "OneTrainer",
-            {
-                **_one_tensor(SD1, SD2, key="emp_params"),
-                SDXL: "sdxl",
-                **_one_tensor(SD3, FLUX, PIXART, key="t5"),
-                **_one_tensor(SANA, CASCADE, key="encoder-keys"),
-            },
             "it has no key for them",
             word=lambda stem: "<embedding>",
         ),
         Consumer(
             "concept-repo",
             "a concept repository",
-            _one_tensor(*CLIP, key="concept-repo"),
             "it holds the vectors of one CLIP encoder",
             word=in_brackets,
         ),
         Consumer(
             "png",
             "AUTOMATIC1111",
-            _one_tensor(SD1, SD2, SDXL, key="png"),
             "its pictures hold one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
         ),
-        Consumer("ti", "ti", "ti", word=in_brackets),
+        Consumer("ti", "ti", reads_all="ti", word=in_brackets),
     )
 }
 
@@ -189,9 +151,6 @@ def check_stem(consumer: Consumer, stem: str) -> None:
 
 # What a user must do, beyond copying the file, for another program to use a word.
 
-# Encoders of a pipeline whose pooled vector is read at the highest token number: with a new word
-# that is the word itself, and what stands after it is lost (huggingface/diffusers 10754).
-POOLED = {SDXL: ("_2",), FLUX: ("",), SD3: ("", "_2")}
 # Programs that have no model with the starter's vectors.
 WITHOUT_STARTER = {"a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "png"}
 
@@ -219,18 +178,23 @@ def _loading(package: Package, layout: Layout) -> list[str]:
     if layout.name != "diffusers-pair":
         return []
     lines = []
-    for number, encoder in enumerate(in_pipeline_order(package), 1):
-        if package.encoders == SD3:
-            # Its pipelines have no load_textual_inversion; the rows go in by hand.
-            break
+    family = family_with(package.encoders)
+    # A pipeline without load_textual_inversion takes the rows by hand.
+    loads = family is None or "diffusers" in family.exports
+    for number, encoder in enumerate(in_pipeline_order(package) if loads else (), 1):
         end = "" if number == 1 else f"_{number}"
         lines.append(
             f'pipe.load_textual_inversion("{LEARNED}{end}.safetensors", '
             f"text_encoder=pipe.text_encoder{end}, tokenizer=pipe.tokenizer{end})  # {encoder}"
         )
-    for end in POOLED.get(package.encoders, ()):
-        lines.append(
-            f'getattr(pipe.text_encoder{end}, "text_model", pipe.text_encoder{end}).eos_token_id '
-            f"= pipe.tokenizer{end}.eos_token_id  # else words after {package.token} are not heard"
-        )
+    # A pooled vector is read at the highest token number: with a new token that is the token
+    # itself, and what stands after it is lost (huggingface/diffusers 10754).
+    for part in family.encoders if family else ():
+        if part.pooled:
+            end = part.folder.removeprefix("text_encoder")
+            lines.append(
+                f'getattr(pipe.text_encoder{end}, "text_model", pipe.text_encoder{end})'
+                f".eos_token_id = pipe.tokenizer{end}.eos_token_id  "
+                f"# else words after {package.token} are not heard"
+            )
     return lines

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.errors import BadContent
+from ticli.families import encoder_names, encoder_widths
 from ticli.library.formats.containers import (
     WORD_HINT,
     Content,
@@ -18,7 +19,6 @@ from ticli.library.formats.containers import (
     unknown_layout,
 )
 from ticli.library.formats.tensor_file import parse_json
-from ticli.library.record import ENCODERS
 from ticli.library.store import ROW
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 
 # Which text encoder a tensor belongs to: its width says so first, then the name of its key.
 
-# Keys of the field → encoder. text_encoders_N count encoders of SDXL in order; their widths say
-# which.
-NAMED: Mapping[str, str] = {
-    "clip_l": "clip_l",
-    "clip_h": "clip_h",
-    "clip_g": "clip_g",
-    "t5": "t5",
-    "t5xxl": "t5",
-    "gemma": "gemma",
+# Names in files beyond those of the families. text_encoders_N count the encoders of SDXL.
+OTHER_NAMES: Mapping[str, str] = {
     "llama": "llama",
     "text_encoders_0": "clip_l",
     "text_encoders_1": "clip_g",
@@ -75,7 +68,11 @@ def widths_said(metadata: Mapping[str, str]) -> dict[str, int]:
 
 def is_encoder_key(key: object) -> bool:
     """Whether a key names a text encoder, or the vectors after one."""
-    return isinstance(key, str) and key.removesuffix(AFTER) in NAMED
+    return isinstance(key, str) and key.removesuffix(AFTER) in _names()
+
+
+def _names() -> dict[str, str]:
+    return {**OTHER_NAMES, **encoder_names()}
 
 
 def assign_encoders(
@@ -102,22 +99,21 @@ def assign_encoders(
 
 
 def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
-    named = NAMED.get(key.rsplit(".", 1)[-1], "")
+    named, known = _names().get(key.rsplit(".", 1)[-1], ""), encoder_widths()
     said = [encoder for encoder, expected in widths.said.items() if expected == width]
-    if width in ENCODERS:
-        takers = SHARED_WIDTHS.get(width, (ENCODERS[width],))
+    if width in known:
+        takers = SHARED_WIDTHS.get(width, (known[width],))
         if named in takers:
             return named
-        return said[0] if len(said) == 1 else ENCODERS[width]
+        return said[0] if len(said) == 1 else known[width]
     if said:
         return named if named in said else said[0]
     usable = widths.usable()
     if width in usable:
         return named or "clip_l"
-    known = ", ".join(map(str, sorted({*ENCODERS, *usable})))
     raise BadContent(
         f"{origin} has vectors of {width} numbers, which no known encoder takes",
-        f"known widths: {known}",
+        f"known widths: {', '.join(map(str, sorted({*known, *usable})))}",
     )
 
 

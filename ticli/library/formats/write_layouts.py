@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import Conflict, Usage
+from ticli.families import encoder_kinds, encoders_in_words, family_with
 from ticli.library.formats import torch_write
 from ticli.library.formats.metadata import (
     HUB_ID,
@@ -31,7 +32,6 @@ EMP_PARAMS = "emp_params"
 # One encoder, called `t5` by OneTrainer and diffusers' scripts, `t5xxl` by ComfyUI.
 T5, T5_AT_COMFYUI = "t5", "t5xxl"
 LEARNED = "learned_embeds"
-PIPELINE_ORDER = ("clip_l", "clip_h", "clip_g", "t5", "gemma")
 
 
 def diffusers(packages: Sequence[Package]) -> bytes:
@@ -84,7 +84,7 @@ def diffusers_pair(packages: Sequence[Package]) -> dict[str, bytes]:
 
 def in_pipeline_order(package: Package) -> list[str]:
     """The encoders of a word as pipelines number them: CLIP-L, CLIP-G, then T5."""
-    return [encoder for encoder in PIPELINE_ORDER if encoder in package.encoders]
+    return [encoder for encoder in encoder_kinds() if encoder in package.encoders]
 
 
 def _single(package: Package, key: str) -> bytes:
@@ -182,37 +182,44 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "tags": ("tags",),
 }
 EVERYTHING = frozenset(ASPECTS)
-SD1, SD2, SDXL = frozenset({"clip_l"}), frozenset({"clip_h"}), frozenset({"clip_l", "clip_g"})
-SD3, FLUX = frozenset({"clip_l", "clip_g", "t5"}), frozenset({"clip_l", "t5"})
-PIXART, SANA, CASCADE = frozenset({"t5"}), frozenset({"gemma"}), frozenset({"clip_g"})
-FAMILIES: Mapping[frozenset[str], str] = {
-    SD1: "Stable Diffusion 1",
-    SD2: "Stable Diffusion 2",
-    SDXL: "SDXL",
-    SD3: "Stable Diffusion 3",
-    FLUX: "Flux",
-    PIXART: "PixArt",
-    SANA: "Sana",
-    CASCADE: "Stable Cascade",
-}
-ONE = frozenset({SD1, SD2, PIXART, SANA, CASCADE})
-CLIP = frozenset({SD1, SD2, CASCADE})
-SEVERAL = frozenset({SDXL, SD3, FLUX})
+
+
+# What fits into a layout, by the encoders that a concept has vectors for.
+
+
+def _one(encoders: frozenset[str]) -> bool:
+    return len(encoders) == 1 and encoders <= encoder_kinds().keys()
+
+
+def _one_clip(encoders: frozenset[str]) -> bool:
+    return len(encoders) == 1 and all(encoder_kinds().get(key) == "clip" for key in encoders)
+
+
+def _several(encoders: frozenset[str]) -> bool:
+    return len(encoders) > 1 and family_with(encoders) is not None
+
+
+def _sdxl(encoders: frozenset[str]) -> bool:
+    return encoders == {"clip_l", "clip_g"}
+
+
+def _with_t5(encoders: frozenset[str]) -> bool:
+    return T5 in encoders and family_with(encoders) is not None
 
 
 @dataclass(frozen=True)
 class Layout:
     """One way to lay a word out in a file.
 
-    `suffix` is the file's, "/" for a folder of files. `holds` are the sets of encoders that have
-    a place in it, None for any. `keeps` are the ASPECTS of a concept that come back. A layout with
+    `suffix` is the file's, "/" for a folder of files. `takes` says of a set of encoders whether it
+    has a place in it. `keeps` are the ASPECTS of a concept that come back. A layout with
     `several` takes many words in one file. `why` says what the layout is made for.
     """
 
     name: str
     title: str
     suffix: str
-    holds: frozenset[frozenset[str]] | None
+    takes: Callable[[frozenset[str]], bool]
     why: str
     write: Writer
     keeps: frozenset[str] = EVERYTHING
@@ -222,12 +229,12 @@ class Layout:
 LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
     for layout in (
-        Layout("ti", "ti's own", SAFETENSORS, None, "any word", own_file),
+        Layout("ti", "ti's own", SAFETENSORS, lambda encoders: True, "any word", own_file),
         Layout(
             "diffusers",
             "diffusers, one tensor under the token",
             SAFETENSORS,
-            ONE,
+            _one,
             "the words of one encoder",
             diffusers,
         ),
@@ -235,7 +242,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "diffusers-pair",
             "diffusers, one file an encoder",
             FOLDER,
-            SEVERAL,
+            _several,
             "the words of several encoders",
             diffusers_pair,
         ),
@@ -243,7 +250,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "diffusers-bin",
             "diffusers, pickled",
             BIN,
-            ONE,
+            _one,
             "the words of one encoder",
             torch_write.diffusers_bin,
             frozenset({"name"}),
@@ -252,7 +259,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "emb_params",
             "`emb_params`",
             SAFETENSORS,
-            CLIP,
+            _one_clip,
             "the words of one CLIP encoder",
             emb_params,
         ),
@@ -260,7 +267,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "emp_params",
             "`emp_params`",
             SAFETENSORS,
-            CLIP,
+            _one_clip,
             "the words of one CLIP encoder",
             emp_params,
         ),
@@ -268,7 +275,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "sdxl",
             "`clip_l` and `clip_g`",
             SAFETENSORS,
-            frozenset({SDXL}),
+            _sdxl,
             "the words of SDXL",
             encoder_keys,
         ),
@@ -276,7 +283,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "t5",
             "`t5` and `t5xxl`, beside `clip_l` and `clip_g`",
             SAFETENSORS,
-            frozenset({SD3, FLUX, PIXART}),
+            _with_t5,
             "words with vectors for T5",
             t5,
         ),
@@ -284,7 +291,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "encoder-keys",
             "one tensor an encoder, under its key",
             SAFETENSORS,
-            None,
+            lambda encoders: True,
             "any word",
             encoder_keys,
         ),
@@ -292,7 +299,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "a1111-pt",
             "AUTOMATIC1111 `.pt`",
             PT,
-            CLIP,
+            _one_clip,
             "the words of one CLIP encoder",
             torch_write.a1111_pt,
         ),
@@ -300,7 +307,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "original-pt",
             "original repository `.pt`",
             PT,
-            CLIP,
+            _one_clip,
             "the words of one CLIP encoder",
             torch_write.original_pt,
             frozenset(),
@@ -310,7 +317,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "png",
             "AUTOMATIC1111 picture (text chunk and pixels)",
             PNG,
-            CLIP | {SDXL},
+            lambda encoders: _one_clip(encoders) or _sdxl(encoders),
             "the words of CLIP encoders",
             picture_file,
         ),
@@ -318,7 +325,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "concept-repo",
             "concept repository",
             FOLDER,
-            ONE,
+            _one,
             "the words of one encoder",
             concept_repo,
         ),
@@ -326,7 +333,7 @@ LAYOUTS: Mapping[str, Layout] = {
             "bundle",
             "`bundle_emb.*`, as in LoRA files",
             SAFETENSORS,
-            CLIP | SEVERAL,
+            lambda encoders: _one_clip(encoders) or _several(encoders),
             "the words of CLIP and T5 encoders",
             bundle,
             several=True,
@@ -344,20 +351,14 @@ def layout_named(name: str) -> Layout:
 
 def check_fits(layout: Layout, name: str, encoders: frozenset[str]) -> None:
     """Raise Conflict, with the reason, where a concept's vectors have no place in a layout."""
-    if layout.holds is not None and encoders not in layout.holds:
+    if not layout.takes(encoders):
         raise Conflict(
-            f"{name!r} has vectors for {family_in_words(encoders)}, and the {layout.name} layout "
+            f"{name!r} has vectors for {encoders_in_words(encoders)}, and the {layout.name} layout "
             f"holds {layout.why}",
             "--for PROGRAM chooses the layout that a program reads; --for ti holds every word",
             name=name,
             layout=layout.name,
         )
-
-
-def family_in_words(encoders: frozenset[str]) -> str:
-    """The model family that takes these encoders' vectors, and the encoders."""
-    held = ", ".join(sorted(encoders))
-    return f"{FAMILIES[encoders]} ({held})" if encoders in FAMILIES else held
 
 
 def lost_of(concept: Concept, layout: Layout) -> list[str]:

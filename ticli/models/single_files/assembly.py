@@ -2,69 +2,74 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, NotFound
-from ticli.families import FAMILIES
-from ticli.families.family import EncoderPart, Family
+from ticli.families.family import (
+    KINDS,
+    EncoderPart,
+    Family,
+    Shapes,
+    SingleFileLayout,
+    count,
+)
+from ticli.families.stable_diffusion import projected_width
 from ticli.models.folder import ModelSource, from_configurations, read_json, weights
-from ticli.models.single_files import configurations
 from ticli.models.single_files.recognising import (
+    EARLIER,
+    EPSILON,
     NOTHING_GIVEN,
-    T5_WORDS,
-    VAE,
+    TRIED,
     VELOCITY,
-    Contents,
     Given,
-    Layout,
     SingleFile,
-    Text,
+    WeightsFile,
     read_contents,
     recognise,
     stated_prediction,
     told_prediction,
 )
+from ticli.paths import places
 
-# Latents' scale and shift (2112.10752, 2307.01952, 2403.03206, and Flux.1's published one).
-SCALES: Mapping[str, tuple[float, float | None]] = {
-    "sd1": (0.18215, None),
-    "sd2": (0.18215, None),
-    "sdxl": (0.13025, None),
-    "sd3": (1.5305, 0.0609),
-    "flux": (0.3611, 0.1159),
-}
-# Latents a side that the models were trained at; Stable Diffusion 2 has two, one per prediction.
-SIDES = {"sd1": 64, "sd2": 64, "sdxl": 128}
-SIDE_OF_VELOCITY = 96
-# ViT-H has 24 layers and the last one is not read; files made of folders have 23.
-LAYERS_READ = {"sd2": 23}
+VAE = "first_stage_model."
 WORDS = 49_408
 # OpenCLIP pads with "!", the first word.
 PAD, OPEN_CLIP_PAD = "<|endoftext|>", "!"
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A recognised file: its contents, layout and the prefix of its denoiser's keys."""
+class RecognisedFile:
+    """A file whose family is known, and the prefix of its denoiser's keys."""
 
     name: str
-    contents: Contents
-    layout: Layout
+    contents: WeightsFile
+    family: Family
     denoiser: str
     components: Path | None
 
     @property
-    def family(self) -> Family:
-        return FAMILIES[self.layout.family]
+    def layout(self) -> SingleFileLayout:
+        if self.family.single_file is None:
+            raise TypeError(f"{self.family.name} has no layout in a single file")
+        return self.family.single_file
 
-    def prefix_of(self, text: Text) -> str | None:
-        """How the keys of a text encoder begin, if the file holds it."""
-        names = [f"{inner}{word}" for inner in ("", "text_model.") for word in text.words]
-        found = any(f"{text.prefix}{name}" in self.contents.entries for name in names)
-        return text.prefix if found else None
+    def holds(self, part: EncoderPart) -> bool:
+        """Whether the file holds a text encoder: its token table is there."""
+        names = [
+            f"{part.prefix}{inner}{table}"
+            for inner in ("", "text_model.", "embeddings.", "text_model.embeddings.")
+            for table in KINDS[part.kind].tables
+        ]
+        return bool(part.prefix) and any(name in self.contents.entries for name in names)
+
+    def has_folder(self, part: str) -> bool:
+        return self.components is not None and (self.components / part).is_dir()
 
 
 def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
@@ -79,133 +84,129 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
             f"no folder {str(given.components)!r}", "--components takes a diffusers folder"
         )
     contents = read_contents(path, name)
-    layout, prefix = recognise(contents, name)
+    family, prefix = recognise(contents, name)
     components = given.components.absolute() if given.components else None
-    opened = Opened(name, contents, layout, prefix, components)
-    prediction, told_by = told_prediction(contents, layout.family, given)
-    prefixes = _prefixes(opened)
+    file = RecognisedFile(name, contents, family, prefix, components)
+    prediction, told_by = told_prediction(contents, file.layout, given)
+    prefixes = _prefixes(file)
+    encoders = [
+        part
+        for part in family.encoders
+        if not part.optional or part.folder in prefixes or file.has_folder(part.folder)
+    ]
     single = SingleFile(
         path=path.absolute(),
         configurations={},
         prefixes=prefixes,
-        pads=_pads(opened, prefixes),
+        pads=_pads(file, prefixes),
         components=components,
         prediction=prediction,
         told_by=told_by,
         stated=stated_prediction(contents)[0],
+        absent=tuple(part.folder for part in family.encoders if part not in encoders),
     )
-    single = replace(single, absent=_absent(opened, single))
-    _check_parts(opened, single)
+    _check_parts(file, single, encoders)
     try:
-        found = _configurations(opened, single)
+        found = _configurations(file, single, encoders)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
         raise ModelUnavailable(
-            f"{name} looks like a {layout.family} model, and has no tensor {error}",
+            f"{name} looks like a {family.name} model, and has no tensor {error}",
             "download the file again, or give the model's folder",
         ) from error
     single = replace(single, configurations=found)
     parts = {part: found[part] for part in found if part != "scheduler"}
     return replace(
-        from_configurations(opened.family, parts, name),
+        from_configurations(family, parts, name),
         folder=path.absolute(),
         license=contents.metadata.get("modelspec.license", ""),
         single=single,
     )
 
 
-def _prefixes(opened: Opened) -> dict[str, str]:
-    found = {opened.family.denoiser[0]: opened.denoiser}
-    for text in opened.layout.texts:
-        prefix = opened.prefix_of(text)
-        if prefix is not None:
-            found[text.folder] = prefix
+def _prefixes(file: RecognisedFile) -> dict[str, str]:
+    found = {file.family.denoiser[0]: file.denoiser}
+    found |= {part.folder: part.prefix for part in file.family.encoders if file.holds(part)}
     for prefix in (VAE, "vae."):
-        if f"{prefix}decoder.conv_in.weight" in opened.contents.entries:
+        if f"{prefix}decoder.conv_in.weight" in file.contents.entries:
             found["vae"] = prefix
     return found
 
 
-def _pads(opened: Opened, prefixes: Mapping[str, str]) -> dict[str, str]:
+def _pads(file: RecognisedFile, prefixes: Mapping[str, str]) -> dict[str, str]:
     """The padding of each CLIP's tokenizer that is taken from `ti`.
 
     An encoder of the components' brings its own; tokenizers of other kinds do not come with `ti`.
     """
     return {
-        part.tokenizer: PAD if part.key == "clip_l" else OPEN_CLIP_PAD
-        for part in opened.family.encoders
-        if part.kind == "clip"
-        and (part.folder in prefixes or not _has_folder(opened, part.tokenizer))
+        part.tokenizer: OPEN_CLIP_PAD if part.open_clip else PAD
+        for part in file.family.encoders
+        if part.kind == "clip" and (part.folder in prefixes or not file.has_folder(part.tokenizer))
     }
 
 
-def _has_folder(opened: Opened, part: str) -> bool:
-    return opened.components is not None and (opened.components / part).is_dir()
-
-
-def _encoders(opened: Opened, single: SingleFile) -> list[EncoderPart]:
-    """The text encoders that the model will have; optional ones only where they are at hand."""
-    return [
-        part
-        for part in opened.family.encoders
-        if not part.optional or single.holds(part.folder) or _has_folder(opened, part.folder)
-    ]
-
-
-def _absent(opened: Opened, single: SingleFile) -> tuple[str, ...]:
-    """The folders of the text encoders that the model will do without."""
-    there = _encoders(opened, single)
-    return tuple(part.folder for part in opened.family.encoders if part not in there)
-
-
-def _check_parts(opened: Opened, single: SingleFile) -> None:
+def _check_parts(file: RecognisedFile, single: SingleFile, encoders: list[EncoderPart]) -> None:
     """Refuse a model of which parts lie nowhere. Raises ModelUnavailable naming them."""
-    wanted = [opened.family.denoiser[0], "vae"]
-    for encoder in _encoders(opened, single):
+    wanted = [file.family.denoiser[0], "vae"]
+    for encoder in encoders:
         wanted += [encoder.folder, encoder.tokenizer]
-    if opened.layout.family == "sana":
+    if file.layout.schedule is None:
         wanted.append("scheduler")
     at_hand = {*single.prefixes, *single.pads}
-    missing = [p for p in wanted if p not in at_hand and not _has_folder(opened, p)]
+    missing = [part for part in wanted if part not in at_hand and not file.has_folder(part)]
     if missing:
-        where = f", nor has {opened.components}" if opened.components else ""
+        where = f", nor has {file.components}" if file.components else ""
         raise ModelUnavailable(
-            f"{opened.name} is a {opened.layout.family} file without {', '.join(missing)}{where}",
-            "give a folder of the same model that has them: --components DIR"
-            if not opened.layout.plain
-            else "give the complete checkpoint of the model",
+            f"{file.name} is a {file.family.name} file without {', '.join(missing)}{where}",
+            "give the complete checkpoint of the model"
+            if file.layout.complete
+            else "give a folder of the same model that has them: --components DIR",
             missing=missing,
         )
     for part in wanted:
         if part not in at_hand and not part.startswith(("tokenizer", "scheduler")):
-            weights(single.place(part), opened.name)
+            weights(single.place(part), file.name)
 
 
-def _configurations(opened: Opened, single: SingleFile) -> dict[str, dict[str, Any]]:
+def _configurations(
+    file: RecognisedFile, single: SingleFile, encoders: list[EncoderPart]
+) -> dict[str, dict[str, Any]]:
     """The configuration of every part, and of the noise schedule."""
-    found = {opened.family.denoiser[0]: _denoiser(opened, single)}
-    for part in ("vae", *(encoder.folder for encoder in _encoders(opened, single))):
-        if not single.holds(part):
-            found[part] = read_json(single.place(part) / "config.json", opened.name)
+    layout, name, denoiser = file.layout, file.name, file.family.denoiser[0]
+    shapes = file.contents.under(file.denoiser)
+    texts = {
+        part.folder: file.contents.under(part.prefix)
+        for part in encoders
+        if single.holds(part.folder)
+    }
+    if layout.configuration is None:
+        found = {denoiser: read_json(single.place(denoiser) / "config.json", name)}
+    else:
+        found = {denoiser: layout.configuration(shapes, texts, single.prediction)}
+    for folder in ("vae", *(part.folder for part in encoders)):
+        if not single.holds(folder):
+            found[folder] = read_json(single.place(folder) / "config.json", name)
     if single.holds("vae"):
-        shapes = opened.contents.under(single.prefixes["vae"])
-        found["vae"] = configurations.vae(shapes, *SCALES[opened.layout.family])
-    for text in opened.layout.texts:
-        if single.holds(text.folder):
-            found[text.folder] = _text(opened, text, single.prefixes[text.folder])
-            if text.words != T5_WORDS:
-                _check_words(opened.name, found[text.folder]["vocab_size"])
-    return found | {"scheduler": _schedule(opened, single)}
+        found["vae"] = vae(file.contents.under(single.prefixes["vae"]), *layout.scaling)
+    for part in encoders:
+        if part.folder in texts:
+            found[part.folder] = _text(part, texts[part.folder], layout.layers)
+            if part.kind == "clip":
+                _check_words(name, found[part.folder]["vocab_size"])
+    if layout.schedule is None:
+        schedule = read_json(single.place("scheduler") / "scheduler_config.json", name)
+    else:
+        schedule = layout.schedule(shapes, file.contents.entries, single.prediction)
+    return found | {"scheduler": schedule}
 
 
-def _text(opened: Opened, text: Text, prefix: str) -> dict[str, Any]:
-    shapes = opened.contents.under(prefix)
-    if text.words == T5_WORDS:
-        return configurations.t5(shapes)
-    if text.open_clip:
-        return configurations.open_clip(shapes, LAYERS_READ.get(opened.layout.family))
+def _text(part: EncoderPart, shapes: Shapes, layers: int | None) -> dict[str, Any]:
+    if part.kind == "t5":
+        return t5(shapes)
+    if any(key.startswith("transformer.resblocks.") for key in shapes):
+        return open_clip(shapes, layers)
     # Some versions of transformers have one more word before most keys.
-    found = configurations.clip({k.removeprefix("text_model."): v for k, v in shapes.items()})
-    return found | ({"hidden_act": "gelu"} if text.folder == "text_encoder_2" else {})
+    found = clip({key.removeprefix("text_model."): shape for key, shape in shapes.items()})
+    return found | ({"hidden_act": "gelu"} if part.open_clip else {})
 
 
 def _check_words(name: str, words: int) -> None:
@@ -217,37 +218,128 @@ def _check_words(name: str, words: int) -> None:
         )
 
 
-def _denoiser(opened: Opened, single: SingleFile) -> dict[str, Any]:
-    family, shapes = opened.layout.family, opened.contents.under(opened.denoiser)
-    if family == "sana":
-        return read_json(single.place("transformer") / "config.json", opened.name)
-    if family in configurations.CONFIGURATIONS:
-        return configurations.CONFIGURATIONS[family](shapes)
-    side = SIDES[family]
-    if family == "sd2" and single.prediction == VELOCITY:
-        side = SIDE_OF_VELOCITY
-    texts = {text.folder: prefix for text, prefix in _texts(opened)}
-    if "text_encoder_2" in texts:
-        text = opened.contents.under(texts["text_encoder_2"])
-        shapes["text"] = (configurations.projected_width(text),)
-    return configurations.unet(shapes, family, side)
+# Configurations of text encoders and VAEs, read off the shapes of their tensors.
+
+# No tensor tells these; they are what the models' authors published (2112.10752).
+GROUPS, HEAD_WIDTH = 32, 64
 
 
-def _texts(opened: Opened) -> list[tuple[Text, str]]:
-    found = [(text, opened.prefix_of(text)) for text in opened.layout.texts]
-    return [(text, prefix) for text, prefix in found if prefix is not None]
-
-
-def _schedule(opened: Opened, single: SingleFile) -> dict[str, Any]:
-    family = opened.layout.family
-    if family not in (*configurations.SCHEDULES, *SIDES):
-        path = single.place("scheduler") / "scheduler_config.json"
-        return read_json(path, opened.name)
-    if family in configurations.SCHEDULES:
-        return configurations.SCHEDULES[family](opened.contents.under(opened.denoiser))
-    ending = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+def vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
+    """The configuration of an AutoencoderKL. Raises KeyError naming a tensor that is missing."""
+    levels = max(1, count(shapes, "encoder.down.{}."))
+    widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)]
+    quantised = "quant_conv.weight" in shapes
     return {
-        **configurations.NOISE,
-        "prediction_type": single.prediction or VELOCITY,
-        **(ending if "ztsnr" in opened.contents.entries else {}),
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "block_out_channels": widths,
+        "layers_per_block": count(shapes, "encoder.down.0.block.{}."),
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "norm_num_groups": GROUPS,
+        "scaling_factor": scale,
+        "shift_factor": shift,
+        "use_quant_conv": quantised,
+        "use_post_quant_conv": quantised,
     }
+
+
+def clip(shapes: Shapes) -> dict[str, Any]:
+    """The configuration of a CLIP text encoder in transformers' naming: OpenAI's ViT-L."""
+    words, width = shapes["embeddings.token_embedding.weight"]
+    found = _clip(words, width, shapes["embeddings.position_embedding.weight"][0])
+    return found | {
+        "num_hidden_layers": count(shapes, "encoder.layers.{}."),
+        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
+        "hidden_act": "quick_gelu",
+        "projection_dim": shapes.get("text_projection.weight", (width,))[0],
+    }
+
+
+def open_clip(shapes: Shapes, read: int | None) -> dict[str, Any]:
+    """The same of an OpenCLIP text encoder, of which no more than `read` layers are counted."""
+    words, width = shapes["token_embedding.weight"]
+    found = _clip(words, width, shapes["positional_embedding"][0])
+    layers = count(shapes, "transformer.resblocks.{}.")
+    projected = any(key.startswith("text_projection") for key in shapes)
+    return found | {
+        "num_hidden_layers": min(layers, read or layers),
+        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        "hidden_act": "gelu",
+        "projection_dim": projected_width(shapes) if projected else width,
+    }
+
+
+def t5(shapes: Shapes) -> dict[str, Any]:
+    """The configuration of a T5 encoder of version 1.1, whose feed-forward part is gated."""
+    table = "shared.weight" if "shared.weight" in shapes else "encoder.embed_tokens.weight"
+    first = "encoder.block.0.layer.0.SelfAttention"
+    heads = shapes[f"{first}.relative_attention_bias.weight"][1]
+    return {
+        "vocab_size": shapes[table][0],
+        "d_model": shapes[table][1],
+        "num_layers": count(shapes, "encoder.block.{}."),
+        "num_heads": heads,
+        "d_kv": shapes[f"{first}.q.weight"][0] // heads,
+        "d_ff": shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0],
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    }
+
+
+def _clip(words: int, width: int, positions: int) -> dict[str, Any]:
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "max_position_embeddings": positions,
+        "num_attention_heads": max(1, width // HEAD_WIDTH),
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
+    }
+
+
+# What is remembered of single files: the folder of their other parts, and their prediction.
+
+
+def recall(path: Path) -> Given:
+    """What was remembered of a file; nothing where it changed since, or where notes are damaged."""
+    try:
+        found = json.loads(_note(path).read_text("utf-8"))
+        if not isinstance(found, dict) or found.get("file") != _state(path):
+            return NOTHING_GIVEN
+        components, prediction = found.get("components"), found.get("prediction")
+    except (OSError, ValueError):
+        return NOTHING_GIVEN
+    return Given(
+        Path(components) if isinstance(components, str) else None,
+        prediction if prediction in (EPSILON, VELOCITY) else "",
+        TRIED if found.get("told_by") == TRIED else EARLIER,
+    )
+
+
+def remember(path: Path, given: Given) -> None:
+    """Keep what was given of a file, until the file changes. Raises TiError."""
+    if given in (NOTHING_GIVEN, recall(path)):
+        return
+    note = _note(path)
+    make_folder(note.parent)
+    document: dict[str, Any] = {
+        "file": _state(path),
+        "components": str(given.components) if given.components else None,
+        "prediction": given.prediction,
+        "told_by": given.told_by,
+    }
+    write_file(note, json.dumps(document).encode(), replace=True)
+
+
+def _note(path: Path) -> Path:
+    name = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
+    return places().config.parent / "single-files" / f"{name}.json"
+
+
+def _state(path: Path) -> list[Any]:
+    known = path.stat()
+    return [str(path.absolute()), known.st_size, known.st_mtime_ns]

@@ -14,8 +14,8 @@ from ticli.families.family import Conditioning
 from ticli.models.folder import ModelSource
 from ticli.models.hardware import Hardware
 from ticli.models.model import Model, load_text
-from ticli.models.single_files.assembly import open_single_file
-from ticli.models.single_files.recognising import EPSILON, TRIED, VELOCITY, Given, remember
+from ticli.models.single_files.assembly import open_single_file, remember
+from ticli.models.single_files.recognising import EPSILON, TRIED, VELOCITY, Given
 
 # Shares of the schedule: with little noise both readings agree, so these are its noisy half.
 SHARES = (1.0, 0.75, 0.5)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ticli.durable import make_folder, write_file
 from ticli.errors import BadContent, ModelUnavailable
+from ticli.families import FAMILIES
+from ticli.families.family import Family, Shape, SingleFileLayout
 from ticli.library.formats.tensor_file import Entry, read_header
-from ticli.paths import places
 
 # What a file of weights holds: keys, shapes and metadata, read without its tensors.
 
@@ -24,11 +22,10 @@ CONVERT = (
 # How files begin that are no safetensors: zip and plain pickles, and llama.cpp's format.
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 GGUF = b"GGUF"
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Contents:
+class WeightsFile:
     """A file's tensors by key, and its string metadata."""
 
     path: Path
@@ -44,7 +41,7 @@ class Contents:
         }
 
 
-def read_contents(path: Path, name: str) -> Contents:
+def read_contents(path: Path, name: str) -> WeightsFile:
     """Read the header of a safetensors file. Raises ModelUnavailable saying what it is instead."""
     try:
         size = path.stat().st_size
@@ -62,7 +59,7 @@ def read_contents(path: Path, name: str) -> Contents:
         raise ModelUnavailable(
             f"{name} cannot be read: {error.strerror or error}", "check its permissions"
         ) from error
-    return Contents(path, {entry.key: entry for entry in header.entries}, header.metadata)
+    return WeightsFile(path, {entry.key: entry for entry in header.entries}, header.metadata)
 
 
 def _refuse_others(start: bytes, name: str) -> None:
@@ -75,118 +72,28 @@ def _refuse_others(start: bytes, name: str) -> None:
         )
 
 
-DENOISER = "model.diffusion_model."
-VAE = "first_stage_model."
 FOLDER = "give the model's folder in the diffusers layout instead"
 COMPLETE = "give the complete checkpoint of the model"
 
 
-@dataclass(frozen=True)
-class Text:
-    """Where a layout keeps a text encoder; `open_clip` is OpenCLIP's own naming of layers.
-
-    `words` are the names that its token table may have.
-    """
-
-    folder: str
-    prefix: str
-    open_clip: bool = False
-    words: tuple[str, ...] = ("embeddings.token_embedding.weight", "token_embedding.weight")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One kind of file: keys of its denoiser, and whole keys, that all its files have.
-
-    `denoisers` are the prefixes that a denoiser's keys may have.
-
-    `plain` layouts are complete in themselves; others may leave everything but the denoiser out.
-    """
-
-    family: str
-    marks: tuple[str, ...]
-    keys: tuple[str, ...] = ()
-    texts: tuple[Text, ...] = ()
-    denoisers: tuple[str, ...] = (DENOISER,)
-    plain: bool = True
-
-
-T5_PREFIX = "text_encoders.t5xxl.transformer."
-T5_WORDS = ("shared.weight", "encoder.embed_tokens.weight")
-LAYOUTS = (
-    Layout(
-        "sdxl",
-        ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
-        (
-            "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
-            "conditioner.embedders.1.model.token_embedding.weight",
-        ),
-        (
-            Text("text_encoder", "conditioner.embedders.0.transformer."),
-            Text("text_encoder_2", "conditioner.embedders.1.model.", True),
-        ),
-    ),
-    Layout(
-        "sd2",
-        ("input_blocks.0.0.weight",),
-        ("cond_stage_model.model.token_embedding.weight",),
-        (Text("text_encoder", "cond_stage_model.model.", True),),
-    ),
-    Layout(
-        "sd1",
-        ("input_blocks.0.0.weight",),
-        ("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
-        (Text("text_encoder", "cond_stage_model.transformer."),),
-    ),
-    Layout(
-        "sd3",
-        ("joint_blocks.0.context_block.attn.qkv.weight", "context_embedder.weight"),
-        (),
-        (
-            Text("text_encoder", "text_encoders.clip_l.transformer."),
-            Text("text_encoder_2", "text_encoders.clip_g.transformer."),
-            Text("text_encoder_3", T5_PREFIX, words=T5_WORDS),
-        ),
-        (DENOISER, ""),
-        plain=False,
-    ),
-    Layout(
-        "flux",
-        ("double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.linear1.weight"),
-        (),
-        (
-            Text("text_encoder", "text_encoders.clip_l.transformer."),
-            Text("text_encoder_2", T5_PREFIX, words=T5_WORDS),
-        ),
-        (DENOISER, ""),
-        plain=False,
-    ),
-    Layout(
-        "sana",
-        ("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
-        (),
-        (),
-        (DENOISER, ""),
-        plain=False,
-    ),
-)
-
-
-def recognise(contents: Contents, name: str) -> tuple[Layout, str]:
-    """The layout of a file and the prefix of its denoiser's keys.
+def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
+    """The family of a file and the prefix of its denoiser's keys.
 
     Raises ModelUnavailable naming what the file is instead.
     """
-    for layout in LAYOUTS:
-        for prefix in layout.denoisers:
+    for family in FAMILIES.values():
+        layout = family.single_file
+        if layout is None:
+            continue
+        for prefix in layout.prefixes:
             marks = (*(f"{prefix}{mark}" for mark in layout.marks), *layout.keys)
             if all(_has(contents, mark) for mark in marks):
-                return layout, prefix
+                return family, prefix
     found, hint = _instead(contents)
     raise ModelUnavailable(f"{name} is {found}", hint)
 
 
-def _has(contents: Contents, mark: str) -> bool:
+def _has(contents: WeightsFile, mark: str) -> bool:
     """Whether a key is there; a star stands for anything."""
     start, _, end = mark.partition("*")
     if not end:
@@ -194,7 +101,7 @@ def _has(contents: Contents, mark: str) -> bool:
     return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
 
 
-def _instead(contents: Contents) -> tuple[str, str]:
+def _instead(contents: WeightsFile) -> tuple[str, str]:
     for test, found, hint in OTHERS:
         if test(contents):
             return found, hint
@@ -202,12 +109,12 @@ def _instead(contents: Contents) -> tuple[str, str]:
     return f"no model that ti knows: it holds {some}", FOLDER
 
 
-def _any(pattern: str) -> Callable[[Contents], bool]:
+def _any(pattern: str) -> Callable[[WeightsFile], bool]:
     search = re.compile(pattern).search
     return lambda contents: any(search(key) for key in contents.entries)
 
 
-def _few(contents: Contents) -> bool:
+def _few(contents: WeightsFile) -> bool:
     return 0 < len(contents.entries) <= 64 and all(
         len(entry.shape) in (1, 2) for entry in contents.entries.values()
     )
@@ -215,7 +122,7 @@ def _few(contents: Contents) -> bool:
 
 PLAIN = "ti learns words for plain models; use the one that it belongs to"
 # In this order: what stands first is the more particular.
-OTHERS: tuple[tuple[Callable[[Contents], bool], str, str], ...] = (
+OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
     (
         _any(r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale"),
         "a LoRA, which changes a model and is none",
@@ -358,8 +265,6 @@ class SingleFile:
 
 # What a single file says of its prediction: the noise, or the velocity.
 
-# The families of which one model predicts noise and another velocity.
-PREDICTED = ("sd1", "sd2", "sdxl")
 STATED = {
     "epsilon": EPSILON,
     "eps": EPSILON,
@@ -369,25 +274,26 @@ STATED = {
 }
 
 
-def told_prediction(contents: Contents, family: str, given: Given) -> tuple[str, str]:
+def told_prediction(
+    contents: WeightsFile, layout: SingleFileLayout, given: Given
+) -> tuple[str, str]:
     """The prediction and who told it: the user now, the file, the user earlier or a trial.
 
-    Else it is the family. Both are "" for a Stable Diffusion 2 of which nobody said anything: its
-    keys are the same for either.
+    Else it is the family. Both are "" where nobody said anything and the family has models of
+    either kind.
     """
     if given.said_now:
         return given.prediction, given.told_by or FLAG
-    if family not in PREDICTED:
-        return "flow", "its family"
-    stated, told_by = stated_prediction(contents)
-    if stated:
-        return stated, told_by
-    if given.prediction:
-        return given.prediction, given.told_by
-    return ("", "") if family == "sd2" else (EPSILON, "its family")
+    if layout.prediction != "flow":
+        stated, told_by = stated_prediction(contents)
+        if stated:
+            return stated, told_by
+        if given.prediction:
+            return given.prediction, given.told_by
+    return layout.prediction, "its family" if layout.prediction else ""
 
 
-def stated_prediction(contents: Contents) -> tuple[str, str]:
+def stated_prediction(contents: WeightsFile) -> tuple[str, str]:
     """What a file itself says that it predicts, and by what; "" twice where it does not."""
     if "v_pred" in contents.entries:
         return VELOCITY, "its key v_pred"
@@ -400,47 +306,3 @@ def stated_prediction(contents: Contents) -> tuple[str, str]:
     if "v2-512" in architecture:
         return EPSILON, "its metadata"
     return "", ""
-
-
-# What is remembered of single files: the folder of their other parts, and their prediction.
-
-
-def recall(path: Path) -> Given:
-    """What was remembered of a file; nothing where it changed since, or where notes are damaged."""
-    try:
-        found = json.loads(_note(path).read_text("utf-8"))
-        if not isinstance(found, dict) or found.get("file") != _state(path):
-            return NOTHING_GIVEN
-        components, prediction = found.get("components"), found.get("prediction")
-    except (OSError, ValueError):
-        return NOTHING_GIVEN
-    return Given(
-        Path(components) if isinstance(components, str) else None,
-        prediction if prediction in (EPSILON, VELOCITY) else "",
-        TRIED if found.get("told_by") == TRIED else EARLIER,
-    )
-
-
-def remember(path: Path, given: Given) -> None:
-    """Keep what was given of a file, until the file changes. Raises TiError."""
-    if given in (NOTHING_GIVEN, recall(path)):
-        return
-    note = _note(path)
-    make_folder(note.parent)
-    document: dict[str, Any] = {
-        "file": _state(path),
-        "components": str(given.components) if given.components else None,
-        "prediction": given.prediction,
-        "told_by": given.told_by,
-    }
-    write_file(note, json.dumps(document).encode(), replace=True)
-
-
-def _note(path: Path) -> Path:
-    name = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()
-    return places().config.parent / "single-files" / f"{name}.json"
-
-
-def _state(path: Path) -> list[Any]:
-    known = path.stat()
-    return [str(path.absolute()), known.st_size, known.st_mtime_ns]

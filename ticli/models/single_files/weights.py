@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ticli.errors import ModelUnavailable
-from ticli.models.single_files.recognising import SingleFile
+
+if TYPE_CHECKING:
+    from ticli.models.single_files.recognising import SingleFile
 
 State = dict[str, torch.Tensor]
 LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)")
@@ -77,88 +79,11 @@ def _layer(layer: str, key: str, tensor: torch.Tensor) -> State:
     return {f"{layer}.{INNER.get(inner, inner)}.{kind}": tensor}
 
 
-# Flux.1's transformer in its authors' layout, its tensors renamed as diffusers names them.
-
-BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
-FLUX_OUTER = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in": "time_text_embed.timestep_embedder",
-    "vector_in": "time_text_embed.text_embedder",
-    "guidance_in": "time_text_embed.guidance_embedder",
-    "in_layer": "linear_1",
-    "out_layer": "linear_2",
-}
-DOUBLE = {
-    "img_mod.lin": "norm1.linear",
-    "txt_mod.lin": "norm1_context.linear",
-    "img_attn.proj": "attn.to_out.0",
-    "txt_attn.proj": "attn.to_add_out",
-    "img_mlp.0": "ff.net.0.proj",
-    "img_mlp.2": "ff.net.2",
-    "txt_mlp.0": "ff_context.net.0.proj",
-    "txt_mlp.2": "ff_context.net.2",
-    "img_attn.norm.query_norm": "attn.norm_q",
-    "img_attn.norm.key_norm": "attn.norm_k",
-    "txt_attn.norm.query_norm": "attn.norm_added_q",
-    "txt_attn.norm.key_norm": "attn.norm_added_k",
-}
-SINGLE = {
-    "modulation.lin": "norm.linear",
-    "linear2": "proj_out",
-    "norm.query_norm": "attn.norm_q",
-    "norm.key_norm": "attn.norm_k",
-}
-# Query, key and value are one matrix in the authors' layout.
-JOINED = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-}
-WITH_MLP = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
-LAST = "final_layer.adaLN_modulation.1."
-
-
-def flux_state(tensors: State, configuration: Any) -> State:
-    """Rename every tensor, joined ones taken apart; what is unknown keeps its name."""
-    width = configuration["attention_head_dim"] * configuration["num_attention_heads"]
-    found: State = {}
-    for key, tensor in tensors.items():
-        block = BLOCK.fullmatch(key)
-        if block is not None:
-            found |= _block(block, tensor, width)
-        elif key.startswith(LAST):
-            # The authors put the shift before the scale, diffusers after it.
-            shift, scale = tensor.chunk(2)
-            found[f"norm_out.linear.{key.removeprefix(LAST)}"] = torch.cat([scale, shift])
-        elif key.startswith("final_layer.linear."):
-            found[key.replace("final_layer.linear.", "proj_out.")] = tensor
-        else:
-            found[".".join(FLUX_OUTER.get(word, word) for word in key.split("."))] = tensor
-    return found
-
-
-def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> State:
-    kind, number, inner, last = block.groups()
-    last = "weight" if last == "scale" else last
-    names: tuple[str, ...]
-    if kind == "double":
-        place = f"transformer_blocks.{number}"
-        names = JOINED.get(inner, (DOUBLE.get(inner, inner),))
-        parts = tensor.chunk(3) if inner in JOINED else (tensor,)
-    else:
-        place = f"single_transformer_blocks.{number}"
-        names = WITH_MLP if inner == "linear1" else (SINGLE.get(inner, inner),)
-        cuts = (width, 2 * width, 3 * width)
-        parts = tensor.tensor_split(cuts) if inner == "linear1" else (tensor,)
-    return {
-        f"{place}.{name}.{last}": part.clone() if len(parts) > 1 else part
-        for name, part in zip(names, parts, strict=True)
-    }
-
-
 # Parts of a model out of a single file: built without weights, then given the file's.
 
 Convert = Callable[[State, Mapping[str, Any]], State]
+# What some trainers keep beside a VAE's weights.
+LEFT_BESIDE = ("loss.", "model_ema.")
 
 
 def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> Any:
@@ -190,10 +115,19 @@ def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> A
     return _filled(module, state, single, dtype)
 
 
-def load_part(single: SingleFile, part: str, kind: str, dtype: torch.dtype, **changes: Any) -> Any:
+def load_part(
+    single: SingleFile,
+    part: str,
+    kind: str,
+    dtype: torch.dtype,
+    *,
+    convert: Convert,
+    **changes: Any,
+) -> Any:
     """Build a denoiser or VAE by its diffusers class, with the file's weights.
 
-    `changes` are to the configuration. Raises ModelUnavailable as load_text does.
+    `convert` renames the tensors; `changes` are to the configuration. Raises ModelUnavailable as
+    load_text does.
     """
     import diffusers
 
@@ -202,7 +136,7 @@ def load_part(single: SingleFile, part: str, kind: str, dtype: torch.dtype, **ch
     tensors = _tensors(single, part)
     number = len(tensors)
     try:
-        state = CONVERTERS[kind](tensors, dict(module.config))
+        state = convert(tensors, dict(module.config))
     except KeyError as error:
         raise _incomplete(single, str(error)) from error
     if kind in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != number:
@@ -277,44 +211,10 @@ def _without_weights() -> Iterator[None]:
         torch.nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
-def _unet(tensors: State, configuration: Mapping[str, Any]) -> State:
-    from diffusers.loaders.single_file_utils import LDM_UNET_KEY, convert_ldm_unet_checkpoint
-
-    whole = {f"{LDM_UNET_KEY}{key}": tensor for key, tensor in tensors.items()}
-    converted: State = convert_ldm_unet_checkpoint(whole, configuration)
-    return converted
-
-
-def _vae(tensors: State, configuration: Mapping[str, Any]) -> State:
+def vae_state(tensors: State, configuration: Mapping[str, Any]) -> State:
+    """A VAE's tensors renamed as diffusers names them, without what trainers keep beside them."""
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    # What some trainers keep beside the weights.
     kept = {key: tensor for key, tensor in tensors.items() if not key.startswith(LEFT_BESIDE)}
     converted: State = convert_ldm_vae_checkpoint(kept, configuration)
     return converted
-
-
-def _sd3(tensors: State, _configuration: Mapping[str, Any]) -> State:
-    from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
-
-    converted: State = convert_sd3_transformer_checkpoint_to_diffusers(tensors)
-    return converted
-
-
-def _sana(tensors: State, _configuration: Mapping[str, Any]) -> State:
-    from diffusers.loaders.single_file_utils import convert_sana_transformer_to_diffusers
-
-    # It takes these two away unread.
-    unread = {"pos_embed": torch.empty(0), "y_embedder.y_embedding": torch.empty(0)}
-    converted: State = convert_sana_transformer_to_diffusers({**unread, **tensors})
-    return converted
-
-
-LEFT_BESIDE = ("loss.", "model_ema.")
-CONVERTERS: dict[str, Convert] = {
-    "UNet2DConditionModel": _unet,
-    "AutoencoderKL": _vae,
-    "SD3Transformer2DModel": _sd3,
-    "FluxTransformer2DModel": flux_state,
-    "SanaTransformer2DModel": _sana,
-}
