@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ticli.concept import Concept
 from ticli.errors import Conflict, ModelUnavailable
+from ticli.families import FAMILIES
 from ticli.models.download import Announce
 from ticli.models.folder import encoder_parts
 from ticli.models.locate import STARTER_ID, ModelSource, locate
@@ -55,7 +56,7 @@ def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) ->
     from ticli.models.fingerprint import fingerprint
 
     choice = _candidate(concepts, wish, settings)
-    misfits = [concept for concept in concepts if not fits(concept, choice.source)]
+    misfits = [concept for concept in concepts if choice.source.misfit(concept)]
     if misfits:
         raise _misfit(misfits[0], choice.source, alone=len(misfits) == len(concepts))
     found = fingerprint(choice.source)
@@ -69,12 +70,6 @@ def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) ->
     return Choice(source, found, (*choice.notes, *source.remarks, *notes))
 
 
-def fits(concept: Concept, source: ModelSource) -> bool:
-    """Whether a concept's vectors can stand in the model's text encoders."""
-    same_family = concept.base.family in ("", source.family)
-    return same_family and dict(concept.widths) == dict(source.widths)
-
-
 def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
     """The model that decides, not yet compared with the concepts where the user insists on it."""
     offline = wish.offline or settings["offline"] == "true"
@@ -86,7 +81,7 @@ def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> C
         configured = locate(
             settings["model"], offline=offline, announce=wish.announce, given=wish.given
         )
-        odd = next((concept for concept in concepts if not fits(concept, configured)), None)
+        odd = next((concept for concept in concepts if configured.misfit(concept)), None)
         if odd is None:
             origin = settings.origin("model")
             return Choice(configured, "", (f"model {configured.describe()} ({origin})",))
@@ -117,20 +112,17 @@ def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
     if apart := _encoders_apart(concept, source):
         return Conflict(*apart, **about)
     if not alone:
-        hint = "concepts of two models cannot stand together: learn one of them again on the other"
+        hint = "concepts of two models cannot share a picture: learn one again on the other's model"
     elif concept.base.id == STARTER_ID and source.is_starter:
         hint = relearn(concept)
     elif concept.base.id:
-        hint = f"use its own model with -m {concept.base.id}, or learn it again on {source.id}"
+        hint = f"draw with -m {concept.base.id}, or learn it again on {source.id}"
+    elif concept.base.family in FAMILIES:
+        title = FAMILIES[concept.base.family].title
+        hint = f"give a {title} model with -m MODEL or TI_MODEL; ti models lists those you have"
     else:
         hint = OWN_MODEL
-    wanted = _shape(concept.base.family or "any family", concept.widths)
-    return Conflict(
-        f"{concept.token} was learned for {concept.base.id or 'an unnamed model'} ({wanted}), "
-        f"and {source.id} is another ({_shape(source.family, source.widths)})",
-        hint,
-        **about,
-    )
+    return Conflict(source.misfit(concept), hint, **about)
 
 
 def _encoders_apart(concept: Concept, source: ModelSource) -> tuple[str, str] | None:
@@ -161,10 +153,6 @@ def _encoders_apart(concept: Concept, source: ModelSource) -> tuple[str, str] | 
         f"{source.id} reads prompts with",
         f"{way if away else ''}{relearn(concept)}",
     )
-
-
-def _shape(family: str, widths: Mapping[str, int]) -> str:
-    return ", ".join([family, *(f"{encoder} {width}" for encoder, width in widths.items())])
 
 
 def _stranger_note(concept: Concept, source: ModelSource) -> str:

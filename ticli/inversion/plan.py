@@ -64,18 +64,14 @@ def check_options(
 
 def check_lineage(start: Concept, source: ModelSource) -> None:
     """Raise Conflict, naming both sides, where a concept is of another family or width."""
-    family = start.base.family or source.family
-    if (family, dict(start.widths)) == (source.family, dict(source.widths)):
-        return
-    learned = start.base.id or "an unnamed model"
-    raise Conflict(
-        f"{start.token} was learned for {learned} "
-        f"({_shape(start.base.family or 'any family', start.widths)}), and {source.id} is another "
-        f"({_shape(source.family, source.widths)})",
-        "start from a concept of the same kind of model, or give its model with -m",
-        concept=start.name,
-        model=source.id,
-    )
+    if misfit := source.misfit(start):
+        own = f"learn on its model: -m {start.base.id}" if start.base.id else "name its model: -m"
+        raise Conflict(
+            misfit,
+            f"start from a concept that fits {source.id}, or {own}",
+            concept=start.name,
+            model=source.id,
+        )
 
 
 def lineage_notes(start: Concept | None, source: ModelSource, fingerprint: str) -> list[str]:
@@ -90,10 +86,6 @@ def lineage_notes(start: Concept | None, source: ModelSource, fingerprint: str) 
         ]
     other = start.base.id or "another model"
     return [f"{start.token}, which to start from, was learned on {other}, not on {source.id}"]
-
-
-def _shape(family: str, widths: Mapping[str, int]) -> str:
-    return ", ".join([family, *(f"{encoder} {width}" for encoder, width in widths.items())])
 
 
 # What a recipe leaves to the run: the word to start from, its noun, the size, what applies.

@@ -11,6 +11,7 @@ from typing import Any
 
 from ticli.concept import BaseModel, Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, Usage
+from ticli.families import fits, model_in_words
 from ticli.library.formats.containers import Opened, open_file, reported
 from ticli.library.formats.embedding import (
     PAIR,
@@ -149,19 +150,17 @@ def store_all(library: Library, words: Sequence[Incoming], replace: bool) -> lis
 def _incoming(
     word: Imported, given: str | None, learned_on: LearnedOn | None, origin: str
 ) -> Incoming:
-    if learned_on is not None and dict(learned_on.widths) != word.embedding.widths:
-        raise Conflict(
-            f"{origin} has vectors of {_in_words(word.embedding.widths)}, and "
-            f"{learned_on.base.id} takes {_in_words(learned_on.widths)}",
-            "name the model it was learned on with --base",
-        )
+    if learned_on is not None:
+        family, widths = learned_on.base.family, word.embedding.widths
+        if not fits("", widths, family, learned_on.widths):
+            raise Conflict(
+                f"{origin} is for {model_in_words('', widths)}, and {learned_on.base.id} is "
+                f"{model_in_words(family, learned_on.widths)}",
+                "name the model it was learned on with --base",
+            )
     token = choose_token(word, given, word.stem)
     base = learned_on.base if learned_on is not None else None
     return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
-
-
-def _in_words(widths: Mapping[str, int]) -> str:
-    return ", ".join(f"{width} ({encoder})" for encoder, width in widths.items())
 
 
 # From what a user names to files that are open: a file, a concept's folder, a pipe.

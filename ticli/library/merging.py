@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import BaseModel, Concept, Embedding, Parent
 from ticli.errors import Conflict, Usage
+from ticli.families import fits, model_in_words
 from ticli.library.record import bare_concept
 from ticli.names import Token
 
@@ -47,15 +48,15 @@ def merge_base(concepts: Sequence[Concept]) -> BaseModel:
 
     Raises Conflict naming two concepts where family or widths differ.
     """
+    # An imported concept may not know its family; its widths then decide.
     known = next((concept for concept in concepts if concept.base.family), concepts[0])
     for other in concepts:
-        # An imported concept may not know its family; its widths then speak for it.
-        family = other.base.family or known.base.family
-        if (known.base.family, dict(known.widths)) != (family, dict(other.widths)):
+        if not fits(other.base.family, other.widths, known.base.family, known.widths):
+            first, second = (model_in_words(c.base.family, c.widths) for c in (known, other))
             raise Conflict(
-                f"{known.name!r} and {other.name!r} were learned on different kinds of model: "
-                f"{_base_in_words(known)}, and {_base_in_words(other)}",
-                "merge concepts of one model family",
+                f"{known.name!r} and {other.name!r} do not go together: {known.name!r} is for "
+                f"{first}, and {other.name!r} is for {second}",
+                "merge concepts that were learned on one kind of model",
             )
     parts = {}
     for part in ("id", "revision", "fingerprint"):
@@ -204,17 +205,12 @@ def _check_counts(embeddings: Sequence[Embedding]) -> None:
 def _check_widths(embeddings: Sequence[Embedding]) -> None:
     first = embeddings[0].widths
     for other in embeddings[1:]:
-        if first != other.widths:
+        if not fits("", other.widths, "", first):
+            sides = [
+                ", ".join(f"{encoder} {width}" for encoder, width in widths.items())
+                for widths in (first, other.widths)
+            ]
             raise Conflict(
-                f"the concepts are of different encoders: {_widths_in_words(first)}, and "
-                f"{_widths_in_words(other.widths)}",
-                "merge concepts of one model family",
+                f"the concepts have vectors for different encoders: {', and '.join(sides)}",
+                "merge concepts that were learned on one kind of model",
             )
-
-
-def _base_in_words(concept: Concept) -> str:
-    return f"{concept.base.family or 'unknown'} ({_widths_in_words(concept.widths)})"
-
-
-def _widths_in_words(widths: Mapping[str, int]) -> str:
-    return ", ".join(f"{encoder} {width}" for encoder, width in widths.items())

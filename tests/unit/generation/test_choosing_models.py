@@ -9,7 +9,7 @@ import pytest
 
 from ticli.concept import BaseModel, Parent
 from ticli.errors import Conflict, ModelUnavailable
-from ticli.generation.model_choice import Wish, choose_model, fits, relearn
+from ticli.generation.model_choice import Wish, choose_model, relearn
 from ticli.models.fingerprint import fingerprint
 from ticli.models.locate import locate, starter
 from ticli.settings import load_settings
@@ -94,27 +94,41 @@ def test_another_width_is_a_conflict_naming_both(mug):
     wide = replace(mug, widths={"clip_l": 768}, base=BaseModel("sd1", "maker/sd", "abc", "f"))
     with pytest.raises(Conflict) as caught:
         choose(wide, model="starter")
-    for part in ("<mug>", "maker/sd", "clip_l 768", "starter", "clip_l 256"):
+    for part in ("<mug>", "maker/sd (Stable Diffusion 1 with 768-wide", "starter is", "256-wide"):
         assert part in caught.value.message
     assert "-m maker/sd" in caught.value.hint
 
 
+def test_a_concept_of_no_named_model_says_what_would_fit(mug):
+    art = replace(mug, token="<art>", widths={"clip_l": 768}, base=BaseModel("sd1", "", "", ""))
+    with pytest.raises(Conflict) as caught:
+        choose(art, model="starter")
+    assert caught.value.message == (
+        "<art> is for Stable Diffusion 1 with 768-wide vectors, and starter is a small model of "
+        "its own with 256-wide vectors"
+    )
+    assert caught.value.hint == (
+        "give a Stable Diffusion 1 model with -m MODEL or TI_MODEL; ti models lists those you have"
+    )
+
+
 def test_another_family_is_a_conflict_at_equal_widths(mug):
     alien = replace(mug, base=replace(mug.base, family="sdxl", id="maker/xl"))
-    assert not fits(alien, starter())
-    with pytest.raises(Conflict, match=r"sdxl.*sd1"):
+    assert starter().misfit(alien)
+    with pytest.raises(Conflict, match=r"Stable Diffusion XL.*small model"):
         choose(alien, model="starter")
 
 
 def test_a_model_with_more_encoders_does_not_fit(mug):
-    assert not fits(replace(mug, widths={"clip_l": 256, "clip_g": 1280}), starter())
+    assert starter().misfit(replace(mug, widths={"clip_l": 256, "clip_g": 1280}))
+    assert starter().misfit(mug) == ""
 
 
 def test_concepts_of_two_models_cannot_stand_together(mug, model_folder):
     folder = model_folder("wide", 768)
     base = base_of(locate(str(folder)))
     cat = replace(mug, name="cat", token="<cat>", widths={"clip_l": 768}, base=base)
-    with pytest.raises(Conflict, match=r"<cat> was learned for") as caught:
+    with pytest.raises(Conflict, match=r"<cat> was learned on") as caught:
         choose(mug, cat)
     assert "two models" in caught.value.hint
 

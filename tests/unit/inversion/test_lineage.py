@@ -19,13 +19,21 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "mug"
 @pytest.mark.parametrize(
     ("base", "widths", "said"),
     [
-        (BaseModel("sd1", "maker/sd", "", ""), {"clip_l": 768}, "maker/sd (sd1, clip_l 768)"),
-        (BaseModel("", "", "", ""), {"clip_l": 768}, "an unnamed model (any family, clip_l 768)"),
-        (BaseModel("sd2", "maker/two", "", ""), {"clip_l": 256}, "maker/two (sd2, clip_l 256)"),
+        (
+            BaseModel("sd1", "maker/sd", "", ""),
+            {"clip_l": 768},
+            "was learned on maker/sd (Stable Diffusion 1 with 768-wide vectors)",
+        ),
+        (BaseModel("", "", "", ""), {"clip_l": 768}, "is for a model with 768-wide vectors"),
+        (
+            BaseModel("sd2", "maker/two", "", ""),
+            {"clip_l": 256},
+            "was learned on maker/two (Stable Diffusion 2 with 256-wide vectors)",
+        ),
         (
             BaseModel("sdxl", "maker/xl", "", ""),
             {"clip_l": 256, "clip_g": 1280},
-            "maker/xl (sdxl, clip_l 256, clip_g 1280)",
+            "was learned on maker/xl (Stable Diffusion XL with 256- and 1280-wide vectors)",
         ),
     ],
 )
@@ -33,7 +41,8 @@ def test_another_family_or_width_names_both_sides(base, widths, said) -> None:
     with pytest.raises(Conflict) as refusal:
         check_lineage(make_concept("cup", base=base, widths=widths), starter())
     assert said in refusal.value.message
-    assert "starter is another (sd1, clip_l 256)" in refusal.value.message
+    here = "and starter is a small model of its own with 256-wide vectors"
+    assert here in refusal.value.message
     assert "-m" in refusal.value.hint
     assert refusal.value.details == {"concept": "cup", "model": "starter"}
 
@@ -62,7 +71,8 @@ def test_the_command_refuses_and_notes(run, library_with) -> None:
     call = ("invert", str(EXAMPLES), "--token", "<new>", "--dry-run", "--init")
     refused = run(*call, "<wide>")
     assert refused.code == 4
-    assert "<wide> was learned for starter (sd1, clip_l 768), and starter is another" in refused.err
+    said = "<wide> was learned on starter (Stable Diffusion 1 with 768-wide vectors), and starter"
+    assert said in " ".join(refused.err.split())
     library_with("cup")
     taken = run(*call, "<cup>", "--json")
     assert taken.code == 0

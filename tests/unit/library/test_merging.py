@@ -127,7 +127,7 @@ def test_other_families_and_widths_are_refused_by_name(make) -> None:
     other, _ = make("other", base=BaseModel("sd2", "x", "", ""))
     wide, _ = make("wide", width=768)
     for second in (other, wide):
-        with pytest.raises(Conflict, match=f"'one' and '{second.name}'.*sd1"):
+        with pytest.raises(Conflict, match=f"'one' and '{second.name}'.*Stable Diffusion"):
             merge_base([one, second])
 
 
