@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from ticli.concept import Concept, Embedding
 from ticli.generation.draw import place_rows
-from ticli.generation.picture_plan import Wanted, settle
+from ticli.generation.picture_plan import DrawingRequest, settle
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import pick_hardware
 from ticli.models.image_encoders import Judge, load_judge, locate_judge
@@ -26,16 +26,15 @@ from ticli.photos.cropping import training_picture
 from ticli.photos.finding import find_photos
 from ticli.photos.loading import load_photos
 from ticli.scoring.judge import (
-    Pictures,
+    ProtocolPictures,
     draw_prompts,
-    draw_word,
+    draw_protocol,
     picture_features,
-    prompts_and_counts,
+    protocol_jobs,
     read_texts,
     see,
 )
 from ticli.scoring.measures import (
-    TextFigures,
     image_figures,
     obedience,
     photos_among_themselves,
@@ -45,9 +44,7 @@ from ticli.scoring.protocol import (
     PLAIN_SEED,
     SCENE_SEED,
     Counts,
-    Drawn,
     Protocol,
-    name_encoder,
     prompts_for,
     prompts_of,
 )
@@ -101,8 +98,7 @@ class Bench:
         prompts = prompts_for(kind)
         if self.tuning:
             prompts = prompts_of(kind, TUNING_SCENES["style" if kind == "style" else "object"])
-        how = settle(Wanted(self.steps, GUIDANCE, "", SAMPLER), source)
-        drawn = Drawn(how.sampler, how.steps, how.guidance, how.width, how.height)
+        drawn = settle(DrawingRequest(self.steps, GUIDANCE, "", SAMPLER), source)
         bare = Protocol(
             source.describe(),
             fingerprint(source),
@@ -112,7 +108,7 @@ class Bench:
             drawn,
             seeds=self.seeds,
         )
-        return name_encoder(bare, self.judge.source)
+        return bare.by(self.judge.source)
 
     def photos(self, folder: Path) -> list[Image.Image]:
         """A folder's photos, cropped as for training."""
@@ -145,15 +141,15 @@ def read_sets(folder: Path) -> dict[str, PhotoSet]:
     }
 
 
-def references(bench: Bench, photo_set: PhotoSet) -> tuple[dict[str, Any], Pictures]:
+def references(bench: Bench, photo_set: PhotoSet) -> tuple[dict[str, Any], ProtocolPictures]:
     """The figures of a set's class word and of its photos, and the class word's pictures."""
     protocol = bench.protocol(photo_set.kind)
     photos = picture_features(bench.judge, bench.photos(photo_set.folder))
-    drawn = draw_word(bench.model, photo_set.word, {}, protocol)
+    drawn = draw_protocol(bench.model, photo_set.word, {}, protocol)
     seen = see(bench.judge, drawn)
     text = text_figures(seen, read_texts(bench.judge, protocol, photo_set.word))
     image, copied = photos_among_themselves(photos)
-    figures = asdict(image_figures(seen, photos)) | asdict(text) | asdict(obedience(text, text))
+    figures = image_figures(seen, photos) | text | obedience(text, text)
     return {
         "class": _rounded(figures),
         "photos": _rounded({"count": len(photos), "image": image, "copied": copied}),
@@ -166,17 +162,16 @@ def figures_of(
     photo_set: PhotoSet,
     learned: tuple[Concept, Embedding],
     reference: Mapping[str, Any],
-) -> tuple[dict[str, Any], Pictures]:
+) -> tuple[dict[str, Any], ProtocolPictures]:
     """The figures of one learned word beside its class word's, and its pictures."""
     concept, embedding = learned
     protocol = bench.protocol(photo_set.kind)
     rows = place_rows({concept.name: embedding})
-    drawn = draw_word(bench.model, concept.trigger, rows, protocol)
+    drawn = draw_protocol(bench.model, concept.trigger, rows, protocol)
     photos = picture_features(bench.judge, bench.photos(photo_set.folder))
     seen = see(bench.judge, drawn)
     text = text_figures(seen, read_texts(bench.judge, protocol, photo_set.word))
-    goal = TextFigures(**{key: reference[key] for key in TextFigures.__dataclass_fields__})
-    figures = asdict(image_figures(seen, photos)) | asdict(text) | asdict(obedience(text, goal))
+    figures = image_figures(seen, photos) | text | obedience(text, reference)
     return _rounded(figures), drawn
 
 
@@ -194,8 +189,8 @@ def likeness_to_one(
 def plain_features(bench: Bench, photo_set: PhotoSet, word: str, rows: Rows) -> torch.Tensor:
     """Features of a word's plain pictures ("a photo of" it), (pictures, width)."""
     protocol = bench.protocol(photo_set.kind)
-    plain = prompts_and_counts(word, protocol)[:1]
-    (pictures,) = draw_prompts(bench.model, plain, rows, protocol)
+    plain = protocol_jobs(word, protocol)[:1]
+    (pictures,) = draw_prompts(bench.model, plain, rows, protocol.drawn)
     return picture_features(bench.judge, pictures)
 
 

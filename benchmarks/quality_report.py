@@ -12,7 +12,7 @@ from ledger import Ledger
 from protocol import TUNING_SETS
 
 from ticli.durable import write_file
-from ticli.scoring.chart import Chart, Level, Point, write_chart
+from ticli.scoring.chart import Chart, Point, write_chart
 
 HEADINGS = (
     "recipe", "sets", "runs", "image", "left out", "way gone", "obedience", "bare", "scenes",
@@ -95,7 +95,7 @@ def write_report(
     print(text)
     if finished:
         chart = chart_of(results, finished, sets)
-        write_file(out / "tradeoff.png", write_chart(chart, ".png"), replace=True, mode=0o666)
+        write_file(out / "tradeoff.png", write_chart(chart), replace=True, mode=0o666)
 
 
 def rows_of(
@@ -190,7 +190,7 @@ def chart_of(results: Results, recipes: Sequence[str], sets: Sequence[str]) -> C
         "text obedience (class word: 1)",
         "image similarity",
         tuple(points),
-        () if real is None else (Level("photos among themselves", real),),
+        {} if real is None else {"photos among themselves": real},
         f"means over {', '.join(sets)}; protocols "
         + ", ".join(sorted({row["protocol"]["id"] for row in known})),
     )

@@ -102,7 +102,6 @@ _ti_takes_value() {
     score:--scene-samples) return 0 ;;
     score:--plot) return 0 ;;
     score:--sheet) return 0 ;;
-    score:--dreambench) return 0 ;;
     score:--steps) return 0 ;;
     score:--guidance) return 0 ;;
     score:--size) return 0 ;;
@@ -169,7 +168,6 @@ _ti_value() {
     score:--prompts) _ti_files ;;
     score:--plot) _ti_files ;;
     score:--sheet) _ti_files ;;
-    score:--dreambench) _ti_files ;;
     score:--model|score:-m) _ti_offer "$(command ti __complete models "$cur" 2>/dev/null)" ;;
     score:--prediction) _ti_offer $'epsilon\nv' ;;
     score:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
@@ -190,7 +188,7 @@ _ti_flags() {
     '') _ti_offer $'-h\n--help\n-V\n--version' ;;
     invert) _ti_offer $'--token\n-t\n--manifest\n--together\n--recipe\n--kind\n--init\n--noun\n--no-noun\n--vectors\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--schedule\n--warmup\n--clip\n--norm\n--norm-pull\n--prior\n--pull\n--init-from\n--warm-start\n--warm-steps\n--warm-lr\n--context\n--context-set\n--extend-every\n--photo-words\n--negative-vectors\n--negative-guidance\n--timestep-low\n--timestep-high\n--timestep-weighting\n--min-snr\n--masks\n--mask-background\n--mask-temperature\n--sentences\n--captions\n--strict-captions\n--hold-out\n--evaluate-every\n--evaluation-timesteps\n--stop\n--stop-window\n--stop-ratio\n--cooldown\n--average\n--keep\n--drift-limit\n--restores\n--restarts\n--init-candidates\n--seed\n--preview-every\n--preview\n--keep-photos\n--replace\n--fresh\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--deterministic\n--low-memory\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     generate) _ti_offer $'--count\n-n\n--output\n-o\n--steps\n--guidance\n--size\n--negative\n--sampler\n--seed\n--grid\n--no-noun\n--strict-base\n--any-norm\n--force\n--dry-run\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
-    score) _ti_offer $'--photos\n--encoder\n--class-word\n--prompts\n--samples\n--scene-samples\n--plot\n--sheet\n--dreambench\n--no-save\n--steps\n--guidance\n--size\n--sampler\n--no-noun\n--strict-base\n--force\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    score) _ti_offer $'--photos\n--encoder\n--class-word\n--prompts\n--samples\n--scene-samples\n--plot\n--sheet\n--no-save\n--steps\n--guidance\n--size\n--sampler\n--no-noun\n--strict-base\n--force\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     list|ls) _ti_offer $'--tag\n--base\n--kind\n--since\n--sort\n--limit\n--unfinished\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     show) _ti_offer $'--field\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     rm) _ti_offer $'--unfinished\n--yes\n-y\n--dry-run\n-n\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;

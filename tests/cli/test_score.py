@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from concepts import make_embedding
 from judges import build_clip, build_dino
 from PIL import Image
 from tiny import WIDTH, build_tiny_model
@@ -191,7 +190,7 @@ def test_several_words_and_a_file_are_plotted(
     library_with("cup", width=WIDTH, noun="", init="cup")
     run("export", "cup", "-o", "cup-500.safetensors")
     words = ("mug", "cup", "./cup-500.safetensors", "--class-word", "mug")
-    files = ("--plot", "plot.svg", "--sheet", "sheet.png")
+    files = ("--plot", "plot.png", "--sheet", "sheet.png")
     result = score(*words, "--photos", str(EXAMPLES), "--encoder", dino, *files, "--json")
     assert result.code == 0, result.err
     assert [r["name"] for r in result.json] == ["mug"] * 2 + ["cup"] * 2 + ["cup-500"] * 2
@@ -200,29 +199,27 @@ def test_several_words_and_a_file_are_plotted(
     by_name = {r["name"]: r for r in result.json}
     assert by_name["cup"]["word"] == by_name["cup-500"]["word"]
     assert by_name["cup"]["word"] != by_name["mug"]["word"]
-    plot = Path("plot.svg").read_text()
-    assert all(f">{name}</text>" in plot for name in ("mug", "cup", "cup-500"))
+    assert Image.open("plot.png").width > 128
     for name in ("mug", "cup", "cup-500"):
         assert Image.open(f"sheet-{name}.png").width > 128
-    again = score("mug", "--photos", str(EXAMPLES), "--plot", "plot.svg")
+    again = score("mug", "--photos", str(EXAMPLES), "--plot", "plot.png")
     assert again.code == 4
-    assert "plot.svg exists already" in again.err
+    assert "plot.png exists already" in again.err
 
 
 def test_a_files_name_may_hold_anything(run, score, library_with, tmp_path, monkeypatch) -> None:
     import os
-    from xml.etree import ElementTree
 
     monkeypatch.chdir(tmp_path)
     library_with("mug", width=WIDTH, noun="mug")
     run("export", "mug", "-o", "plain.safetensors")
     odd = os.fsdecode(b"a\x1b[31m<\xff>&.safetensors")
     Path("plain.safetensors").rename(odd)
-    result = score(odd, "--photos", str(EXAMPLES), "--plot", "plot.svg", "--sheet", "s.png")
+    result = score(odd, "--photos", str(EXAMPLES), "--plot", "plot.png", "--sheet", "s.png")
     assert result.code == 0, result.err
     assert "\x1b" not in result.out + result.err
-    texts = [node.text for node in ElementTree.parse("plot.svg").iter() if node.text]
-    assert "a\ufffd[31m<\ufffd>&" in texts
+    assert "a\ufffd[31m<\ufffd>&" in result.out
+    assert Image.open("plot.png").width > 128
 
 
 @pytest.mark.parametrize(
@@ -231,7 +228,7 @@ def test_a_files_name_may_hold_anything(run, score, library_with, tmp_path, monk
         ((), 2, "no concept named"),
         (("mgu",), 3, "no concept named 'mgu'"),
         (("./gone.safetensors",), 3, "gone.safetensors"),
-        (("mug", "--plot", "plot.pdf"), 2, "cannot be written as 'plot.pdf'"),
+        (("mug", "--plot", "plot.svg"), 2, "a plot cannot be written as 'plot.svg'"),
         (("mug", "--sheet", "sheet.jpg"), 2, "cannot be written as 'sheet.jpg'"),
         (("mug", "--samples", "0"), 2, "--samples must be 1 to 1000"),
         (("mug", "--photos", "nowhere"), 3, "nowhere"),
@@ -299,128 +296,6 @@ def test_a_library_that_cannot_be_changed_still_scores(score, library_with, isol
     result = score("mug", "--photos", str(EXAMPLES), "-q")
     assert (result.code, result.lines) == (0, ["mug"])
     assert "warning: the scores of 'mug' are not kept" in result.err
-
-
-PROMPTS = """Classes
-
-subject_name,class
-blue_mug,mug
-dog2,dog
-cat,cat
-
-Prompts
-
-Object Prompts
-
-prompt_list = [
-'a {0} {1} in the jungle'.format(unique_token, class_token),
-'a red {0} {1}'.format(unique_token, class_token)
-]
-
-Live Subject Prompts
-
-prompt_list = [
-'a {0} {1} in a chef outfit'.format(unique_token, class_token),
-'a shiny {0} {1}'.format(unique_token, class_token)
-]
-"""
-
-
-@pytest.fixture
-def benchmark(tmp_path) -> Path:
-    """Two subjects of three photos each; the third one's folder is not there."""
-    folder = tmp_path / "dreambooth"
-    for name in ("blue_mug", "dog2"):
-        (folder / "dataset" / name).mkdir(parents=True)
-        for number, photo in enumerate(sorted(EXAMPLES.glob("*.jpg"))[:3]):
-            (folder / "dataset" / name / f"{number:02d}.jpg").write_bytes(photo.read_bytes())
-    (folder / "dataset" / "prompts_and_classes.txt").write_text(PROMPTS)
-    return folder
-
-
-def test_dreambench_scores_subjects_by_their_names(
-    run, benchmark, model, clip, dino, library_with
-) -> None:
-    library_with("blue_mug", "dog2", width=WIDTH)
-    encoders = ("--encoder", clip, "--encoder", dino)
-    options = ("-m", model, *encoders, "--steps", "2", "--device", "cpu")
-    result = run("score", "--dreambench", str(benchmark), *options, "--json")
-    assert result.code == 0, result.err
-    subjects = result.json["subjects"]
-    assert [(s["name"], s["class_word"], s["photos"]) for s in subjects] == [
-        ("blue_mug", "mug", 3), ("dog2", "dog", 3),
-    ]  # fmt: skip
-    # Four pictures of each of two prompts.
-    assert [s["pictures"] for s in subjects] == [8, 8]
-    mean = result.json["mean"]
-    for encoder in (clip, dino):
-        both = [s["figures"][encoder]["image"] for s in subjects]
-        assert mean[encoder]["image"] == pytest.approx(sum(both) / 2, abs=1e-4)
-    assert mean[dino]["text"] is None
-    assert -1 <= mean[clip]["text"] <= 1
-    scenes = {tuple(p["prompts"]["scenes"]) for p in result.json["protocols"]}
-    assert scenes == {
-        ("a {} in the jungle", "a red {}"), ("a {} in a chef outfit", "a shiny {}"),
-    }  # fmt: skip
-    assert [s["trigger"] for s in subjects] == ["<blue_mug> mug", "<dog2> dog"]
-    assert subjects[0]["warmed_by_encoder"] == {clip: False, dino: False}
-    bare = run("score", "dog2", "--dreambench", str(benchmark), *options, "--no-noun", "--json")
-    assert bare.json["subjects"][0]["trigger"] == "<dog2>"
-    assert bare.json["subjects"][0]["figures"][clip] != subjects[1]["figures"][clip]
-    table = run("score", "dog2", "--dreambench", str(benchmark), *options)
-    assert [line.split("\t")[0] for line in table.lines] == ["NAME", *["dog2"] * 2, *["MEAN"] * 2]
-
-
-def test_dreambench_names_the_subjects_to_be_learned(run, benchmark, clip, library_with) -> None:
-    library_with("dog2")
-    call = ("score", "--dreambench", str(benchmark), "--encoder", clip)
-    result = run(*call)
-    assert result.code == 3
-    assert "no concept for blue_mug" in result.err
-    assert "ti invert" in result.err
-    assert run(*call, "bowl").code == 3
-    assert run(*call, "--photos", str(EXAMPLES)).code == 2
-    assert run("score", "--dreambench", str(EXAMPLES)).code == 3
-    (benchmark / "dataset" / "prompts_and_classes.txt").write_text("nothing")
-    assert run(*call).code == 1
-
-
-def test_dreambench_means_are_all_pairs(run, benchmark, model, clip, library_with) -> None:
-    """Against cosines of features computed here, from pictures drawn here."""
-    import torch
-
-    from ticli.generation.draw import place_rows
-    from ticli.models.hardware import pick_hardware
-    from ticli.models.image_encoders import load_judge, locate_judge
-    from ticli.models.locate import locate
-    from ticli.models.model import load_model
-    from ticli.photos.cropping import training_picture
-    from ticli.photos.opening import open_photo
-    from ticli.scoring.judge import draw_prompts, picture_features, sentence_features
-    from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Protocol
-
-    library_with("blue_mug", width=WIDTH)
-    options = ("-m", model, "--encoder", clip, "--steps", "2", "--device", "cpu", "--json")
-    result = run("score", "blue_mug", "--dreambench", str(benchmark), *options).json
-    figures = result["subjects"][0]["figures"][clip]
-    how = Drawn(**result["protocols"][0]["drawn"])
-    loaded = load_model(locate(model), pick_hardware("cpu"))
-    rows = place_rows({"blue_mug": make_embedding("blue_mug", 1, WIDTH)})
-    prompts = ["a <blue_mug> mug in the jungle", "a red <blue_mug> mug"]
-    jobs = [(text, 4, 6 + n) for n, text in enumerate(prompts)]
-    protocol = Protocol("", "", "", "", OBJECTS, Counts(), how)
-    drawn = list(draw_prompts(loaded, jobs, rows, protocol))
-    judge = load_judge(locate_judge(clip), torch.device("cpu"))
-    seen = [picture_features(judge, pictures) for pictures in drawn]
-    photos = sorted((benchmark / "dataset" / "blue_mug").glob("*.jpg"))
-    real = picture_features(judge, [training_picture(open_photo(p, 64), 64) for p in photos])
-    texts = sentence_features(judge, ["a mug in the jungle", "a red mug"])
-    pairs = [float(one @ other) for scene in seen for one in scene for other in real]
-    assert figures["image"] == pytest.approx(sum(pairs) / len(pairs), abs=2e-4)
-    own = [float(one @ texts[n]) for n, scene in enumerate(seen) for one in scene]
-    assert figures["text"] == pytest.approx(sum(own) / len(own), abs=2e-4)
-    among = [float(real[i] @ real[j]) for i in range(3) for j in range(3) if i != j]
-    assert figures["real"] == pytest.approx(sum(among) / 6, abs=2e-4)
 
 
 def test_the_sheet_shows_photos_and_every_scene(score, library_with, tmp_path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.generation.draw import Brush, blank, paint
+from ticli.generation.draw import paint, start_noise
+from ticli.generation.picture_plan import Drawing
 
 PROMPT, NEGATIVE = "a photo of a mug, on the moon", "a red cat"
 SAMPLER = {"sd3": "euler", "flux": "euler", "sana": "dpm++"}
@@ -65,10 +66,10 @@ def test_a_plain_prompt_is_drawn_as_the_pipeline_draws_it(models, name):
     tokenised = [model.tokenise(negative, {}, negative=True), model.tokenise(PROMPT, {})]
     with torch.no_grad():
         pair = model.condition(tokenised, {})
-    sampler = SAMPLER.get(name, "ddim")
+    drawing = Drawing(SAMPLER.get(name, "ddim"), STEPS, GUIDANCE, 64, 64)
     with model.pipeline(None) as pipeline:
-        noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(3))
-        ours = paint(model, pipeline, pair, noise, Brush(sampler, STEPS, GUIDANCE))
+        noise = start_noise(model, pipeline, drawing, torch.Generator().manual_seed(3))
+        ours = paint(model, pipeline, pair, noise, drawing)
     changes = {}
     if name == "flux":
         from ticli.families.flux import pack
@@ -86,14 +87,14 @@ def test_pipelines_that_clean_prompts_are_given_none(models, name):
     model = models[name]
     with model.pipeline(None) as pipeline:
         assert pipeline.tokenizer is None and pipeline.text_encoder is None
-        asked = []
+        asked, drawing = [], Drawing("dpm++", 1, 4.0, 64, 64)
         pipeline._text_preprocessing = lambda *a, **k: asked.append(a)
         pair = model.condition(
             [model.tokenise("", {}, negative=True), model.tokenise("a <mug>", {"mug": 1})],
             {"mug": {model.encoders[0].key: torch.ones(1, model.encoders[0].table.shape[1])}},
         )
-        noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(3))
-        paint(model, pipeline, pair, noise, Brush("dpm++", 1, 4.0))
+        noise = start_noise(model, pipeline, drawing, torch.Generator().manual_seed(3))
+        paint(model, pipeline, pair, noise, drawing)
         assert asked == []
 
 
@@ -112,12 +113,15 @@ def test_several_pictures_of_one_prompt_at_once(models):
         pair = model.condition(
             [model.tokenise("", {}, negative=True), model.tokenise(PROMPT, {})], {}
         )
-        brush = Brush("euler", 2, 3.0)
+        drawing = Drawing("euler", 2, 3.0, 64, 32)
         with model.pipeline(None) as pipeline:
             noise = torch.cat(
-                [blank(model, pipeline, (64, 32), torch.Generator().manual_seed(n)) for n in (1, 2)]
+                [
+                    start_noise(model, pipeline, drawing, torch.Generator().manual_seed(n))
+                    for n in (1, 2)
+                ]
             )
-            both = paint(model, pipeline, pair, noise, brush)
-            alone = [paint(model, pipeline, pair, noise[n : n + 1], brush)[0] for n in (0, 1)]
+            both = paint(model, pipeline, pair, noise, drawing)
+            alone = [paint(model, pipeline, pair, noise[n : n + 1], drawing)[0] for n in (0, 1)]
         assert both.shape == (2, 32, 64, 3)
         assert np.abs(both - np.stack(alone)).max() < 1e-5

@@ -10,7 +10,8 @@ from tiny_families import BUILDERS
 
 from ticli.families.flux import pack, unpack
 from ticli.families.stable_diffusion import size_conditioning
-from ticli.generation.draw import Brush, blank, paint
+from ticli.generation.draw import paint, start_noise
+from ticli.generation.picture_plan import Drawing
 
 FLOWS = ("sd3", "flux", "sana")
 
@@ -20,7 +21,8 @@ def test_training_calls_the_denoiser_as_the_pipeline_does(models, name):
     """The pipeline's own first call is listened to, then made again the way training makes it."""
     model = models[name]
     tokens = [model.tokenise("", {}, negative=True), model.tokenise("a red mug", {})]
-    sampler, heard = "euler" if name in FLOWS else "ddim", []
+    drawing = Drawing("euler" if name in FLOWS else "ddim", 1, 1.0, 64, 64)
+    heard = []
 
     def listen(_module, args, named, output) -> None:
         times = named.get("timestep", args[1] if len(args) > 1 else None)
@@ -31,8 +33,8 @@ def test_training_calls_the_denoiser_as_the_pipeline_does(models, name):
         handle = model.denoiser.register_forward_hook(listen, with_kwargs=True)
         try:
             with model.pipeline(None) as pipeline:
-                noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(3))
-                paint(model, pipeline, pair, noise, Brush(sampler, 1, 1.0))
+                noise = start_noise(model, pipeline, drawing, torch.Generator().manual_seed(3))
+                paint(model, pipeline, pair, noise, drawing)
         finally:
             handle.remove()
         times, theirs = heard[0]

@@ -14,7 +14,8 @@ from tiny_families import load
 
 from ticli.errors import ModelUnavailable, Usage
 from ticli.families import FAMILIES
-from ticli.generation.draw import Brush, blank, paint
+from ticli.generation.draw import paint, start_noise
+from ticli.generation.picture_plan import Drawing
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import Hardware
 from ticli.models.locate import locate, vocabulary
@@ -302,10 +303,11 @@ def test_every_sampler_of_a_family_draws(models, name):
     tokens = [model.tokenise("", {}, negative=True), model.tokenise("a mug", {})]
     with torch.no_grad(), model.pipeline(None) as pipeline:
         pair = model.condition(tokens, {})
-        noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(3))
         for sampler in known:
+            drawing = Drawing(sampler, 3, 2.0, 64, 64)
+            noise = start_noise(model, pipeline, drawing, torch.Generator().manual_seed(3))
             generator = torch.Generator().manual_seed(0)
-            pixels = paint(model, pipeline, pair, noise, Brush(sampler, 3, 2.0, generator))
+            pixels = paint(model, pipeline, pair, noise, drawing, generator)
             assert np.isfinite(pixels).all() and pixels.std() > 0.01, sampler
     if name == "sd3":
         with pytest.raises(Usage, match="for this model"):

@@ -13,16 +13,15 @@ from test_against_diffusers import PROMPT, STEPS, their_pipeline, theirs
 from tiny_families import load
 from tiny_single_files import build
 
-from ticli.generation.draw import blank, draw, draw_preview, encode
-from ticli.generation.picture_plan import Drawing, Wanted, settle
-from ticli.generation.prompts import ResolvedPrompt
+from ticli.generation.draw import DrawingJob, Studio, draw_preview, start_noise
+from ticli.generation.picture_plan import Drawing, DrawingRequest, settle
 from ticli.models.locate import locate
-from ticli.scoring.judge import draw_prompts
-from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
+from ticli.scoring.judge import PromptJob, draw_prompts
 
 # Random weights hardly listen to a prompt: guidance makes that little visible.
 SIDE, GUIDANCE, SEED = 64, 100.0, 3
 WORDS = "a red cat"
+DRAWING = Drawing("ddim", STEPS, GUIDANCE, SIDE, SIDE)
 
 
 @pytest.fixture
@@ -45,23 +44,20 @@ def wanted_picture(model, said, negative) -> np.ndarray:
     kind, parts = their_pipeline(model)
     setting = {} if said is None else {"force_zeros_for_empty_prompt": said}
     with model.pipeline(None) as pipeline:
-        noise = blank(model, pipeline, (SIDE, SIDE), torch.Generator().manual_seed(SEED))
+        noise = start_noise(model, pipeline, DRAWING, torch.Generator().manual_seed(SEED))
     changes = {"negative_prompt": negative, "guidance_scale": GUIDANCE}
     (picture,) = theirs(model, (kind, parts | setting), noise, **changes)
     return (picture * 255).round()
 
 
 def generated(model, negative) -> np.ndarray:
-    prompt = ResolvedPrompt(PROMPT, PROMPT, negative, negative, ())
-    drawing = Drawing("ddim", STEPS, GUIDANCE, SIDE, SIDE)
-    (picture,) = draw(model, [(encode(model, prompt, {}), SEED)], drawing)
-    return np.asarray(picture.image, np.float32)
+    studio = Studio(model, {})
+    ((picture,),) = studio.draw([DrawingJob(studio.encode(PROMPT, negative), SEED)], DRAWING)
+    return np.asarray(picture, np.float32)
 
 
 def scored(model) -> np.ndarray:
-    how = Drawn("ddim", STEPS, GUIDANCE, SIDE, SIDE)
-    protocol = Protocol("", "", "", "", Prompts("", (), ()), Counts(1, 1), how)
-    ((picture,),) = draw_prompts(model, [(PROMPT, 1, SEED)], {}, protocol)
+    ((picture,),) = draw_prompts(model, [PromptJob(PROMPT, 1, SEED)], {}, DRAWING)
     return np.asarray(picture, np.float32)
 
 
@@ -80,10 +76,10 @@ def test_sdxl_is_drawn_as_its_pipeline_draws_it(model_saying, said):
 
 def test_a_preview_is_drawn_as_generate_draws(models):
     model = models["sdxl"]
-    prompt = ResolvedPrompt(PROMPT, PROMPT, "", "", ())
-    drawing = settle(Wanted(), model.source)
-    (picture,) = draw(model, [(encode(model, prompt, {}), SEED)], drawing)
-    assert draw_preview(model, PROMPT, {}, SEED).tobytes() == picture.image.tobytes()
+    studio = Studio(model, {})
+    drawing = settle(DrawingRequest(), model.source)
+    ((picture,),) = studio.draw([DrawingJob(studio.encode(PROMPT), SEED)], drawing)
+    assert draw_preview(model, PROMPT, {}, SEED).tobytes() == picture.tobytes()
 
 
 def test_only_sdxl_takes_zeros(family_folders, tmp_path):

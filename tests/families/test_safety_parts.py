@@ -7,7 +7,8 @@ import torch
 from tiny_families import load
 
 from ticli.families.family import Conditioning
-from ticli.generation.draw import Brush, blank, paint
+from ticli.generation.draw import paint, start_noise
+from ticli.generation.picture_plan import Drawing
 
 
 class Stamp:
@@ -24,12 +25,12 @@ def test_a_watermark_of_the_pipeline_is_put_on_pictures(family_folders):
     encoded = [model.tokenise(text, {}) for text in ("", "a mug")]
     with torch.no_grad():
         pair: Conditioning = model.condition(encoded, {})
-    painted = []
+    painted, drawing = [], Drawing("ddim", 2, 5.0, 64, 64)
     for stamp in (None, Stamp()):
         with model.pipeline(model.noise_schedule) as pipeline:
             pipeline.watermark = stamp
-            noise = blank(model, pipeline, (64, 64), torch.Generator().manual_seed(0))
-            painted.append(paint(model, pipeline, pair, noise, Brush("ddim", 2, 5.0)))
+            noise = start_noise(model, pipeline, drawing, torch.Generator().manual_seed(0))
+            painted.append(paint(model, pipeline, pair, noise, drawing))
     plain, stamped = painted
     assert np.all(stamped[:, :32] == 1) and not np.all(plain[:, :32] == 1)
     assert np.array_equal(plain[:, 32:], stamped[:, 32:])

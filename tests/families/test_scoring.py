@@ -9,9 +9,10 @@ from test_placing import rows_for
 
 from ticli.concept import Embedding
 from ticli.families import FAMILIES
-from ticli.scoring.judge import draw_word
+from ticli.generation.picture_plan import Drawing
+from ticli.scoring.judge import draw_protocol
 from ticli.scoring.measures import places_of
-from ticli.scoring.protocol import Counts, Drawn, Prompts, Protocol
+from ticli.scoring.protocol import Counts, Prompts, Protocol
 
 
 @pytest.mark.parametrize("name", everyday(FAMILIES, "sd1", "sdxl"))
@@ -20,9 +21,11 @@ def test_pictures_come_from_the_prompts_own_noise_and_follow_the_word(models, na
     size = model.source.size
     sampler, _, guidance = model.source.defaults
     # Random weights hardly listen to the prompt: guidance makes that little visible.
-    how = Drawn(sampler, 2, guidance * 10, size, size)
+    how = Drawing(sampler, 2, guidance * 10, size, size)
     protocol = Protocol("", "", "", "", Prompts("a photo of a {}", (), ()), Counts(2, 1), how)
-    words = [draw_word(model, "<mug>", {"mug": rows_for(model, seed=n)}, protocol) for n in (1, 2)]
+    words = [
+        draw_protocol(model, "<mug>", {"mug": rows_for(model, seed=n)}, protocol) for n in (1, 2)
+    ]
     one, other = (word.plain for word in words)
     assert [picture.size for picture in (*one, *other)] == [(size, size)] * 4
     assert one[0].tobytes() != one[1].tobytes()
@@ -40,7 +43,9 @@ def test_a_word_of_the_vocabulary_is_its_own_nearest(models, name) -> None:
     assert set(places) == set(model.source.widths)
     for encoder in model.encoders:
         (place,) = places[encoder.key]
-        assert place.nearest[0].cosine == pytest.approx(1.0, abs=1e-4)
+        assert place["nearest"][0]["cosine"] == pytest.approx(1.0, abs=1e-4)
         word = encoder.tokenizer.decode([numbers[encoder.key]]).strip()
-        assert place.nearest[0].word == word
-        assert place.norm == pytest.approx(float(torch.tensor(rows[encoder.key]).norm()), rel=1e-4)
+        assert place["nearest"][0]["word"] == word
+        assert place["norm"] == pytest.approx(
+            float(torch.tensor(rows[encoder.key]).norm()), rel=1e-4
+        )

@@ -24,6 +24,7 @@ def scores(tmp_path_factory):
 
     from ticli.concept import Embedding
     from ticli.generation.draw import place_rows
+    from ticli.generation.picture_plan import Drawing
     from ticli.models.hardware import pick_hardware
     from ticli.models.image_encoders import load_judge, locate_judge
     from ticli.models.locate import starter
@@ -31,8 +32,8 @@ def scores(tmp_path_factory):
     from ticli.photos.cropping import training_picture
     from ticli.photos.finding import find_photos
     from ticli.photos.loading import load_photos
-    from ticli.scoring.judge import Material, draw_word, measure
-    from ticli.scoring.protocol import OBJECTS, Counts, Drawn, Prompts, Protocol
+    from ticli.scoring.judge import draw_protocol, measure
+    from ticli.scoring.protocol import OBJECTS, Counts, Prompts, Protocol
 
     home = tmp_path_factory.mktemp("quality")
     done = subprocess.run(
@@ -52,11 +53,11 @@ def scores(tmp_path_factory):
     model = load_model(starter(), pick_hardware("cpu"))
     judge = load_judge(locate_judge("starter"), torch.device("cpu"))
     prompts = Prompts(OBJECTS.plain, OBJECTS.scenes[:3], OBJECTS.bare[:3])
-    drawn = Drawn("ddim", 20, 4.0, 128, 128)
+    drawn = Drawing("ddim", 20, 4.0, 128, 128)
     protocol = Protocol("starter", "", "starter", "", prompts, Counts(6, 2), drawn)
-    reference = draw_word(model, "mug", {}, protocol)
-    word = draw_word(model, "<mug> mug", place_rows({"mug": embedding}), protocol)
-    return measure(judge, protocol, Material(photos, word, reference, "mug"))
+    reference = draw_protocol(model, "mug", {}, protocol)
+    word = draw_protocol(model, "<mug> mug", place_rows({"mug": embedding}), protocol)
+    return measure(judge, protocol, photos, word, reference, "mug")
 
 
 def test_the_word_looks_more_like_the_photos_than_its_class_word(scores):

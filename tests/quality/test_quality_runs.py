@@ -41,7 +41,7 @@ def test_figures_are_those_of_ti_score(bench, networks, library_with) -> None:
     from concepts import make_concept, make_embedding
 
     from ticli.generation.draw import place_rows
-    from ticli.scoring.judge import Material, draw_word, measure, picture_features
+    from ticli.scoring.judge import draw_protocol, measure, picture_features
     from ticli.scoring.protocol import Counts
 
     opened = bench.protocol.open_bench(Counts(2, 1), tuning=False, steps=2, names=networks)
@@ -51,9 +51,9 @@ def test_figures_are_those_of_ti_score(bench, networks, library_with) -> None:
     reference, drawn = bench.protocol.references(opened, photo_set)
     figures, word = bench.protocol.figures_of(opened, photo_set, learned, reference["class"])
     protocol = opened.protocol("object")
-    again = draw_word(opened.model, "<mug> mug", place_rows({"mug": embedding}), protocol)
+    again = draw_protocol(opened.model, "<mug> mug", place_rows({"mug": embedding}), protocol)
     photos = tuple(opened.photos(EXAMPLES))
-    expected = measure(opened.judge, protocol, Material(photos, again, drawn, "mug"))
+    expected = measure(opened.judge, protocol, photos, again, drawn, "mug")
     for side, found in (("word", figures), ("class", reference["class"])):
         for key, value in found.items():
             if value is not None and not key.startswith("obedience"):

@@ -10,7 +10,7 @@ from ticli.terminal.model_views import announcer
 from ticli.terminal.output import Output, open_output, refuse_terminal
 
 if TYPE_CHECKING:
-    from ticli.generation.picture_plan import Plan, Request
+    from ticli.generation.picture_plan import PicturePlan
     from ticli.library.library import Library
     from ticli.terminal.picture_views import Gallery
 
@@ -45,39 +45,38 @@ def generate(
 ) -> None:
     """Make pictures from a prompt."""
     from ticli.generation.model_choice import Wish
-    from ticli.generation.picture_plan import Request, Wanted
-
-    answers = open_output(json, quiet, verbose, no_color, debug)
-    request = Request(
-        negative=negative, nouns=not no_noun, count=count, seed=seed, any_norm=any_norm,
-        wanted=Wanted(steps, guidance, size, sampler), output=output, grid=grid, force=force,
-        wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
-            None if dry_run else announcer(answers), options.given_of(components, prediction),
-            None if dry_run else options.prediction_finder(device, dtype, answers)),
-    )  # fmt: skip
-    _answer(request, prompt, dry_run, answers)
-
-
-def _answer(request: Request, prompt: str | None, dry_run: bool, output: Output) -> None:
-    """Check everything that needs no model, then draw."""
-    from ticli.generation.picture_plan import STDOUT, make_plan
+    from ticli.generation.picture_plan import (
+        STDOUT,
+        DrawingRequest,
+        PictureRequest,
+        plan_pictures,
+    )
     from ticli.library.library import Library
     from ticli.settings import load_settings
     from ticli.terminal.input import read_prompts
     from ticli.terminal.picture_views import Gallery, say_plan, show_plan
 
-    if request.output == STDOUT and output.json:
+    answers = open_output(json, quiet, verbose, no_color, debug)
+    if output == STDOUT and json:
         raise Usage("-o - and --json both want stdout", "leave one of them out")
-    if request.output == STDOUT and not dry_run:
+    if output == STDOUT and not dry_run:
         refuse_terminal()
     prompts, piped = read_prompts(prompt)
+    request = PictureRequest(
+        prompts=tuple(prompts), negative=negative, nouns=not no_noun, count=count, seed=seed,
+        drawing=DrawingRequest(steps, guidance, size, sampler), output=output, grid=grid,
+        force=force, any_norm=any_norm,
+        wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
+            None if dry_run else announcer(answers), options.given_of(components, prediction),
+            None if dry_run else options.prediction_finder(device, dtype, answers)),
+    )  # fmt: skip
     library = Library.open()
-    plan = make_plan(request, prompts, library, load_settings())
-    say_plan(output, plan)
+    plan = plan_pictures(request, library, load_settings())
+    say_plan(answers, plan)
     if dry_run:
-        show_plan(output, plan)
+        show_plan(answers, plan)
         return
-    gallery = Gallery(output, plan, per_line=piped)
+    gallery = Gallery(answers, plan, per_line=piped)
     try:
         _draw(plan, gallery, library)
     except TiError as error:
@@ -90,28 +89,23 @@ def _answer(request: Request, prompt: str | None, dry_run: bool, output: Output)
     gallery.close()
 
 
-def _draw(plan: Plan, gallery: Gallery, library: Library) -> None:
-    """Load the model and report each picture as it is finished."""
+def _draw(plan: PicturePlan, gallery: Gallery, library: Library) -> None:
+    """Draw and write the pictures, and show each as it is finished."""
     output = gallery.output
     output.note(f"loading {plan.choice.source.describe()} …")
-    from ticli.generation.draw import cut_texts, make, prepare
-    from ticli.models.hardware import pick_hardware
+    from ticli.generation.draw import draw_pictures
+    from ticli.generation.pictures import write_pictures
 
-    hardware = pick_hardware(plan.device, plan.dtype)
-    output.note(f"{hardware.describe()}: {hardware.why}")
-    studio = prepare(plan, hardware, output.note)
-    for text in cut_texts(studio):
-        output.warn(f"the prompt is too long for the model, which does not read: {text}")
-    for made in make(studio):
-        gallery.add(made)
+    for picture in write_pictures(plan, draw_pictures(plan, output.note, output.warn)):
+        gallery.add(picture)
         if len(gallery.finished) == 1:
             _remember(plan, library, output)
 
 
-def _remember(plan: Plan, library: Library, output: Output) -> None:
+def _remember(plan: PicturePlan, library: Library, output: Output) -> None:
     """Record that the concepts were used; a picture is not lost over that."""
     try:
         if not library.touch(concept.name for concept in plan.concepts):
-            output.detail("the library may only be read: that its words were used is not recorded")
+            output.detail("the library is read-only: it does not record that concepts were used")
     except TiError as error:
         output.warn(f"the library could not record that its concepts were used: {error.message}")

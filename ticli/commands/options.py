@@ -352,7 +352,7 @@ PlotOption = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Draw image similarity against obedience into a .png or .svg.",
+        help="Draw image similarity against obedience into a .png.",
         show_default=False,
     ),
 ]
@@ -362,15 +362,6 @@ SheetOption = Annotated[
         "--sheet",
         metavar="FILE",
         help="Keep a sheet of photos and pictures as a .png; of several words, one each.",
-        show_default=False,
-    ),
-]
-DreamBenchOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--dreambench",
-        metavar="FOLDER",
-        help="A DreamBench folder: score its subjects by the concepts of their names.",
         show_default=False,
     ),
 ]

@@ -1,19 +1,20 @@
-"""A call of `ti generate` thought through before anything heavy is loaded."""
+"""A call of `ti generate`, checked and settled before anything heavy is loaded."""
 
 from __future__ import annotations
 
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.concept import Concept, Embedding
-from ticli.errors import Conflict, Usage
+from ticli.errors import BadContent, Conflict, Usage
 from ticli.generation.model_choice import Choice, Wish, choose_model
-from ticli.generation.prompts import ResolvedPrompt, Wording, check_norms, resolve
+from ticli.generation.prompts import ResolvedPrompt, resolve
+from ticli.library.record import longest_vector
 from ticli.models.locate import ModelSource
 from ticli.models.samplers import check_sampler, samplers_for
 from ticli.names import slug
@@ -22,32 +23,45 @@ from ticli.settings import Settings, check_value
 if TYPE_CHECKING:
     from ticli.library.library import Library
 
-
-# How pictures are drawn: sampler, steps, guidance, size and seeds, with each model's defaults.
-
-# Most VAEs halve a picture three times; a model may want more.
+# Most VAEs halve a picture three times; some models need larger multiples.
 GRAIN = 8
 SMALLEST, LARGEST = 64, 4096
 MOST_STEPS = 1000  # the noise schedule of Stable Diffusion has no more (2006.11239)
 MOST_GUIDANCE = 100.0
 MOST_PICTURES = 10_000
-# Fresh seeds stay short enough to be read aloud; given ones may fill what torch takes.
+# Fresh seeds are short enough to read aloud; given ones may be as long as torch takes.
 FRESH_SEEDS, LARGEST_SEED = 1 << 32, (1 << 63) - 1
+SUFFIX = ".png"
+# What a user means as a file, though pictures are only written as PNG.
+PICTURE_SUFFIXES = (SUFFIX, ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+STDOUT = "-"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The knobs a user gave; None or "" where the model's default is wanted."""
+class DrawingRequest:
+    """The drawing settings a user gave; None or "" where the model's default is wanted."""
 
     steps: int | None = None
     guidance: float | None = None
     size: str = ""
     sampler: str = ""
 
+    def check(self) -> None:
+        """Check what needs no model. Raises Usage naming the setting and its range."""
+        if self.steps is not None and not 1 <= self.steps <= MOST_STEPS:
+            raise Usage(f"--steps must be 1 to {MOST_STEPS}, not {self.steps}")
+        # Written so that nan, which compares as false, is refused too.
+        if self.guidance is not None and not 0 <= self.guidance <= MOST_GUIDANCE:
+            raise Usage(f"--guidance must be 0 to {MOST_GUIDANCE:g}, not {self.guidance}")
+        if self.size:
+            parse_size(self.size)
+        if self.sampler:
+            check_sampler(self.sampler)
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """Every knob's effective value; `width` and `height` in pixels."""
+    """How pictures are drawn: sampler, steps, guidance, and the size in pixels."""
 
     sampler: str
     steps: int
@@ -56,34 +70,153 @@ class Drawing:
     height: int
 
 
-def check_wanted(wanted: Wanted) -> None:
-    """Check the knobs that need no model. Raises Usage naming the knob and its range."""
-    if wanted.steps is not None and not 1 <= wanted.steps <= MOST_STEPS:
-        raise Usage(f"--steps must be 1 to {MOST_STEPS}, not {wanted.steps}")
-    # Written so that nan, which compares as false, is refused too.
-    if wanted.guidance is not None and not 0 <= wanted.guidance <= MOST_GUIDANCE:
-        raise Usage(f"--guidance must be 0 to {MOST_GUIDANCE:g}, not {wanted.guidance}")
-    if wanted.size:
-        parse_size(wanted.size)
-    if wanted.sampler:
-        check_sampler(wanted.sampler)
+@dataclass(frozen=True)
+class PictureRequest:
+    """What a user asked of `ti generate`: `count` pictures of each prompt.
+
+    `output` is -o as typed; None writes nothing, and the caller keeps the pictures.
+    """
+
+    prompts: tuple[str, ...]
+    negative: str = ""
+    nouns: bool = True
+    count: int = 1
+    seed: int | None = None
+    drawing: DrawingRequest = field(default_factory=DrawingRequest)
+    wish: Wish = field(default_factory=Wish)
+    output: str | None = None
+    grid: bool = False
+    force: bool = False
+    any_norm: bool = False
 
 
-def settle(wanted: Wanted, source: ModelSource) -> Drawing:
+@dataclass(frozen=True)
+class OutputPlace:
+    """A folder for pictures; `stem` is the name the user gave, None where prompts give names.
+
+    `shown` stands before a file's name when its path is printed, as the user typed it. `exact` is
+    the whole name where there is one picture and the user named its file.
+    """
+
+    folder: Path
+    shown: str
+    stem: str | None = None
+    exact: str = ""
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """One file to write; `path` to open, `shown` to print.
+
+    `stem` is its name before a number was added; a `fixed` name is the user's own.
+    """
+
+    path: Path
+    shown: str
+    stem: str
+    fixed: bool
+
+
+@dataclass(frozen=True)
+class PlannedPicture:
+    """One picture to draw; without `file` it goes to stdout or to the caller."""
+
+    prompt: ResolvedPrompt
+    seed: int
+    file: PictureFile | None
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """What is drawn, with which model, and where each picture goes."""
+
+    pictures: tuple[PlannedPicture, ...]
+    choice: Choice
+    drawing: Drawing
+    place: OutputPlace | None
+    grid: PictureFile | None
+    force: bool
+    device: str
+    dtype: str
+    embeddings: Mapping[str, Embedding]
+
+    @property
+    def prompts(self) -> tuple[ResolvedPrompt, ...]:
+        """Each prompt once, in order."""
+        return tuple({item.prompt.typed: item.prompt for item in self.pictures}.values())
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts of all prompts, each once, in order."""
+        return tuple({c.name: c for prompt in self.prompts for c in prompt.concepts}.values())
+
+
+def plan_pictures(request: PictureRequest, library: Library, settings: Settings) -> PicturePlan:
+    """Check and settle everything that needs no model in memory; nothing is written.
+
+    Picture i of the call takes seed + i. Raises the TiErrors of its parts, and those of a concept
+    whose file is damaged.
+    """
+    request.drawing.check()
+    total = request.count * len(request.prompts)
+    first = first_seed(request.seed, total)
+    if request.output == STDOUT and (total > 1 or request.grid):
+        raise Usage("-o - writes one picture to stdout", "give -o a folder for several")
+    resolved = resolve(request.prompts, library, negative=request.negative, nouns=request.nouns)
+    drawn = [prompt for prompt in resolved for _ in range(request.count)]
+    seeds = range(first, first + total)
+    place, grid = None, None
+    files: Sequence[PictureFile | None] = [None] * total
+    if request.output is not None and request.output != STDOUT:
+        place = find_place(request.output, settings["output_dir"], several=total > 1)
+        named = [(prompt.typed, seed) for prompt, seed in zip(drawn, seeds, strict=True)]
+        files = plan_files(place, named, force=request.force)
+        grid = plan_grid(place, *named[0], force=request.force) if request.grid else None
+    concepts = {concept.name: concept for prompt in resolved for concept in prompt.concepts}
+    if not request.any_norm:
+        for concept in concepts.values():
+            _check_norm(concept)
+    choice = choose_model(tuple(concepts.values()), request.wish, settings)
+    if request.negative and not choice.source.reads_negative:
+        raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")
+    return PicturePlan(
+        pictures=tuple(map(PlannedPicture, drawn, seeds, files)),
+        choice=choice,
+        drawing=settle(request.drawing, choice.source),
+        place=place,
+        grid=grid,
+        force=request.force,
+        device=check_value("device", request.wish.device or settings["device"]),
+        dtype=check_value("dtype", request.wish.dtype or settings["dtype"]),
+        embeddings={name: library.embedding(concept) for name, concept in concepts.items()},
+    )
+
+
+def _check_norm(concept: Concept) -> None:
+    """Refuse a concept whose vectors would drown every word of a prompt. Raises BadContent."""
+    if (norm := longest_vector(concept.norms)) is not None:
+        raise BadContent(
+            f"{concept.token} has a vector of norm {norm:.3g}, where words have about 0.4: "
+            "pictures of it would show nothing else, or nothing",
+            "learn it again, or give --any-norm to use it all the same",
+        )
+
+
+def settle(request: DrawingRequest, source: ModelSource) -> Drawing:
     """Fill what the user left open with the model's defaults.
 
-    Raises Usage as check_wanted does, and where the model knows not this sampler or size.
+    Raises Usage as `check` does, and where the model does not take this sampler or size.
     """
-    check_wanted(wanted)
+    request.check()
     sampler, steps, guidance = source.defaults
-    if wanted.sampler:
-        check_sampler(wanted.sampler, samplers_for(source.family))
+    if request.sampler:
+        check_sampler(request.sampler, samplers_for(source.family))
     square = (source.size, source.size)
-    width, height = parse_size(wanted.size, source.grain) if wanted.size else square
+    width, height = parse_size(request.size, source.grain) if request.size else square
     return Drawing(
-        sampler=wanted.sampler or sampler,
-        steps=steps if wanted.steps is None else wanted.steps,
-        guidance=guidance if wanted.guidance is None else wanted.guidance,
+        sampler=request.sampler or sampler,
+        steps=steps if request.steps is None else request.steps,
+        guidance=guidance if request.guidance is None else request.guidance,
         width=width,
         height=height,
     )
@@ -115,41 +248,7 @@ def first_seed(given: int | None, pictures: int) -> int:
     return given
 
 
-# Where pictures are written and what they are called, before any is drawn.
-
-SUFFIX = ".png"
-# What a user means as a file, though pictures are only written as PNG.
-PICTURE_SUFFIXES = (SUFFIX, ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder for pictures; `stem` is the name the user gave, None where prompts give names.
-
-    `shown` stands before a file's name when its path is printed, just as the user typed it.
-    `exact` says that the one picture has just that name and suffix.
-    """
-
-    folder: Path
-    shown: str
-    stem: str | None = None
-    exact: str = ""
-
-
-@dataclass(frozen=True)
-class Target:
-    """One file to write; `path` to open, `shown` to print.
-
-    `stem` is its name before a number made it free; a `fixed` name is the user's own.
-    """
-
-    path: Path
-    shown: str
-    stem: str
-    fixed: bool
-
-
-def find_place(output: str, configured: str, *, several: bool) -> Place:
+def find_place(output: str, configured: str, *, several: bool) -> OutputPlace:
     """Read `-o`: a folder if it is one, ends in / or has no picture suffix; else a PNG file.
 
     `configured` is the folder used without `-o`. Raises Usage and Conflict.
@@ -165,10 +264,12 @@ def find_place(output: str, configured: str, *, several: bool) -> Place:
             f"pictures are written as PNG, not {path.suffix}", f"use -o {path.with_suffix(SUFFIX)}"
         )
     shown = output[: len(output) - len(path.name)]
-    return Place(path.parent, shown, path.stem, "" if several else path.name)
+    return OutputPlace(path.parent, shown, path.stem, "" if several else path.name)
 
 
-def plan_targets(place: Place, pictures: Sequence[tuple[str, int]], *, force: bool) -> list[Target]:
+def plan_files(
+    place: OutputPlace, pictures: Sequence[tuple[str, int]], *, force: bool
+) -> list[PictureFile]:
     """Name every picture, given as (prompt, seed), such that no two share a file.
 
     Raises Conflict where a name the user gave is taken already, unless `force`.
@@ -176,34 +277,34 @@ def plan_targets(place: Place, pictures: Sequence[tuple[str, int]], *, force: bo
     if place.exact:
         return [_fixed(place, place.exact, force)]
     taken: set[str] = set()
-    targets = []
+    files = []
     for prompt, seed in pictures:
         stem = f"{place.stem if place.stem is not None else prompt_slug(prompt)}-{seed}"
         if place.stem is not None:
-            target = _fixed(place, stem + SUFFIX, force)
+            file = _fixed(place, stem + SUFFIX, force)
         elif force:
-            target = next(_numbered(place, stem))
+            file = next(_numbered(place, stem))
         else:
-            target = free_target(place, stem, taken)
-        taken.add(target.path.name)
-        targets.append(target)
-    return targets
+            file = free_file(place, stem, taken)
+        taken.add(file.path.name)
+        files.append(file)
+    return files
 
 
-def plan_grid(place: Place, prompt: str, seed: int, *, force: bool) -> Target:
-    """Name the sheet of all pictures. Raises Conflict as plan_targets does."""
+def plan_grid(place: OutputPlace, prompt: str, seed: int, *, force: bool) -> PictureFile:
+    """Name the sheet of all pictures. Raises Conflict as plan_files does."""
     if place.stem is not None:
         return _fixed(place, f"{place.stem}-grid{SUFFIX}", force)
     stem = f"{prompt_slug(prompt)}-{seed}-grid"
-    return next(_numbered(place, stem)) if force else free_target(place, stem)
+    return next(_numbered(place, stem)) if force else free_file(place, stem)
 
 
-def free_target(place: Place, stem: str, taken: Collection[str] = ()) -> Target:
+def free_file(place: OutputPlace, stem: str, taken: Collection[str] = ()) -> PictureFile:
     """The first of STEM.png, STEM-2.png … that neither the folder nor `taken` has."""
     return next(
-        target
-        for target in _numbered(place, stem)
-        if target.path.name not in taken and not _exists(target.path)
+        file
+        for file in _numbered(place, stem)
+        if file.path.name not in taken and not _exists(file.path)
     )
 
 
@@ -212,132 +313,31 @@ def prompt_slug(prompt: str) -> str:
     return slug(prompt) if re.search(r"[a-z0-9]", prompt.lower()) else "picture"
 
 
-def _numbered(place: Place, stem: str) -> Iterator[Target]:
+def _numbered(place: OutputPlace, stem: str) -> Iterator[PictureFile]:
     for number in count(1):
         name = f"{stem}{SUFFIX}" if number == 1 else f"{stem}-{number}{SUFFIX}"
-        yield Target(place.folder / name, place.shown + name, stem, fixed=False)
+        yield PictureFile(place.folder / name, place.shown + name, stem, fixed=False)
 
 
-def _folder(text: str) -> Place:
+def _folder(text: str) -> OutputPlace:
     folder = Path(text)
     if folder.exists() and not folder.is_dir():
         raise Conflict(f"{text} is a file, not a folder", "choose another name with -o")
     shown = text if not text or text.endswith("/") else f"{text}/"
-    return Place(folder, shown)
+    return OutputPlace(folder, shown)
 
 
-def _fixed(place: Place, name: str, force: bool) -> Target:
-    target = Target(place.folder / name, place.shown + name, Path(name).stem, fixed=True)
-    if target.path.is_dir():
-        raise Conflict(f"{target.shown} is a folder", "choose another name with -o")
-    if not force and _exists(target.path):
+def _fixed(place: OutputPlace, name: str, force: bool) -> PictureFile:
+    file = PictureFile(place.folder / name, place.shown + name, Path(name).stem, fixed=True)
+    if file.path.is_dir():
+        raise Conflict(f"{file.shown} is a folder", "choose another name with -o")
+    if not force and _exists(file.path):
         raise Conflict(
-            f"{target.shown} exists already", "choose another name, or --force to overwrite it"
+            f"{file.shown} exists already", "choose another name, or --force to overwrite it"
         )
-    return target
+    return file
 
 
 def _exists(path: Path) -> bool:
     # A dangling link counts: what it points at is not ours to create.
     return path.exists() or path.is_symlink()
-
-
-STDOUT = "-"
-
-
-@dataclass(frozen=True)
-class Request:
-    """All that a user asked for: `count` pictures of each prompt; `output` is -o as typed."""
-
-    negative: str
-    nouns: bool
-    count: int
-    seed: int | None
-    wanted: Wanted
-    wish: Wish
-    output: str
-    grid: bool
-    force: bool
-    any_norm: bool = False
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One picture to come; no target means standard output."""
-
-    prompt: ResolvedPrompt
-    seed: int
-    target: Target | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything decided: what is drawn, with which model, and where each picture goes."""
-
-    pictures: tuple[Planned, ...]
-    choice: Choice
-    drawing: Drawing
-    place: Place | None
-    grid: Target | None
-    force: bool
-    device: str
-    dtype: str
-    embeddings: Mapping[str, Embedding]
-
-    @property
-    def concepts(self) -> tuple[Concept, ...]:
-        """The concepts of all prompts, each once, in order."""
-        found = {
-            concept.name: concept for item in self.pictures for concept in item.prompt.concepts
-        }
-        return tuple(found.values())
-
-
-def make_plan(
-    request: Request, prompts: Sequence[str], library: Library, settings: Settings
-) -> Plan:
-    """Check and decide everything that needs no model in memory; nothing is written.
-
-    Picture i of the call takes seed + i. Raises the TiErrors of prompts, choosing, drawing and
-    naming, and those of a concept whose file is damaged.
-    """
-    check_wanted(request.wanted)
-    total = request.count * len(prompts)
-    seed = first_seed(request.seed, total)
-    if request.output == STDOUT and (total > 1 or request.grid):
-        raise Usage("-o - writes one picture to stdout", "give -o a folder for several")
-    wordings = [Wording(prompt, request.negative, request.nouns) for prompt in prompts]
-    resolved = resolve(wordings, library)
-    drawn = [prompt for prompt in resolved for _ in range(request.count)]
-    seeds = range(seed, seed + total)
-    place, targets, grid = _places(request, drawn, seeds, settings["output_dir"])
-    concepts = {concept.name: concept for prompt in resolved for concept in prompt.concepts}
-    if not request.any_norm:
-        check_norms(concepts.values())
-    choice = choose_model(tuple(concepts.values()), request.wish, settings)
-    if request.negative and not choice.source.reads_negative:
-        raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")
-    return Plan(
-        pictures=tuple(map(Planned, drawn, seeds, targets)),
-        choice=choice,
-        drawing=settle(request.wanted, choice.source),
-        place=place,
-        grid=grid,
-        force=request.force,
-        device=check_value("device", request.wish.device or settings["device"]),
-        dtype=check_value("dtype", request.wish.dtype or settings["dtype"]),
-        embeddings={name: library.embedding(concept) for name, concept in concepts.items()},
-    )
-
-
-def _places(
-    request: Request, drawn: list[ResolvedPrompt], seeds: range, configured: str
-) -> tuple[Place | None, list[Target] | list[None], Target | None]:
-    if request.output == STDOUT:
-        return None, [None], None
-    place = find_place(request.output, configured, several=len(drawn) > 1)
-    typed = [prompt.typed for prompt in drawn]
-    force = request.force
-    targets = plan_targets(place, list(zip(typed, seeds, strict=True)), force=force)
-    grid = plan_grid(place, typed[0], seeds[0], force=force) if request.grid else None
-    return place, targets, grid

@@ -1,79 +1,97 @@
-"""Pictures as PNG files that carry how they were made, and one sheet of several."""
+"""Finished pictures: PNG files that carry how they were made, and one sheet of several."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticli import __version__
-from ticli.durable import write_file
-from ticli.errors import Conflict
-from ticli.generation.picture_plan import Drawing, Place, Target, free_target
-from ticli.generation.prompts import ResolvedPrompt
-from ticli.models.locate import ModelSource
+from ticli.durable import make_folder, write_file
+from ticli.errors import Conflict, Usage
+from ticli.generation.picture_plan import (
+    SUFFIX,
+    Drawing,
+    OutputPlace,
+    PictureFile,
+    PicturePlan,
+    PlannedPicture,
+    free_file,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-
-# Pictures are for other programs too: what a file gets less the umask, unlike the library's own.
-MODE = 0o666
-# A sheet of more pixels a side than this is slow to open; its pictures are shrunk to fit.
+# Other programs open pictures too: a file gets these rights less the umask, unlike the library's.
+MODE, FOLDER_MODE = 0o666, 0o777
+# A sheet with more pixels a side than this is slow to open; its pictures are shrunk to fit.
 LARGEST_SHEET = 8192
 
 
-@dataclass(frozen=True)
-class Engine:
-    """What drew the pictures of a call: model, its fingerprint, device, precision, versions."""
+@dataclass
+class Picture:
+    """A finished picture, and the prompt and seed it was drawn from.
 
-    source: ModelSource
-    fingerprint: str
-    device: str
-    dtype: str
-    versions: dict[str, str]
+    `description` is what the file says about how it was made. `seconds` is what drawing took.
+    `path` is where it was written, as printed; "-" for stdout, "" for nowhere. A `sheet` holds all
+    pictures of a call, and `planned` is then the first of them.
+    """
+
+    image: Image
+    planned: PlannedPicture
+    seconds: float
+    description: Mapping[str, Any] | None = None
+    path: str = ""
+    sheet: bool = False
+
+    @property
+    def seed(self) -> int:
+        return self.planned.seed
+
+    def png(self) -> bytes:
+        """The picture as a PNG file that says how it was made."""
+        return png_bytes(self.image, self.description)
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture as a PNG, over a file of that name. Raises Usage for other suffixes."""
+        target = check_png(Path(path), "a picture")
+        write_file(target, self.png(), replace=True, mode=MODE)
 
 
-def describe(prompt: ResolvedPrompt, seed: int, drawing: Drawing, engine: Engine) -> dict[str, Any]:
-    """Everything that is needed to draw the picture again, and nothing about this machine."""
-    source = engine.source
+def describe(plan: PicturePlan, planned: PlannedPicture) -> dict[str, Any]:
+    """What is needed to draw a picture again, and nothing about this machine."""
+    prompt, source, drawing = planned.prompt, plan.choice.source, plan.drawing
     return {
         "ti": __version__,
         "prompt": prompt.typed,
         "prompt_used": prompt.used,
         "negative": prompt.negative_typed,
         "negative_used": prompt.negative_used,
-        "seed": seed,
+        "seed": planned.seed,
         "steps": drawing.steps,
         "guidance": drawing.guidance,
         "sampler": drawing.sampler,
         "width": drawing.width,
         "height": drawing.height,
         "model": {
-            "id": public_id(source),
+            # Others may read this: of a local folder it gives only the name.
+            "id": Path(source.id).name if Path(source.id).is_absolute() else source.id,
             "family": source.family,
             "revision": source.revision,
-            "fingerprint": engine.fingerprint,
+            "fingerprint": plan.choice.fingerprint,
         },
         "concepts": [
             {"name": concept.name, "token": concept.token, "sha256": concept.sha256}
             for concept in prompt.concepts
         ],
-        "device": engine.device,
-        "dtype": engine.dtype,
-        "versions": engine.versions,
     }
 
 
-def public_id(source: ModelSource) -> str:
-    """The model's id as others may read it: of a local folder only its own name."""
-    return Path(source.id).name if Path(source.id).is_absolute() else source.id
-
-
-def png_bytes(image: Image, description: dict[str, Any] | None = None) -> bytes:
+def png_bytes(image: Image, description: Mapping[str, Any] | None = None) -> bytes:
     """Encode a picture; equal pictures and descriptions give equal bytes.
 
     `ti` holds the description as JSON, `parameters` the line that other picture tools read.
@@ -90,20 +108,54 @@ def png_bytes(image: Image, description: dict[str, Any] | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def write_picture(data: bytes, target: Target, place: Place, *, force: bool) -> Target:
-    """Write a finished picture and return where it went.
+def check_png(path: Path, what: str) -> Path:
+    """Return a path that ends in .png. Raises Usage for any other suffix."""
+    if path.suffix.lower() != SUFFIX:
+        raise Usage(f"{what} cannot be written as {path.name!r}", "end its name in .png")
+    return path
 
-    A name that another program took meanwhile makes way for the next free number, unless the user
-    gave it. Raises Conflict then, and TiError where the disk is full or the folder is closed.
+
+def write_pictures(plan: PicturePlan, pictures: Iterable[Picture]) -> Iterator[Picture]:
+    """Write pictures where the plan says, yielding each as soon as it is safe on the disk.
+
+    The folder is made before the first is drawn; the sheet, where one is wanted, comes last.
+    Pictures for stdout are passed on unwritten. Raises Conflict and TiError.
+    """
+    place = plan.place
+    if place is not None:
+        make_folder(place.folder, FOLDER_MODE)
+    sheet = Sheet(len(plan.pictures), plan.drawing) if plan.grid else None
+    seconds = 0.0
+    for picture in pictures:
+        seconds += picture.seconds
+        if sheet is not None:
+            sheet.add(picture.image)
+        file, picture.path = picture.planned.file, "-"
+        if file is not None and place is not None:
+            picture.path = write_picture(picture.png(), file, place, force=plan.force).shown
+        yield picture
+    if sheet is not None and plan.grid is not None and place is not None:
+        whole = Picture(sheet.image, plan.pictures[0], seconds, sheet=True)
+        whole.path = write_picture(whole.png(), plan.grid, place, force=plan.force).shown
+        yield whole
+
+
+def write_picture(
+    data: bytes, file: PictureFile, place: OutputPlace, *, force: bool
+) -> PictureFile:
+    """Write one file and return where it went.
+
+    If another program took the name meanwhile, the next free number is used, unless the user gave
+    the name. Raises Conflict then, and TiError where the disk is full or the folder is closed.
     """
     while True:
         try:
-            write_file(target.path, data, replace=force, mode=MODE)
-            return target
+            write_file(file.path, data, replace=force, mode=MODE)
+            return file
         except Conflict:
-            if target.fixed:
+            if file.fixed:
                 raise
-            target = free_target(place, target.stem)
+            file = free_file(place, file.stem)
 
 
 class Sheet:
@@ -114,27 +166,21 @@ class Sheet:
 
         self._columns = math.ceil(math.sqrt(pictures))
         rows = math.ceil(pictures / self._columns)
-        wide, high = self._columns * drawing.width, rows * drawing.height
-        scale = min(1.0, LARGEST_SHEET / max(wide, high))
+        scale = min(1.0, LARGEST_SHEET / max(self._columns * drawing.width, rows * drawing.height))
         self._cell = max(1, int(drawing.width * scale)), max(1, int(drawing.height * scale))
-        self._image = Image.new(
-            "RGB", (self._columns * self._cell[0], rows * self._cell[1]), "white"
-        )
+        size = self._columns * self._cell[0], rows * self._cell[1]
+        self.image = Image.new("RGB", size, "white")
         self._filled = 0
 
     def add(self, image: Image) -> None:
         """Put a picture into the next free cell, row by row."""
         row, column = divmod(self._filled, self._columns)
         fitted = image if image.size == self._cell else image.resize(self._cell)
-        self._image.paste(fitted, (column * self._cell[0], row * self._cell[1]))
+        self.image.paste(fitted, (column * self._cell[0], row * self._cell[1]))
         self._filled += 1
 
-    @property
-    def image(self) -> Image:
-        return self._image
 
-
-def _parameters(description: dict[str, Any]) -> str:
+def _parameters(description: Mapping[str, Any]) -> str:
     """The text that AUTOMATIC1111's web UI writes and most picture viewers understand."""
     lines = [_one_line(description["prompt_used"])]
     if description["negative_used"]:
@@ -152,5 +198,5 @@ def _parameters(description: dict[str, Any]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text without line ends: a line of its own could pass for the values of the picture."""
+    """The text without line ends: a second line could pass for the values of the picture."""
     return " ".join(text.replace("\0", " ").splitlines())

@@ -1,4 +1,4 @@
-"""Prompts resolved against the library: every token a concept, every concept its noun."""
+"""Prompts looked up in the library: every token is a concept, every concept gets its noun."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ticli.concept import Concept
-from ticli.errors import BadContent, NotFound, Usage
-from ticli.library.record import longest_vector
+from ticli.errors import NotFound, Usage
 from ticli.names import Placeholder, nearest, placeholders, split_prompt
 
 if TYPE_CHECKING:
@@ -17,50 +16,55 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A prompt and a negative prompt, as typed; `nouns` puts each concept's noun beside it."""
-
-    prompt: str
-    negative: str = ""
-    nouns: bool = True
-
-
-@dataclass(frozen=True)
 class ResolvedPrompt:
-    """What is drawn: both prompts as typed and as used, and the concepts that stand in them."""
+    """A prompt and its negative prompt, as typed and as used, and the concepts in them.
+
+    `bare` names the concepts that appear only as plain words, without angle brackets.
+    """
 
     typed: str
     used: str
     negative_typed: str
     negative_used: str
     concepts: tuple[Concept, ...]
+    bare: tuple[str, ...] = ()
 
 
-def resolve(wordings: Sequence[Wording], library: Library) -> list[ResolvedPrompt]:
-    """Look up every token of every prompt and put the nouns beside them.
+def resolve(
+    prompts: Sequence[str], library: Library, *, negative: str = "", nouns: bool = True
+) -> list[ResolvedPrompt]:
+    """Look up every token of every prompt; `nouns` puts each concept's noun after its token.
 
     Raises NotFound naming all unknown tokens with the nearest names, and Usage for a prompt that
-    is empty or holds bytes that are not text.
+    is empty or is not text.
     """
-    for wording in wordings:
-        _check_text(wording.prompt, "the prompt")
-        _check_text(wording.negative, "the negative prompt")
-        if not wording.prompt.strip():
+    _check_text(negative, "the negative prompt")
+    for prompt in prompts:
+        _check_text(prompt, "the prompt")
+        if not prompt.strip():
             raise Usage("the prompt is empty", 'such as ti generate "<mug> on the moon"')
-    texts = [text for wording in wordings for text in (wording.prompt, wording.negative)]
-    known = _concepts(texts, library)
-    return [_resolved(wording, known) for wording in wordings]
-
-
-def check_norms(concepts: Iterable[Concept]) -> None:
-    """Refuse words whose vectors would drown every other word. Raises BadContent."""
-    for concept in concepts:
-        if (norm := longest_vector(concept.norms)) is not None:
-            raise BadContent(
-                f"{concept.token} has a vector of norm {norm:.3g}, where words have about 0.4: "
-                "pictures of it would show nothing else, or nothing",
-                "learn it again, or give --any-norm to use it all the same",
+    tokens = {token.name: token for text in (*prompts, negative) for token in placeholders(text)}
+    found = library.find_all(tokens)
+    names = library.names()
+    if missing := [token for name, token in tokens.items() if name not in found]:
+        raise _unknown(missing, names)
+    known_nouns = {name: concept.noun for name, concept in found.items()} if nouns else {}
+    resolved = []
+    for prompt in prompts:
+        both = f"{prompt}\n{negative}"
+        used = dict.fromkeys(token.name for token in placeholders(both))
+        concepts = tuple(found[name] for name in used)
+        resolved.append(
+            ResolvedPrompt(
+                typed=prompt,
+                used=with_nouns(prompt, known_nouns),
+                negative_typed=negative,
+                negative_used=with_nouns(negative, known_nouns),
+                concepts=concepts,
+                bare=_bare_names(both, names, concepts),
             )
+        )
+    return resolved
 
 
 def with_nouns(prompt: str, nouns: Mapping[str, str]) -> str:
@@ -88,36 +92,18 @@ def _starts_with(text: str, noun: str) -> bool:
     return bool(re.match(rf"\s+{spaced}(?:e?s)?(?!\w)", text, re.IGNORECASE))
 
 
-def _resolved(wording: Wording, known: Mapping[str, Concept]) -> ResolvedPrompt:
-    nouns = {name: concept.noun for name, concept in known.items()} if wording.nouns else {}
-    names = dict.fromkeys(
-        placeholder.name
-        for text in (wording.prompt, wording.negative)
-        for placeholder in placeholders(text)
-    )
-    return ResolvedPrompt(
-        typed=wording.prompt,
-        used=with_nouns(wording.prompt, nouns),
-        negative_typed=wording.negative,
-        negative_used=with_nouns(wording.negative, nouns),
-        concepts=tuple(known[name] for name in names),
-    )
-
-
-def _concepts(texts: Iterable[str], library: Library) -> dict[str, Concept]:
-    standing = {
-        placeholder.name: placeholder for text in texts for placeholder in placeholders(text)
-    }
-    found = {name: library.find(name) for name in standing}
-    unknown = [name for name, concept in found.items() if concept is None]
-    if unknown:
-        raise _unknown([standing[name] for name in unknown], library.names())
-    return {name: concept for name, concept in found.items() if concept is not None}
+def _bare_names(text: str, names: Iterable[str], concepts: Sequence[Concept]) -> tuple[str, ...]:
+    """Names of concepts that the text holds only as plain words, and not as another's noun."""
+    plain = re.sub(r"<[^<>\s]*>", " ", text.lower())
+    words = dict.fromkeys(word.strip("-_") for word in re.findall(r"[\w-]+", plain))
+    meant = {concept.name for concept in concepts}
+    meant.update(word.lower() for concept in concepts for word in concept.noun.split())
+    known = set(names) - meant
+    return tuple(word for word in words if word in known)
 
 
 def _unknown(missing: Sequence[Placeholder], known: Sequence[str]) -> NotFound:
     tokens = ", ".join(placeholder.text for placeholder in missing)
-    message = f"no concept stands behind {tokens}"
     guesses = {placeholder.name: nearest(placeholder.name, known) for placeholder in missing}
     likely = [
         f"{placeholder.text}: {' or '.join(f'<{name}>' for name in guesses[placeholder.name])}"
@@ -131,7 +117,10 @@ def _unknown(missing: Sequence[Placeholder], known: Sequence[str]) -> NotFound:
     else:
         hint = f'the library is empty: learn one with ti invert PHOTOS --token "{missing[0].text}"'
     return NotFound(
-        message, hint, unknown=[placeholder.name for placeholder in missing], nearest=guesses
+        f"the library has no concept for {tokens}",
+        hint,
+        unknown=[placeholder.name for placeholder in missing],
+        nearest=guesses,
     )
 
 

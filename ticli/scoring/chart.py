@@ -1,19 +1,15 @@
-"""The trade-off of likeness against obedience as a chart: laid out once, written as PNG or SVG."""
+"""The trade-off of likeness against obedience as a chart: laid out, then drawn as a PNG."""
 
 from __future__ import annotations
 
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 from PIL import Image, ImageDraw, ImageFont
-
-from ticli.errors import Usage
 
 WIDTH, HEIGHT = 860, 560
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 60, 64
@@ -25,7 +21,8 @@ INK, GREY, PALE = "#1c1c1c", "#6b6b6b", "#dcdcdc"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 FOOT_LETTERS, FOOT_LINE, FOOT_ROOM = 130, 13, 2  # letters a line, pixels a line, lines with room
 SHARPNESS = 2  # PNG pixels for each of the chart's
-SUFFIXES = (".png", ".svg")
+# Photos of two sets rarely have one figure; up to so many lines are readable.
+MOST_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -39,16 +36,8 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Level:
-    """A dashed line across the chart, such as photos among themselves."""
-
-    label: str
-    y: float
-
-
-@dataclass(frozen=True)
 class Chart:
-    """What is drawn: points, levels, and the words at its edges.
+    """What is drawn: points, dashed lines across by their labels, and the words at the edges.
 
     `foot` is the protocol, a paragraph a line; a long one makes the chart taller.
     """
@@ -57,7 +46,7 @@ class Chart:
     x_label: str
     y_label: str
     points: tuple[Point, ...]
-    levels: tuple[Level, ...] = ()
+    levels: Mapping[str, float] = field(default_factory=dict)
     foot: str = ""
 
 
@@ -81,18 +70,18 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Text:
-    """Words whose `anchor` ("start", "middle" or "end") stands at x, their middle line at y."""
+class Label:
+    """Words at (x, y), their middle line at y; `anchor` is Pillow's: "lm", "mm" or "rm"."""
 
     x: float
     y: float
     words: str
     colour: str = INK
     size: int = FONT
-    anchor: str = "start"
+    anchor: str = "lm"
 
 
-Mark = Line | Dot | Text
+Mark = Line | Dot | Label
 
 
 @dataclass(frozen=True)
@@ -109,25 +98,13 @@ class Axis:
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
 
-def check_chart_file(path: Path) -> Path:
-    """Return a path that a chart can be written to. Raises Usage for another suffix."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise Usage(f"a plot cannot be written as {path.name!r}", "end its name in .png or .svg")
-    return path
-
-
-def write_chart(chart: Chart, suffix: str) -> bytes:
-    """A chart as the bytes of a file of that suffix."""
-    return _svg(chart).encode() if suffix.lower() == ".svg" else _png(chart)
-
-
 def layout(chart: Chart) -> list[Mark]:
     """Place everything, back to front."""
     starts = [point.start for point in chart.points if point.start]
     across = [point.x for point in chart.points] + [start[0] for start in starts]
     heights = [point.y for point in chart.points] + [start[1] for start in starts]
     x = _axis([*across, 1.0], LEFT, WIDTH - RIGHT)
-    y = _axis([*heights, *(level.y for level in chart.levels)], HEIGHT - BOTTOM, TOP)
+    y = _axis([*heights, *chart.levels.values()], HEIGHT - BOTTOM, TOP)
     return [*_frame(chart, x, y), *_levels(chart, y), *_points(chart, x, y)]
 
 
@@ -146,17 +123,17 @@ def _axis(values: Sequence[float], first: float, last: float) -> Axis:
 def _frame(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
     for value in x.ticks:
         yield Line((x.at(value), y.first, x.at(value), y.last), PALE)
-        yield Text(x.at(value), y.first + 14, f"{value:.3g}", GREY, SMALL, "middle")
+        yield Label(x.at(value), y.first + 14, f"{value:.3g}", GREY, SMALL, "mm")
     for value in y.ticks:
         yield Line((x.first, y.at(value), x.last, y.at(value)), PALE)
-        yield Text(x.first - 8, y.at(value), f"{value:.3g}", GREY, SMALL, "end")
+        yield Label(x.first - 8, y.at(value), f"{value:.3g}", GREY, SMALL, "rm")
     yield Line((x.first, y.first, x.last, y.first), INK)
     yield Line((x.first, y.first, x.first, y.last), INK)
-    yield Text(x.first, TOP - 40, chart.title, INK, FONT + 2)
-    yield Text(x.first, TOP - 18, chart.y_label, GREY)
-    yield Text(x.last, y.first + 32, chart.x_label, GREY, FONT, "end")
+    yield Label(x.first, TOP - 40, chart.title, INK, FONT + 2)
+    yield Label(x.first, TOP - 18, chart.y_label, GREY)
+    yield Label(x.last, y.first + 32, chart.x_label, GREY, FONT, "rm")
     for number, line in enumerate(_foot(chart)):
-        yield Text(x.first, HEIGHT - 24 + FOOT_LINE * number, line, GREY, SMALL - 2)
+        yield Label(x.first, HEIGHT - 24 + FOOT_LINE * number, line, GREY, SMALL - 2)
 
 
 def height_of(chart: Chart) -> int:
@@ -169,10 +146,10 @@ def _foot(chart: Chart) -> list[str]:
 
 
 def _levels(chart: Chart, y: Axis) -> Iterator[Mark]:
-    for level in chart.levels:
-        height = y.at(level.y)
+    for label, value in chart.levels.items():
+        height = y.at(value)
         yield Line((LEFT, height, WIDTH - RIGHT, height), GREY, dashed=True)
-        yield Text(LEFT + 8, height - 9, level.label, GREY, SMALL)
+        yield Label(LEFT + 8, height - 9, label, GREY, SMALL)
 
 
 def _points(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
@@ -196,7 +173,7 @@ def _points(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
 
 def _label(
     words: str, colour: str, dot: tuple[float, float], taken: list[tuple[float, float, float]]
-) -> Text:
+) -> Label:
     """Put a label beside its dot, moved down past labels that are there already."""
     length = len(words) * FONT * LETTER
     right = dot[0] + RADIUS + 4
@@ -208,72 +185,37 @@ def _label(
     ):
         height += FONT + 2
     taken.append((left, left + length, height))
-    return Text(left, height, words, colour)
+    return Label(left, height, words, colour)
 
 
-def _png(chart: Chart) -> bytes:
+def write_chart(chart: Chart) -> bytes:
+    """A chart as the bytes of a PNG file."""
     image = Image.new("RGB", (WIDTH * SHARPNESS, height_of(chart) * SHARPNESS), "white")
     pen = ImageDraw.Draw(image)
     for mark in layout(chart):
         if isinstance(mark, Line):
-            _png_line(pen, mark)
-        elif isinstance(mark, Dot):
-            place = (mark.x * SHARPNESS, mark.y * SHARPNESS)
+            x1, y1, x2, y2 = (end * SHARPNESS for end in mark.ends)
+            parts = round(math.hypot(x2 - x1, y2 - y1) / (6 * SHARPNESS)) if mark.dashed else 1
+            for part in range(0, max(parts, 1), 2):
+                pen.line(
+                    [
+                        (x1 + (x2 - x1) * n / parts, y1 + (y2 - y1) * n / parts)
+                        for n in (part, part + 1)
+                    ],
+                    mark.colour,
+                    SHARPNESS,
+                )
+            continue
+        place = (mark.x * SHARPNESS, mark.y * SHARPNESS)
+        if isinstance(mark, Dot):
             fill = "white" if mark.hollow else mark.colour
             pen.circle(place, RADIUS * SHARPNESS, fill, mark.colour, 2 * SHARPNESS)
         else:
             font = ImageFont.load_default(mark.size * SHARPNESS)
-            anchor = {"start": "lm", "middle": "mm", "end": "rm"}[mark.anchor]
-            place = (mark.x * SHARPNESS, mark.y * SHARPNESS)
-            pen.text(place, mark.words, mark.colour, font, anchor)
+            pen.text(place, mark.words, mark.colour, font, mark.anchor)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
-
-
-def _png_line(pen: ImageDraw.ImageDraw, line: Line) -> None:
-    x1, y1, x2, y2 = (end * SHARPNESS for end in line.ends)
-    parts = round(math.hypot(x2 - x1, y2 - y1) / (6 * SHARPNESS)) if line.dashed else 1
-    for part in range(0, max(parts, 1), 2):
-        ends = [(x1 + (x2 - x1) * n / parts, y1 + (y2 - y1) * n / parts) for n in (part, part + 1)]
-        pen.line(ends, line.colour, SHARPNESS)
-
-
-def _svg(chart: Chart) -> str:
-    marks = "\n".join(_svg_mark(mark) for mark in layout(chart))
-    height = height_of(chart)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" font-family="sans-serif">\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n{marks}\n</svg>\n'
-    )
-
-
-def _svg_mark(mark: Mark) -> str:
-    if isinstance(mark, Line):
-        x1, y1, x2, y2 = mark.ends
-        dashes = ' stroke-dasharray="6 6"' if mark.dashed else ""
-        return (
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke="{mark.colour}"{dashes}/>'
-        )
-    if isinstance(mark, Dot):
-        fill = "white" if mark.hollow else mark.colour
-        return (
-            f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{RADIUS}" fill="{fill}" '
-            f'stroke="{mark.colour}" stroke-width="2"/>'
-        )
-    return (
-        f'<text x="{mark.x:.1f}" y="{mark.y:.1f}" font-size="{mark.size}" fill="{mark.colour}" '
-        f"text-anchor={quoteattr(mark.anchor)} "
-        f'dominant-baseline="central">{escape(mark.words)}</text>'
-    )
-
-
-# Several reports side by side.
-
-# Photos of two sets rarely have one figure; a line each is readable up to so many.
-MOST_LEVELS = 4
 
 
 def chart_of(reports: Sequence[Mapping[str, Any]]) -> Chart:
@@ -299,16 +241,16 @@ def chart_of(reports: Sequence[Mapping[str, Any]]) -> Chart:
     )
 
 
-def _levels_of(reports: Sequence[Mapping[str, Any]]) -> tuple[Level, ...]:
+def _levels_of(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     names: dict[float, list[str]] = {}
     for report in reports:
         if report["photos"]["image"] is not None:
             names.setdefault(report["photos"]["image"], []).append(report["name"])
     if len(names) > MOST_LEVELS:
-        return ()
+        return {}
     if len(names) == 1:
-        return tuple(Level("photos among themselves", height) for height in names)
-    return tuple(Level(f"photos of {', '.join(found)}", y) for y, found in names.items())
+        return {"photos among themselves": next(iter(names))}
+    return {f"photos of {', '.join(found)}": height for height, found in names.items()}
 
 
 def _foot_of(reports: Sequence[Mapping[str, Any]]) -> str:

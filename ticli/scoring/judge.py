@@ -1,126 +1,263 @@
-"""Words judged: drawn under their protocol beside their class word, and measured."""
+"""Concepts scored: drawn beside their class word under one protocol, and measured."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ticli.errors import DeviceFailed, Usage
-from ticli.generation.draw import Brush, condition_pair, paint, place_rows
-from ticli.models.hardware import Hardware
+from ticli.errors import Usage
+from ticli.generation.draw import DrawingJob, Say, Studio, place_rows, silent
+from ticli.generation.picture_plan import Drawing
+from ticli.models.hardware import Hardware, pick_hardware
 from ticli.models.image_encoders import Judge, JudgeSource, Preprocessing, load_judge
 from ticli.models.locate import ModelSource
-from ticli.models.memory import memory_explained
 from ticli.models.model import Model, Rows, load_model
-from ticli.models.samplers import make_sampler
 from ticli.models.single_files.probing import settle_prediction
 from ticli.photos.cropping import training_picture
 from ticli.photos.sentences import fill
 from ticli.scoring.measures import (
-    Seen,
-    TextFigures,
-    Texts,
+    TEXT_KEYS,
+    Figures,
+    PictureFeatures,
+    SentenceFeatures,
     image_figures,
     obedience,
     photos_among_themselves,
     places_of,
     text_figures,
+    way,
 )
-from ticli.scoring.protocol import Prompts, Protocol, sentences
-from ticli.scoring.score_plan import Subject
+from ticli.scoring.protocol import Protocol, sentences
+from ticli.scoring.score_plan import ScorePlan, ScoreSubject
 
-# The pictures of one word that a protocol asks for.
-
+DIGITS = 4
+BATCH = 32
+TOLD_EVERY = 10.0  # seconds
 # Pixels drawn at once: all sixteen of the starter's, and one of a large model's.
 PIXELS_AT_ONCE = 16 * 128 * 128
+# What of a protocol the pictures depend on.
+DRAWING = ("model", "model_fingerprint", "prompts", "counts", "drawn", "seeds")
+CELL, GAP, LABEL, ACROSS = 128, 4, 18, 8
+INK = "#1c1c1c"
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What was drawn for one word: plain pictures, and for each scene a list."""
+class ProtocolPictures:
+    """The pictures a protocol asks for: plain ones, and a list for each scene."""
 
     plain: list[Image.Image]
     scenes: list[list[Image.Image]]
 
 
-def draw_word(model: Model, word: str, rows: Rows, protocol: Protocol) -> Pictures:
-    """Draw a protocol's pictures with `word` in place of {}; `rows` are its vectors by concept.
+@dataclass(frozen=True)
+class PromptJob:
+    """A prompt, how many pictures it takes, and the seed of their noise."""
 
-    A prompt's noise comes from its own seed on the CPU, all pictures of it at once, so that every
-    word is drawn from the same. Raises Usage where the word falls outside the text window, and
-    DeviceFailed.
+    prompt: str
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """What came of one concept: a report for each encoder, and the pictures behind it."""
+
+    subject: ScoreSubject
+    reports: tuple[dict[str, Any], ...]
+    photos: tuple[Image.Image, ...]
+    pictures: ProtocolPictures
+
+    def sheet(self) -> Image.Image:
+        """The photos on top, then eight plain pictures, then up to eight of each scene."""
+        prompts, trigger = self.subject.protocols[0].prompts, self.subject.trigger
+        labels = [fill(prompt, trigger) for prompt in (prompts.plain, *prompts.scenes)]
+        drawn = [self.pictures.plain, *self.pictures.scenes]
+        return lay_out([("photos", self.photos), *zip(labels, drawn, strict=True)])
+
+
+def score_concepts(plan: ScorePlan, note: Say = silent) -> Iterator[Score]:
+    """Draw and measure every concept of a plan, one after the other; nothing is written.
+
+    Raises Usage, ModelUnavailable and DeviceFailed.
     """
-    drawn = list(draw_prompts(model, prompts_and_counts(word, protocol), rows, protocol))
-    return Pictures(drawn[0], drawn[1:])
+    hardware = pick_hardware(plan.device, plan.dtype)
+    note(f"{hardware.describe()}: {hardware.why}")
+    scorer = Scorer(hardware, note)
+    for subject in plan.subjects:
+        yield scorer.score(subject)
 
 
-def prompts_and_counts(word: str, protocol: Protocol) -> list[tuple[str, int, int]]:
-    """Each prompt with `word` in it, how many pictures it takes, and its seed."""
+class Scorer:
+    """The model and encoders that are loaded, and the class words that were drawn already."""
+
+    def __init__(self, hardware: Hardware, note: Say = silent) -> None:
+        self.hardware = hardware
+        self.note = note
+        self._model: Model | None = None
+        self._judges: dict[str, Judge] = {}
+        self._drawn: dict[tuple[str, str], ProtocolPictures] = {}
+
+    def model_of(self, source: ModelSource) -> Model:
+        """The loaded model of a source; one at a time is kept."""
+        if self._model is None or self._model.source != source:
+            self._model = None
+            self.note(f"loading {source.describe()} …")
+            self._model = load_model(source, self.hardware)
+            if found := settle_prediction(self._model):
+                self.note(found)
+        return self._model
+
+    def judge_of(self, source: JudgeSource) -> Judge:
+        """The loaded encoder of a source."""
+        if source.sha256 not in self._judges:
+            self.note(f"loading {source.describe()} …")
+            self._judges[source.sha256] = load_judge(source, self.hardware.device)
+        return self._judges[source.sha256]
+
+    def score(self, subject: ScoreSubject) -> Score:
+        """Draw a concept and its class word and measure both. Raises Usage and DeviceFailed."""
+        began = time.monotonic()
+        model = self.model_of(subject.source)
+        protocol = subject.protocols[0]
+        reference = self._class_pictures(model, subject.class_word, protocol)
+        rows = place_rows({subject.concept.name: subject.embedding})
+        pictures = draw_protocol(model, subject.trigger, rows, protocol, self.note)
+        size = subject.source.size
+        photos = tuple(training_picture(photo, size) for photo in subject.photos.photos)
+        about = {
+            "name": subject.label,
+            "token": subject.concept.token,
+            "trigger": subject.trigger,
+            "class_word": subject.class_word,
+            "places": places_of(model, subject.embedding),
+            "photo_hashes": [photo.sha256 for photo in subject.photos.photos],
+            "vectors_sha256": subject.concept.sha256,
+            "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
+        reports = []
+        every = zip(subject.encoders, subject.protocols, subject.warmed, strict=True)
+        for source, named, warmed in every:
+            figures = measure(
+                self.judge_of(source), named, photos, pictures, reference, subject.class_word
+            )
+            known = {"warmed_by_encoder": warmed, "protocol": named.as_json()}
+            reports.append(_rounded(about | figures) | known)
+        for report in reports:
+            report["seconds"] = round(time.monotonic() - began, 3)
+        return Score(subject, tuple(reports), photos, pictures)
+
+    def _class_pictures(self, model: Model, word: str, protocol: Protocol) -> ProtocolPictures:
+        """The pictures of a class word, drawn once however many concepts are compared with it."""
+        drawing = {k: v for k, v in protocol.as_json().items() if k in DRAWING}
+        key = word, repr(drawing)
+        if key not in self._drawn:
+            self._drawn[key] = draw_protocol(model, word, {}, protocol, self.note)
+        return self._drawn[key]
+
+
+def draw_protocol(
+    model: Model, words: str, rows: Rows, protocol: Protocol, note: Say = silent
+) -> ProtocolPictures:
+    """Draw a protocol's pictures with `words` in place of {}; `rows` are the concept's vectors.
+
+    Says every ten seconds how far it is. Raises Usage where the concept falls outside the text
+    window, and DeviceFailed.
+    """
+    jobs = protocol_jobs(words, protocol)
+    total = sum(job.count for job in jobs)
+    note(f"drawing {total} pictures of {words!r} …")
+    drawn: list[list[Image.Image]] = []
+    told = time.monotonic()
+    for pictures in draw_prompts(model, jobs, rows, protocol.drawn):
+        drawn.append(pictures)
+        if time.monotonic() - told >= TOLD_EVERY:
+            told = time.monotonic()
+            note(f"{sum(map(len, drawn))} of {total} pictures of {words!r}")
+    return ProtocolPictures(drawn[0], drawn[1:])
+
+
+def protocol_jobs(words: str, protocol: Protocol) -> list[PromptJob]:
+    """The plain prompt and the scenes with `words` in them."""
     prompts, counts = protocol.prompts, protocol.counts
     return [
-        (fill(text, word), counts.scene if number else counts.plain, protocol.seed(number))
+        PromptJob(
+            fill(text, words), counts.scene if number else counts.plain, protocol.seed(number)
+        )
         for number, text in enumerate((prompts.plain, *prompts.scenes))
     ]
 
 
 def draw_prompts(
-    model: Model, jobs: list[tuple[str, int, int]], rows: Rows, protocol: Protocol
+    model: Model, jobs: Sequence[PromptJob], rows: Rows, drawing: Drawing
 ) -> Iterator[list[Image.Image]]:
-    """Draw each (prompt, count, seed), yielding a prompt's pictures when they are finished."""
-    vectors = {name: len(next(iter(keys.values()))) for name, keys in rows.items()}
-    drawn = protocol.drawn
-    at_once = max(1, PIXELS_AT_ONCE // (drawn.width * drawn.height))
-    sampler = make_sampler(drawn.sampler, model.noise_schedule)
-    advice = "use --device cpu, or score on a larger GPU"
-    with (
-        torch.no_grad(),
-        memory_explained("the device ran out of memory", advice),
-        model.pipeline(sampler) as pipeline,
-    ):
-        for prompt, count, seed in jobs:
-            tokens = model.tokenise(prompt, vectors)
-            if any(text.lost for text in tokens.values()):
-                raise Usage(f"the word falls out of {prompt!r}", "shorten that prompt")
-            both = [model.tokenise("", {}, negative=True), tokens]
-            pair = condition_pair(model, both, rows, negative=False)
-            noise = _noise(model, pipeline.vae_scale_factor, protocol, (count, seed))
-            generator = torch.Generator("cpu").manual_seed(seed)
-            brush = Brush(drawn.sampler, drawn.steps, drawn.guidance, generator)
-            yield [
-                _picture(pixels)
-                for part in torch.split(noise, at_once)
-                for pixels in paint(model, pipeline, pair, part, brush)
-            ]
+    """Draw each job, yielding its pictures when they are finished.
+
+    All pictures of a prompt come from one draw of noise by its own seed, so that every concept is
+    drawn from the same.
+    """
+    studio = Studio(model, rows)
+    encoded = [DrawingJob(studio.encode(job.prompt), job.seed, job.count) for job in jobs]
+    at_once = max(1, PIXELS_AT_ONCE // (drawing.width * drawing.height))
+    return studio.draw(encoded, drawing, reseed=True, at_once=at_once)
 
 
-def _noise(model: Model, grain: int, protocol: Protocol, counted: tuple[int, int]) -> torch.Tensor:
-    """Noise of (count, seed) in one draw, float32: (count, channels, height/grain, width/grain)."""
-    count, seed = counted
-    shape = (count, model.channels, protocol.drawn.height // grain, protocol.drawn.width // grain)
-    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))
+# The figures of one encoder, which training never sees.
 
 
-def _picture(pixels: NDArray[np.float32]) -> Image.Image:
-    """Turn (height, width, 3) in [0, 1] into a picture."""
-    if not np.isfinite(pixels).all():
-        raise DeviceFailed(
-            "a picture came out as numbers that are not finite",
-            "the word may be far too large (ti show NAME gives its norms); else try --dtype fp32",
-        )
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+def measure(
+    judge: Judge,
+    protocol: Protocol,
+    photos: Sequence[Image.Image],
+    pictures: ProtocolPictures,
+    reference: ProtocolPictures,
+    class_word: str,
+) -> dict[str, Any]:
+    """The figures of `word` (the concept), `class` and `photos`, and the `way` between the two.
+
+    `reference` holds the class word's pictures. Figures that compare with sentences are None where
+    the encoder reads none.
+    """
+    real = picture_features(judge, photos)
+    seen = {"word": see(judge, pictures), "class": see(judge, reference)}
+    sides: dict[str, Figures] = {
+        side: image_figures(found, real) | dict.fromkeys(TEXT_KEYS) for side, found in seen.items()
+    }
+    if judge.source.reads:
+        texts = read_texts(judge, protocol, class_word)
+        goal = text_figures(seen["class"], texts)
+        for side, found in seen.items():
+            figures = text_figures(found, texts)
+            sides[side] |= figures | obedience(figures, goal)
+    mean, copied = photos_among_themselves(real)
+    return {
+        **sides,
+        "photos": {"count": len(photos), "image": mean, "copied": copied},
+        "way": way(sides["word"]["image"], sides["class"]["image"], mean),
+    }
 
 
-# Pictures and sentences as unit features of an encoder that no training sees.
+def see(judge: Judge, drawn: ProtocolPictures) -> PictureFeatures:
+    """The features of a concept's pictures."""
+    return PictureFeatures(
+        picture_features(judge, drawn.plain),
+        tuple(picture_features(judge, scene) for scene in drawn.scenes),
+    )
 
-BATCH = 32
+
+def read_texts(judge: Judge, protocol: Protocol, class_word: str) -> SentenceFeatures:
+    """The features of a protocol's sentences. Raises Usage where one is too long."""
+    prompts = protocol.prompts
+    return SentenceFeatures(
+        sentence_features(judge, sentences(prompts, class_word)),
+        sentence_features(judge, prompts.bare),
+    )
 
 
 def picture_features(judge: Judge, pictures: Sequence[Image.Image]) -> torch.Tensor:
@@ -198,167 +335,6 @@ def _tensor(output: Any) -> torch.Tensor:
     return features
 
 
-DIGITS = 4
-TOLD_EVERY = 10.0  # seconds
-# What of a protocol the pictures depend on.
-DRAWING = ("model", "model_fingerprint", "prompts", "counts", "drawn", "seeds")
-
-
-@dataclass
-class Studio:
-    """The model and encoders that are loaded, and the class words that were drawn already.
-
-    `said` hears what is being done, for people who wait.
-    """
-
-    hardware: Hardware
-    said: Callable[[str], None] = lambda _text: None
-    model: Model | None = None
-    judges: dict[str, Judge] = field(default_factory=dict)
-    drawn: dict[tuple[str, str], Pictures] = field(default_factory=dict)
-
-    def model_of(self, source: ModelSource) -> Model:
-        """The loaded model of a source; one at a time is kept."""
-        if self.model is None or self.model.source != source:
-            self.model = None
-            self.said(f"loading {source.describe()} …")
-            self.model = load_model(source, self.hardware)
-            found = settle_prediction(self.model)
-            if found:
-                self.said(found)
-        return self.model
-
-    def judge_of(self, source: JudgeSource) -> Judge:
-        """The loaded encoder of a source."""
-        if source.sha256 not in self.judges:
-            self.said(f"loading {source.describe()} …")
-            self.judges[source.sha256] = load_judge(source, self.hardware.device)
-        return self.judges[source.sha256]
-
-    def class_pictures(self, model: Model, word: str, protocol: Protocol) -> Pictures:
-        """The pictures of a class word, drawn once however many words are compared with it."""
-        drawing = {k: v for k, v in protocol.as_json().items() if k in DRAWING}
-        key = word, repr(drawing)
-        if key not in self.drawn:
-            self.drawn[key] = self.pictures(model, word, {}, protocol)
-        return self.drawn[key]
-
-    def pictures(self, model: Model, word: str, rows: Rows, protocol: Protocol) -> Pictures:
-        """The pictures of a word; how far it is is said every ten seconds."""
-        jobs = prompts_and_counts(word, protocol)
-        total = sum(count for _, count, _ in jobs)
-        self.said(f"drawing {total} pictures of {word!r} …")
-        drawn: list[list[Image.Image]] = []
-        told = time.monotonic()
-        for pictures in draw_prompts(model, jobs, rows, protocol):
-            drawn.append(pictures)
-            if time.monotonic() - told >= TOLD_EVERY:
-                told = time.monotonic()
-                self.said(f"{sum(map(len, drawn))} of {total} pictures of {word!r}")
-        return Pictures(drawn[0], drawn[1:])
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What came of one word: a report for each encoder, and the pictures they speak of."""
-
-    reports: tuple[dict[str, Any], ...]
-    photos: tuple[Image.Image, ...]
-    pictures: Pictures
-
-
-def judge_word(studio: Studio, subject: Subject) -> Judged:
-    """Draw a word and its class word and measure both. Raises Usage and DeviceFailed."""
-    began = time.monotonic()
-    model = studio.model_of(subject.source)
-    protocol = subject.protocols[0]
-    reference = studio.class_pictures(model, subject.class_word, protocol)
-    rows = place_rows({subject.concept.name: subject.embedding})
-    pictures = studio.pictures(model, subject.trigger, rows, protocol)
-    photos = tuple(training_picture(photo, subject.source.size) for photo in subject.photos.photos)
-    places = places_of(model, subject.embedding)
-    about = {
-        "name": subject.label,
-        "token": subject.concept.token,
-        "trigger": subject.trigger,
-        "class_word": subject.class_word,
-        "places": {key: [asdict(place) for place in found] for key, found in places.items()},
-        "photo_hashes": [photo.sha256 for photo in subject.photos.photos],
-        "vectors_sha256": subject.concept.sha256,
-        "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": 0.0,
-    }
-    reports = []
-    every = zip(subject.encoders, subject.protocols, subject.warmed, strict=True)
-    for source, named, warmed in every:
-        judge = studio.judge_of(source)
-        material = Material(photos, pictures, reference, subject.class_word)
-        figures = measure(judge, named, material)
-        known = {"warmed_by_encoder": warmed, "protocol": named.as_json()}
-        reports.append(_rounded(about | figures) | known)
-    for report in reports:
-        report["seconds"] = round(time.monotonic() - began, 3)
-    return Judged(tuple(reports), photos, pictures)
-
-
-@dataclass(frozen=True)
-class Material:
-    """What one encoder is to look at: photos, the word's pictures and the class word's."""
-
-    photos: tuple[Image.Image, ...]
-    word: Pictures
-    class_pictures: Pictures
-    class_word: str
-
-
-def measure(judge: Judge, protocol: Protocol, material: Material) -> dict[str, Any]:
-    """The figures of one encoder: `word`, `class` and `photos`, and the `way` gone.
-
-    Those that compare with sentences are None where the encoder reads none.
-    """
-    photos = picture_features(judge, material.photos)
-    word, reference = (see(judge, drawn) for drawn in (material.word, material.class_pictures))
-    sides: dict[str, dict[str, Any]] = {
-        "word": asdict(image_figures(word, photos)),
-        "class": asdict(image_figures(reference, photos)),
-    }
-    texts: dict[str, dict[str, Any]] = {side: dict.fromkeys(TEXT_KEYS) for side in sides}
-    if judge.source.reads:
-        read = read_texts(judge, protocol, material.class_word)
-        goal = text_figures(reference, read)
-        for side, seen in (("word", word), ("class", reference)):
-            found = text_figures(seen, read)
-            texts[side] = asdict(found) | asdict(obedience(found, goal))
-    mean, copied = photos_among_themselves(photos)
-    start, reached = sides["class"]["image"], sides["word"]["image"]
-    way = (reached - start) / (mean - start) if mean is not None and mean > start else None
-    return {
-        **{side: figures | texts[side] for side, figures in sides.items()},
-        "photos": {"count": len(photos), "image": mean, "copied": copied},
-        "way": way,
-    }
-
-
-TEXT_KEYS = (*TextFigures.__dataclass_fields__, "obedience", "obedience_bare")
-
-
-def see(judge: Judge, drawn: Pictures) -> Seen:
-    """The features of a word's pictures."""
-    return Seen(
-        picture_features(judge, drawn.plain),
-        tuple(picture_features(judge, scene) for scene in drawn.scenes),
-    )
-
-
-def read_texts(judge: Judge, protocol: Protocol, class_word: str) -> Texts:
-    """The features of a protocol's sentences. Raises Usage where one is too long."""
-    prompts = protocol.prompts
-    return Texts(
-        sentence_features(judge, sentences(prompts, class_word)),
-        sentence_features(judge, prompts.bare),
-    )
-
-
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)
@@ -366,28 +342,7 @@ def _rounded(value: Any) -> Any:
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
-    if isinstance(value, torch.Tensor):
-        return round(float(value), DIGITS)
     return value
-
-
-# One picture of all that a score speaks of: the photos, then what was drawn.
-
-CELL, GAP, LABEL, ACROSS = 128, 4, 18, 8
-INK = "#1c1c1c"
-
-
-def sheet_of(judged: Judged, prompts: Prompts, trigger: str) -> Image.Image:
-    """The photos on top, then eight plain pictures, then up to eight of each scene."""
-    rows: list[tuple[str, Sequence[Image.Image]]] = [
-        ("photos", judged.photos),
-        (fill(prompts.plain, trigger), judged.pictures.plain),
-    ]
-    rows += [
-        (fill(scene, trigger), drawn)
-        for scene, drawn in zip(prompts.scenes, judged.pictures.scenes, strict=True)
-    ]
-    return lay_out(rows)
 
 
 def lay_out(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:

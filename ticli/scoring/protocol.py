@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ticli.errors import Usage
+from ticli.generation.picture_plan import Drawing
 from ticli.models.image_encoders import JudgeSource
 from ticli.photos.sentences import PLACE, fill
 
@@ -79,17 +80,6 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """How pictures are drawn: sampler, steps, guidance and size in pixels."""
-
-    sampler: str
-    steps: int
-    guidance: float
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class Protocol:
     """Everything a score depends on besides the word, its photos and its class word."""
 
@@ -99,9 +89,13 @@ class Protocol:
     encoder_sha256: str
     prompts: Prompts
     counts: Counts
-    drawn: Drawn
+    drawn: Drawing
     placeholder: str = TREATMENT
     seeds: tuple[int, int] = (PLAIN_SEED, SCENE_SEED)
+
+    def by(self, judge: JudgeSource) -> Protocol:
+        """The same protocol by one encoder."""
+        return replace(self, encoder=judge.describe(), encoder_sha256=judge.sha256)
 
     def as_json(self) -> dict[str, Any]:
         """Every value, and an `id` that is equal for equal protocols."""
@@ -156,8 +150,3 @@ def counts_of(samples: int | None, scene_samples: int | None) -> Counts:
         if not 1 <= count <= MOST_SAMPLES:
             raise Usage(f"{flag} must be 1 to {MOST_SAMPLES}, not {count}")
     return Counts(plain, scene)
-
-
-def name_encoder(protocol: Protocol, judge: JudgeSource) -> Protocol:
-    """The same protocol by one encoder."""
-    return replace(protocol, encoder=judge.describe(), encoder_sha256=judge.sha256)

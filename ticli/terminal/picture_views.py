@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ticli.terminal.output import Column, Output, json_text, write_line
 
 if TYPE_CHECKING:
-    from ticli.generation.draw import Made
-    from ticli.generation.picture_plan import Plan, Planned
+    from ticli.generation.picture_plan import PicturePlan, PlannedPicture
+    from ticli.generation.pictures import Picture
 
 
 COLUMNS = (
@@ -30,7 +30,7 @@ class Gallery:
     """The pictures of one call as they are finished; `per_line` writes JSON a line each."""
 
     output: Output
-    plan: Plan
+    plan: PicturePlan
     per_line: bool
     finished: list[dict[str, Any]] = field(default_factory=list)
 
@@ -39,24 +39,24 @@ class Gallery:
         """The finished files, as printed."""
         return [item["path"] for item in self.finished]
 
-    def add(self, made: Made) -> None:
+    def add(self, picture: Picture) -> None:
         """Report a finished file at once: its bytes, its path or its JSON line."""
-        item = record(self.plan, made.planned, made.shown)
-        item |= {"width": made.width, "height": made.height}
-        item |= {"seconds": round(made.seconds, 3), "grid": made.sheet}
+        item = record(self.plan, picture.planned, picture.path)
+        item |= {"width": picture.image.width, "height": picture.image.height}
+        item |= {"seconds": round(picture.seconds, 3), "grid": picture.sheet}
         self.finished.append(item)
-        if made.data:
-            self.output.data(made.data)
+        if self.plan.place is None:
+            self.output.data(picture.png())
         elif not self.output.json:
-            self.output.exact(made.shown)
+            self.output.exact(picture.path)
         elif self.per_line:
             write_line(json_text(item))
         if sys.stdout is not None:
-            # A pipe keeps lines back; its reader is to have each picture when it is there.
+            # A pipe holds lines back; its reader should get each picture when it is there.
             sys.stdout.flush()
-        if not made.sheet:
+        if not picture.sheet:
             done = f"{len(self.finished)} of {len(self.plan.pictures)}"
-            self.output.detail(f"picture {done}, {made.seconds:.1f} s")
+            self.output.detail(f"picture {done}, {picture.seconds:.1f} s")
 
     def close(self) -> None:
         """Write the JSON array of all pictures, where one is wanted."""
@@ -64,14 +64,19 @@ class Gallery:
             self.output.document(self.finished)
 
 
-def say_plan(output: Output, plan: Plan) -> None:
+def say_plan(output: Output, plan: PicturePlan) -> None:
     """Say on stderr which model draws what, and what the user may not expect."""
     for note in plan.choice.notes:
         output.note(note)
     if plan.choice.source.safety_checker:
         output.note("the safety checker that comes with this model is not used")
-    for prompt in dict.fromkeys(item.prompt.typed for item in plan.pictures):
-        _say_prompt(output, plan, prompt)
+    for name in dict.fromkeys(name for prompt in plan.prompts for name in prompt.bare):
+        output.note(f'"{name}" is read as a plain word: write <{name}> for your concept')
+    for prompt in plan.prompts:
+        if not prompt.concepts and not prompt.bare:
+            output.note(f'no concept in "{prompt.typed}": a token is written "<mug>"')
+        elif prompt.used != prompt.typed:
+            output.note(f'drawing "{prompt.used}" (--no-noun leaves the noun out)')
     drawing, count = plan.drawing, len(plan.pictures)
     first, last = plan.pictures[0].seed, plan.pictures[-1].seed
     output.note(
@@ -81,32 +86,32 @@ def say_plan(output: Output, plan: Plan) -> None:
     )
 
 
-def show_plan(output: Output, plan: Plan) -> None:
+def show_plan(output: Output, plan: PicturePlan) -> None:
     """Write the plan to stdout as a result of its own."""
-    items = [
-        record(plan, item, item.target.shown if item.target else "-") for item in plan.pictures
-    ]
+    items = [record(plan, item, item.file.shown if item.file else "-") for item in plan.pictures]
     if output.json:
         grid = plan.grid.shown if plan.grid else None
         output.document({"dry_run": True, "pictures": items, "grid": grid})
         return
-    rows = [
+    output.table(
+        COLUMNS,
         [
-            item["path"],
-            str(item["seed"]),
-            f"{item['width']}x{item['height']}",
-            str(item["steps"]),
-            f"{item['guidance']:g}",
-            item["sampler"],
-            item["model"],
-            item["used"],
-        ]
-        for item in items
-    ]
-    output.table(COLUMNS, rows)
+            (
+                item["path"],
+                str(item["seed"]),
+                f"{item['width']}x{item['height']}",
+                str(item["steps"]),
+                f"{item['guidance']:g}",
+                item["sampler"],
+                item["model"],
+                item["used"],
+            )
+            for item in items
+        ],
+    )
 
 
-def record(plan: Plan, planned: Planned, shown: str) -> dict[str, Any]:
+def record(plan: PicturePlan, planned: PlannedPicture, shown: str) -> dict[str, Any]:
     """One picture as JSON has it: `prompt` as typed, `used` with the nouns in place."""
     prompt, drawing = planned.prompt, plan.drawing
     return {
@@ -123,11 +128,3 @@ def record(plan: Plan, planned: Planned, shown: str) -> dict[str, Any]:
         "guidance": drawing.guidance,
         "sampler": drawing.sampler,
     }
-
-
-def _say_prompt(output: Output, plan: Plan, typed: str) -> None:
-    prompt = next(item.prompt for item in plan.pictures if item.prompt.typed == typed)
-    if not prompt.concepts:
-        output.note(f'no concept in "{typed}": a token is written "<mug>"')
-    elif prompt.used != prompt.typed:
-        output.note(f'drawing "{prompt.used}" (--no-noun leaves the noun out)')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ticli.terminal.output import Column, Output
 
 if TYPE_CHECKING:
-    from ticli.scoring.score_plan import Subject
+    from ticli.scoring.score_plan import ScoreSubject
 
 
 NUMBERS = (
@@ -37,13 +37,6 @@ PLANNED_COLUMNS = (
     Column("MODEL"),
     Column("ENCODER"),
 )
-SUBJECT_COLUMNS = (
-    Column("NAME"),
-    Column("ENCODER"),
-    Column("IMAGE", right=True),
-    Column("REAL", right=True),
-    Column("TEXT", right=True),
-)
 
 
 def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:
@@ -60,26 +53,20 @@ def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:
     output.table(COLUMNS, [row for report in reports for row in _rows(report)])
 
 
-def show_subjects(
-    output: Output,
-    results: Sequence[Mapping[str, Any]],
-    means: Mapping[str, Mapping[str, Any]],
-    protocols: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write what each subject of a benchmark scored, and the means."""
-    if output.json:
-        output.document({"subjects": list(results), "mean": means, "protocols": list(protocols)})
-        return
-    rows = [
-        (result["name"], encoder, *_figures(figures))
-        for result in results
-        for encoder, figures in result["figures"].items()
-    ]
-    rows += [("MEAN", encoder, *_figures(figures)) for encoder, figures in means.items()]
-    output.table(SUBJECT_COLUMNS, rows)
+def say_plan(output: Output, subjects: Sequence[ScoreSubject]) -> None:
+    """Say on stderr what a user may not expect, and every protocol once."""
+    for text in dict.fromkeys(note for subject in subjects for note in subject.notes):
+        output.note(text)
+    for path, reason in dict.fromkeys(bad for s in subjects for bad in s.photos.rejected):
+        output.warn(f"left out {path.name}: {reason}")
+    for text in dict.fromkeys(text for subject in subjects for text in subject.warnings):
+        output.warn(text)
+    lines = (protocol.describe() for subject in subjects for protocol in subject.protocols)
+    for line in dict.fromkeys(lines):
+        output.note(line)
 
 
-def show_planned(output: Output, subjects: Sequence[Subject]) -> None:
+def show_planned(output: Output, subjects: Sequence[ScoreSubject]) -> None:
     """Write what would be judged, by which protocol and beside which photos."""
     planned = [
         {
@@ -161,10 +148,6 @@ def _nearest(report: Mapping[str, Any]) -> str:
         for places in report["places"].values()
         for place in places
     )
-
-
-def _figures(figures: Mapping[str, Any]) -> tuple[str, str, str]:
-    return _number(figures["image"]), _number(figures["real"]), _number(figures["text"])
 
 
 def _number(value: float | None) -> str:

@@ -10,22 +10,11 @@ from typing import Any
 
 import pytest
 
-from ticli.generation.model_choice import Wish
-from ticli.generation.picture_plan import Request, Wanted, make_plan
+from ticli.generation.picture_plan import PictureRequest, plan_pictures
 from ticli.models.locate import STARTER
 from ticli.settings import load_settings
 
-REQUEST = Request(
-    negative="",
-    nouns=True,
-    count=1,
-    seed=7,
-    wanted=Wanted(),
-    wish=Wish(),
-    output="",
-    grid=False,
-    force=False,
-)
+REQUEST = PictureRequest(prompts=(), seed=7, output="")
 
 
 @pytest.fixture
@@ -42,7 +31,8 @@ def plan() -> Callable[..., Any]:
     """Plan one picture a prompt from seed 7: plan(library, "<mug>", count=2) → Plan."""
 
     def make(library: Any, *prompts: str, **changes: Any) -> Any:
-        return make_plan(replace(REQUEST, **changes), prompts, library, load_settings())
+        request = replace(REQUEST, prompts=prompts, **changes)
+        return plan_pictures(request, library, load_settings())
 
     return make
 

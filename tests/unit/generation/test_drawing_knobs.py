@@ -10,8 +10,7 @@ from ticli.errors import Usage
 from ticli.generation.picture_plan import (
     LARGEST_SEED,
     Drawing,
-    Wanted,
-    check_wanted,
+    DrawingRequest,
     first_seed,
     parse_size,
     settle,
@@ -20,16 +19,16 @@ from ticli.models.locate import locate, starter
 
 
 def test_the_starter_has_the_defaults_of_its_card():
-    assert settle(Wanted(), starter()) == Drawing("ddim", 25, 4.0, 128, 128)
+    assert settle(DrawingRequest(), starter()) == Drawing("ddim", 25, 4.0, 128, 128)
 
 
 def test_another_model_has_the_defaults_of_stable_diffusion(model_folder):
     source = locate(str(model_folder("other")))
-    assert settle(Wanted(), source) == Drawing("dpm++", 30, 7.5, 128, 128)
+    assert settle(DrawingRequest(), source) == Drawing("dpm++", 30, 7.5, 128, 128)
 
 
 def test_what_the_user_gave_holds():
-    wanted = Wanted(steps=3, guidance=0.0, size="192x64", sampler="euler")
+    wanted = DrawingRequest(steps=3, guidance=0.0, size="192x64", sampler="euler")
     assert settle(wanted, starter()) == Drawing("euler", 3, 0.0, 192, 64)
 
 
@@ -72,18 +71,18 @@ def test_a_size_off_the_grain_names_the_next_one():
 @pytest.mark.parametrize(
     "wanted",
     [
-        Wanted(steps=0),
-        Wanted(steps=1001),
-        Wanted(guidance=-1),
-        Wanted(guidance=math.nan),
-        Wanted(guidance=math.inf),
-        Wanted(sampler="ddimm"),
-        Wanted(size="7"),
+        DrawingRequest(steps=0),
+        DrawingRequest(steps=1001),
+        DrawingRequest(guidance=-1),
+        DrawingRequest(guidance=math.nan),
+        DrawingRequest(guidance=math.inf),
+        DrawingRequest(sampler="ddimm"),
+        DrawingRequest(size="7"),
     ],
 )
 def test_knobs_out_of_range_are_refused(wanted):
     with pytest.raises(Usage):
-        check_wanted(wanted)
+        wanted.check()
 
 
 def test_a_fresh_seed_differs_from_call_to_call():

@@ -11,29 +11,37 @@ from harmless import ATTACK
 from PIL import Image
 
 from ticli.errors import Conflict
-from ticli.generation.picture_plan import Drawing, find_place, free_target, plan_targets
+from ticli.generation.picture_plan import (
+    Drawing,
+    DrawingRequest,
+    find_place,
+    free_file,
+    plan_files,
+)
 from ticli.generation.pictures import (
     LARGEST_SHEET,
-    Engine,
     Sheet,
     describe,
     png_bytes,
-    public_id,
     write_picture,
 )
-from ticli.generation.prompts import Wording, resolve
-from ticli.models.locate import locate, starter
+from ticli.models.locate import starter
 
-DRAWING = Drawing("ddim", 25, 4.0, 128, 64)
 RED = Image.new("RGB", (128, 64), "red")
 
 
 @pytest.fixture
-def description(library_with):
+def planned(plan, library_with):
+    """One picture of the starter, planned with its fingerprint known."""
     library = library_with("mug", noun="cup")
-    (prompt,) = resolve([Wording("a <mug> 月", "blurry <mug>")], library)
-    engine = Engine(starter(), "abc", "cpu", "fp32", {"torch": "2"})
-    return describe(prompt, 7, DRAWING, engine)
+    drawing = DrawingRequest(size="128x64")
+    made = plan(library, "a <mug> 月", negative="blurry <mug>", drawing=drawing)
+    return replace(made, choice=replace(made.choice, fingerprint="abc"))
+
+
+@pytest.fixture
+def description(planned):
+    return describe(planned, planned.pictures[0])
 
 
 def test_a_picture_says_how_it_was_made(description, library_with):
@@ -78,35 +86,38 @@ def test_equal_pictures_are_equal_files(description):
     assert png_bytes(RED, description) != png_bytes(RED, description | {"seed": 8})
 
 
-def test_no_folder_of_this_machine_gets_into_a_picture(model_folder, description, tmp_path):
-    source = locate(str(model_folder("my-model")))
-    assert source.id.startswith(str(tmp_path))
-    assert public_id(source) == "my-model"
-    assert public_id(replace(source, id="maker/model")) == "maker/model"
-    assert str(tmp_path) not in json.dumps(description)
+@pytest.mark.parametrize(
+    ("model", "shown"), [("/home/me/my-model", "my-model"), ("maker/model", "maker/model")]
+)
+def test_no_folder_of_this_machine_gets_into_a_picture(planned, model, shown, tmp_path):
+    source = replace(planned.choice.source, id=model)
+    changed = replace(planned, choice=replace(planned.choice, source=source))
+    described = describe(changed, changed.pictures[0])
+    assert described["model"]["id"] == shown
+    assert str(tmp_path) not in json.dumps(described)
 
 
 def test_a_free_name_taken_meanwhile_makes_way(tmp_path):
     place = find_place(f"{tmp_path}/shots/", "", several=False)
     place.folder.mkdir()
-    (target,) = plan_targets(place, [("mug", 7)], force=False)
-    target.path.write_text("another program's")
-    written = write_picture(b"ours", target, place, force=False)
+    (file,) = plan_files(place, [("mug", 7)], force=False)
+    file.path.write_text("another program's")
+    written = write_picture(b"ours", file, place, force=False)
     assert written.path.name == "mug-7-2.png"
     assert written.path.read_bytes() == b"ours"
-    assert target.path.read_text() == "another program's"
-    assert free_target(place, "mug-7").path.name == "mug-7-3.png"
+    assert file.path.read_text() == "another program's"
+    assert free_file(place, "mug-7").path.name == "mug-7-3.png"
 
 
 def test_a_named_file_taken_meanwhile_is_a_conflict(tmp_path):
     place = find_place(f"{tmp_path}/moon.png", "", several=False)
-    (target,) = plan_targets(place, [("mug", 7)], force=False)
-    target.path.write_text("theirs")
+    (file,) = plan_files(place, [("mug", 7)], force=False)
+    file.path.write_text("theirs")
     with pytest.raises(Conflict):
-        write_picture(b"ours", target, place, force=False)
-    assert target.path.read_text() == "theirs"
-    assert write_picture(b"ours", target, place, force=True) == target
-    assert target.path.read_bytes() == b"ours"
+        write_picture(b"ours", file, place, force=False)
+    assert file.path.read_text() == "theirs"
+    assert write_picture(b"ours", file, place, force=True) == file
+    assert file.path.read_bytes() == b"ours"
     assert [entry.name for entry in tmp_path.glob("*moon*")] == ["moon.png"]
 
 

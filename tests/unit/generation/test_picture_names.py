@@ -9,9 +9,9 @@ import pytest
 from ticli.errors import Conflict, Usage
 from ticli.generation.picture_plan import (
     find_place,
-    free_target,
+    free_file,
+    plan_files,
     plan_grid,
-    plan_targets,
     prompt_slug,
 )
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("here")
 
 
 def shown(place, pictures, force=False):
-    return [target.shown for target in plan_targets(place, pictures, force=force)]
+    return [file.shown for file in plan_files(place, pictures, force=force)]
 
 
 def test_the_prompt_and_the_seed_name_a_picture_in_the_current_folder():
@@ -35,7 +35,7 @@ def test_a_name_that_is_taken_gets_the_next_number():
     Path("mug-7-2.png").symlink_to("nowhere")
     assert shown(place, [("mug", 7)]) == ["mug-7-3.png"]
     assert shown(place, [("mug", 7)], force=True) == ["mug-7.png"]
-    assert free_target(place, "mug-7", {"mug-7-3.png"}).shown == "mug-7-4.png"
+    assert free_file(place, "mug-7", {"mug-7-3.png"}).shown == "mug-7-4.png"
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_a_name_that_is_taken_gets_the_next_number():
 )
 def test_a_folder_or_a_file_is_told_apart_and_shown_as_typed(output, expected):
     place = find_place(output, "", several=False)
-    (target,) = plan_targets(place, [("mug", 7)], force=False)
-    assert target.shown == expected
-    assert target.path == Path(expected)
+    (file,) = plan_files(place, [("mug", 7)], force=False)
+    assert file.shown == expected
+    assert file.path == Path(expected)
     assert not Path("new").exists()
 
 

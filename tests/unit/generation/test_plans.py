@@ -10,7 +10,7 @@ from concepts import make_concept
 
 from ticli.errors import BadContent, Conflict, TiError, Usage
 from ticli.generation.model_choice import Wish
-from ticli.generation.picture_plan import Wanted
+from ticli.generation.picture_plan import DrawingRequest
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -19,7 +19,7 @@ def test_pictures_of_a_call_count_their_seeds_through_all_prompts(plan, library_
     made = plan(library_with("mug", "cat"), "<mug>", "<cat> and <mug>", count=2)
     assert [item.seed for item in made.pictures] == [7, 8, 9, 10]
     assert [item.prompt.typed for item in made.pictures] == ["<mug>"] * 2 + ["<cat> and <mug>"] * 2
-    assert [item.target.shown for item in made.pictures] == [
+    assert [item.file.shown for item in made.pictures] == [
         "mug-7.png",
         "mug-8.png",
         "cat-and-mug-9.png",
@@ -41,7 +41,7 @@ def test_the_plan_writes_nothing(plan, library_with, here):
 
 def test_stdout_takes_one_picture_and_no_grid(plan, library_with):
     library = library_with("mug")
-    assert plan(library, "<mug>", output="-").pictures[0].target is None
+    assert plan(library, "<mug>", output="-").pictures[0].file is None
     for changes in ({"count": 2}, {"grid": True}):
         with pytest.raises(Usage, match="one picture"):
             plan(library, "<mug>", output="-", **changes)
@@ -76,7 +76,7 @@ def test_a_damaged_concept_is_found_before_the_model_is_loaded(plan, library_wit
 
 def test_bad_knobs_come_before_unknown_tokens(plan, library_with):
     with pytest.raises(TiError, match="--steps"):
-        plan(library_with(), "<nothing>", wanted=Wanted(steps=0))
+        plan(library_with(), "<nothing>", drawing=DrawingRequest(steps=0))
 
 
 def test_planning_imports_no_torch():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import NotFound, Usage
-from ticli.generation.prompts import Wording, resolve, with_nouns
+from ticli.generation.prompts import resolve, with_nouns
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_a_noun_with_signs_is_plain_text():
 
 def test_a_concept_without_noun_stands_alone(library_with):
     library = library_with("mug")
-    (resolved,) = resolve([Wording("a <mug> here")], library)
+    (resolved,) = resolve(["a <mug> here"], library)
     assert resolved.used == "a <mug> here"
 
 
 def test_both_prompts_are_resolved_and_kept_as_typed(library_with):
     library = library_with("mug", noun="cup")
     library_with("cat", noun="cat")
-    (resolved,) = resolve([Wording("a <Mug>", "no <cat>")], library)
+    (resolved,) = resolve(["a <Mug>"], library, negative="no <cat>")
     assert (resolved.typed, resolved.used) == ("a <Mug>", "a <Mug> cup")
     assert (resolved.negative_typed, resolved.negative_used) == ("no <cat>", "no <cat> cat")
     assert [concept.name for concept in resolved.concepts] == ["mug", "cat"]
@@ -56,24 +56,44 @@ def test_both_prompts_are_resolved_and_kept_as_typed(library_with):
 
 def test_no_noun_leaves_prompts_alone(library_with):
     library = library_with("mug", noun="cup")
-    (resolved,) = resolve([Wording("a <mug>", nouns=False)], library)
+    (resolved,) = resolve(["a <mug>"], library, nouns=False)
     assert resolved.used == "a <mug>"
 
 
 def test_a_repeated_token_is_one_concept(library_with):
-    (resolved,) = resolve([Wording("<mug> and <MUG>")], library_with("mug"))
+    (resolved,) = resolve(["<mug> and <MUG>"], library_with("mug"))
     assert [concept.name for concept in resolved.concepts] == ["mug"]
 
 
 def test_a_bare_word_is_a_word(library_with):
-    (resolved,) = resolve([Wording("a mug")], library_with("mug"))
+    (resolved,) = resolve(["a mug"], library_with("mug"))
     assert resolved.concepts == ()
+    assert resolved.bare == ("mug",)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "bare"),
+    [
+        ("a photo of easyneg", "", ("easyneg",)),
+        ("a tree", "EasyNeg, blurry", ("easyneg",)),
+        ("a <mug> and easyneg, easyneg", "", ("easyneg",)),
+        # The token is there, or the word is the noun of another's token: it is meant as a word.
+        ("a <mug> mug", "mug", ()),
+        ("a <blue> mug", "", ()),
+        ("mugs, muggle, <lora:mug:1>", "", ()),
+    ],
+)
+def test_a_concept_named_without_brackets_is_noticed(prompt, negative, bare, library_with):
+    library = library_with("mug", "easyneg")
+    library_with("blue", noun="mug")
+    (resolved,) = resolve([prompt], library, negative=negative)
+    assert resolved.bare == bare
 
 
 def test_all_unknown_tokens_are_named_with_near_names(library_with):
     library = library_with("mug", "teapot")
     with pytest.raises(NotFound) as caught:
-        resolve([Wording("<mgu> beside <mug>"), Wording("x", "<teapott> <zzz>")], library)
+        resolve(["<mgu> beside <mug>", "x"], library, negative="<teapott> <zzz>")
     error = caught.value
     assert error.details["unknown"] == ["mgu", "teapott", "zzz"]
     assert error.details["nearest"] == {"mgu": ["mug"], "teapott": ["teapot"], "zzz": []}
@@ -86,7 +106,7 @@ def test_an_empty_library_says_how_to_learn(isolated):
     from ticli.library.library import Library
 
     with pytest.raises(NotFound, match="<mug>") as caught:
-        resolve([Wording("a <mug>")], Library.open())
+        resolve(["a <mug>"], Library.open())
     assert 'ti invert PHOTOS --token "<mug>"' in caught.value.hint
     assert not isolated.exists()
 
@@ -94,9 +114,9 @@ def test_an_empty_library_says_how_to_learn(isolated):
 @pytest.mark.parametrize("prompt", ["", "   ", "a \udcff", "a\0b"])
 def test_what_is_no_text_is_refused(prompt, library_with):
     with pytest.raises(Usage):
-        resolve([Wording(prompt)], library_with())
+        resolve([prompt], library_with())
 
 
 def test_a_negative_prompt_that_is_no_text_is_refused(library_with):
     with pytest.raises(Usage, match="negative"):
-        resolve([Wording("a mug", "\udcff")], library_with())
+        resolve(["a mug"], library_with(), negative="\udcff")

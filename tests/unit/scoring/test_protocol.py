@@ -8,11 +8,11 @@ import pytest
 
 from ticli.concept import Concept
 from ticli.errors import Usage
+from ticli.generation.picture_plan import Drawing
 from ticli.scoring.protocol import (
     OBJECTS,
     STYLES,
     Counts,
-    Drawn,
     Protocol,
     counts_of,
     prompts_for,
@@ -22,7 +22,7 @@ from ticli.scoring.protocol import (
 )
 
 PROTOCOL = Protocol(
-    "starter 0.1", "f" * 64, "clip", "e" * 64, OBJECTS, Counts(), Drawn("ddim", 20, 4.0, 128, 128)
+    "starter 0.1", "f" * 64, "clip", "e" * 64, OBJECTS, Counts(), Drawing("ddim", 20, 4.0, 128, 128)
 )
 
 

@@ -1,30 +1,26 @@
-"""The chart: everything on the paper, nothing over anything else, as PNG and as SVG."""
+"""The chart: everything on the paper, nothing over anything else."""
 
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from xml.etree import ElementTree
 
-import pytest
 from PIL import Image
 
-from ticli.errors import Usage
 from ticli.scoring import chart
-from ticli.scoring.chart import Chart, Dot, Level, Point, Text, chart_of, layout, write_chart
+from ticli.scoring.chart import Chart, Dot, Label, Point, chart_of, layout, write_chart
 
 CHART = Chart(
     "Title",
     "obedience",
     "likeness",
     tuple(Point(f"recipe <{n}> & more", 0.6 + n / 500, 0.4, (1.0, 0.1)) for n in range(5)),
-    (Level("photos", 0.55),),
+    {"photos": 0.55},
     "a protocol " * 30,
 )
 
 
 def boxes(marks) -> list[tuple[float, float, float]]:
-    named = [m for m in marks if isinstance(m, Text) and m.words.startswith("recipe")]
+    named = [m for m in marks if isinstance(m, Label) and m.words.startswith("recipe")]
     return [(m.x, m.x + len(m.words) * m.size * chart.LETTER, m.y) for m in named]
 
 
@@ -54,7 +50,7 @@ def test_more_obedience_lies_right_and_more_likeness_higher() -> None:
 
 
 def test_the_png_opens_and_has_its_colours() -> None:
-    image = Image.open(io.BytesIO(write_chart(CHART, ".png")))
+    image = Image.open(io.BytesIO(write_chart(CHART)))
     assert image.size == (chart.WIDTH * 2, chart.height_of(CHART) * 2)
     colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     assert tuple(bytes.fromhex(chart.COLOURS[0][1:])) in colours
@@ -62,32 +58,25 @@ def test_the_png_opens_and_has_its_colours() -> None:
 
 def test_the_foot_is_whole_and_inside_the_picture() -> None:
     words = [f"word-{n}" for n in range(200)]
-    footed = Chart("", "", "", CHART.points, (), "first paragraph\n" + " ".join(words))
-    foot = [m for m in layout(footed) if isinstance(m, Text) and m.size < chart.SMALL]
+    footed = Chart("", "", "", CHART.points, {}, "first paragraph\n" + " ".join(words))
+    foot = [m for m in layout(footed) if isinstance(m, Label) and m.size < chart.SMALL]
     assert foot[0].words == "first paragraph"
     assert " ".join(line.words for line in foot[1:]).split() == words
     for line in foot:
         assert line.x + len(line.words) * line.size * chart.LETTER < chart.WIDTH
-    image = Image.open(io.BytesIO(write_chart(footed, ".png")))
+    image = Image.open(io.BytesIO(write_chart(footed)))
     assert max(line.y for line in foot) < image.height / chart.SHARPNESS - chart.FOOT_LINE / 2
-    svg = ElementTree.fromstring(write_chart(footed, ".svg"))
-    assert int(svg.attrib["height"]) == image.height / chart.SHARPNESS > chart.HEIGHT
+    assert chart.height_of(footed) == image.height / chart.SHARPNESS > chart.HEIGHT
 
 
-def test_the_svg_is_well_formed_and_says_what_the_points_are() -> None:
-    root = ElementTree.fromstring(write_chart(CHART, ".SVG"))
-    texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+def test_the_chart_says_what_its_points_are() -> None:
+    texts = [mark.words for mark in layout(CHART) if isinstance(mark, Label)]
     assert "recipe <0> & more" in texts
     assert {"likeness", "obedience", "photos", "class word"} <= set(texts)
 
 
 def test_one_point_alone_is_drawn() -> None:
-    assert write_chart(Chart("", "", "", (Point("a", 1.0, 0.3),)), ".svg")
-
-
-def test_other_suffixes_are_refused() -> None:
-    with pytest.raises(Usage, match=r"cannot be written as .plot\.pdf"):
-        chart.check_chart_file(Path("plot.pdf"))
+    assert write_chart(Chart("", "", "", (Point("a", 1.0, 0.3),)))
 
 
 def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
@@ -120,7 +109,7 @@ def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
         ("cup", 0.8, (1.0, 0.1)),
         ("bowl", 0.8, (1.0, 0.1)),
     ]
-    assert [level.label for level in chart.levels] == ["photos of mug", "photos of cup"]
+    assert list(chart.levels) == ["photos of mug", "photos of cup"]
     assert chart.foot == (
         "protocol x: encoder clip · m, 2 steps of ddim, guidance 4, 128x64 · 2 of 'a {}' from "
         "seed 5 · 1 each from seed 6 + number of: a {} here; two {}s · read as ever"
