@@ -61,7 +61,8 @@ def test_a_word_is_refused_where_its_vectors_do_not_fit(run, family_folders, lib
     result = run("generate", "<mug>", "-m", str(family_folders["sdxl"]), "--dry-run", "--json")
     assert result.code == 4
     message = json.loads(result.out)["error"]["message"]
-    assert "sd1" in message and "sdxl" in message and f"clip_g {CLIP_G}" in message
+    assert "Stable Diffusion 1 with" in message and "Stable Diffusion XL with" in message
+    assert f"{CLIP_L}- and {CLIP_G}-wide vectors" in message
 
 
 def test_every_family_is_listed_with_what_it_is(run, family_folders, monkeypatch):
