@@ -73,9 +73,17 @@ def _usage(error: Any) -> Usage:
     if path == "ti" and option in SHARED:
         return Usage(f"{option} stands before the command", f"write: ti COMMAND {option}")
     message = error.format_message().strip()
+    hint = f"{path} --help explains its arguments and options"
+    kind = getattr(getattr(error, "param", None), "type", None)
+    if choices := getattr(kind, "choices", None):
+        from ticli.names import did_you_mean
+
+        return Usage(
+            message, did_you_mean(message.partition(": '")[2].partition("'")[0], choices, hint)
+        )
     if path == "ti":
         return Usage(message, "ti --help lists the commands")
-    return Usage(message, f"{path} --help explains its arguments and options")
+    return Usage(message, hint)
 
 
 def _fail(error: BaseException, arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ticli.errors import BadContent, NotFound, TiError, Usage
-from ticli.names import nearest, parse_token
+from ticli.names import did_you_mean, parse_token
 from ticli.plain_text import parse_document
 from ticli.recipe import Recipe, load_recipe
 
@@ -147,11 +147,7 @@ def _refuse_unknown(found: Mapping[str, Any], where: str) -> None:
         if key in OF_ALL:
             raise Usage(f"{where}: {key} is one for all words", f"say it with {OF_ALL[key]}")
         if key not in known:
-            near = nearest(str(key), known, 1)
-            raise Usage(
-                f"{where}: no word has a {key!r}",
-                f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}",
-            )
+            raise Usage(f"{where}: no word has a {key!r}", did_you_mean(str(key), known))
 
 
 def _photos(value: Any, where: str, folder: Path) -> tuple[str, ...]:

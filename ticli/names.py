@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ticli.errors import Usage
@@ -19,6 +18,7 @@ DEVICES = {"con", "prn", "aux", "nul"} | {
 }
 # Words with a meaning of their own where a concept may be named.
 RESERVED = DEVICES | {"all", "none"}
+MOST_GUESSED = 10
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,34 @@ def placeholders(prompt: str) -> Iterator[Placeholder]:
     return (piece for piece in split_prompt(prompt) if isinstance(piece, Placeholder))
 
 
-def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Known names that look like `name`, best first."""
-    return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.6)
+def nearest(unknown: str | Sequence[str], known: Iterable[str]) -> list[str]:
+    """Known names that look like the unknown ones, best first; at most three for each."""
+    import difflib
+
+    names = list(known)
+    wanted = [unknown] if isinstance(unknown, str) else unknown
+    # Each guess looks at every name there is.
+    guesses = [difflib.get_close_matches(name.lower(), names) for name in wanted[:MOST_GUESSED]]
+    return list(dict.fromkeys(name for near in guesses for name in near))
+
+
+def did_you_mean(
+    unknown: str | Sequence[str],
+    known: Iterable[str],
+    otherwise: str = "",
+    shown: Callable[[str], str] = repr,
+) -> str:
+    """The hint for a name that is not known: the nearest names, as `shown` writes them.
+
+    `otherwise` follows in brackets, and stands alone where no name is near. Without it every known
+    name is listed then.
+    """
+    names = list(known)
+    near = nearest(unknown, names)
+    if not near:
+        return otherwise or f"choose {', '.join(names)}"
+    guess = f"did you mean {' or '.join(map(shown, near))}?"
+    return f"{guess} ({otherwise})" if otherwise else guess
 
 
 def slug(text: str, limit: int = 64) -> str:

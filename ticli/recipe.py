@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ticli.errors import NotFound, Usage
+from ticli.names import did_you_mean
 
 PRESETS = ("quick", "default", "thorough", "paper", "directional", "cross", "fairer")
 KINDS = ("object", "style", "person")
@@ -178,7 +179,7 @@ class Recipe:
         values: dict[str, Any] = {}
         for name, text in texts.items():
             if name not in known:
-                raise Usage(f"{origin}: no knob named {name!r}", f"knobs: {', '.join(known)}")
+                raise Usage(f"{origin}: no knob named {name!r}", did_you_mean(name, known))
             values[name] = parse_value(known[name].type, text, f"{origin}: {name}")
         return replace(self, **values)
 
@@ -202,7 +203,7 @@ def load_recipe(name: str) -> Recipe:
         path = Path(name).expanduser()
         if not path.is_file():
             raise NotFound(
-                f"no recipe named {name!r}, and no such file", f"presets: {', '.join(PRESETS)}"
+                f"no recipe named {name!r}, and no such file", did_you_mean(name, PRESETS)
             )
     return Recipe().with_texts(read_mapping(path), path.name)
 
@@ -236,7 +237,7 @@ def parse_value(declared: Any, text: Any, where: str) -> Any:
 
 def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if "choices" in rules and value not in rules["choices"]:
-        raise Usage(f"{name} cannot be {value!r}", f"choose {', '.join(rules['choices'])}")
+        raise Usage(f"{name} cannot be {value!r}", did_you_mean(str(value), rules["choices"]))
     if isinstance(value, float) and not math.isfinite(value):
         raise Usage(f"{name} must be finite, not {value}")
     if "low" in rules and value < rules["low"]:

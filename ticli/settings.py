@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import BadContent, Usage
+from ticli.names import did_you_mean
 from ticli.paths import places
 from ticli.plain_text import parse_mapping, read_mapping
 
@@ -76,7 +77,7 @@ def load_settings() -> Settings:
 def check_key(key: str, origin: str = "config") -> str:
     """Return a known key. Raises Usage naming the known ones."""
     if key not in KEYS:
-        raise Usage(f"{origin}: no setting named {key!r}", f"settings: {', '.join(KEYS)}")
+        raise Usage(f"{origin}: no setting named {key!r}", did_you_mean(key, KEYS))
     return key
 
 
@@ -87,7 +88,7 @@ def check_value(key: str, value: object) -> str:
     if key == "device" and value.split(":")[0] not in DEVICES:
         raise Usage(f"device cannot be {value!r}", "choose auto, cuda, cuda:N, mps or cpu")
     if key == "dtype" and value not in DTYPES:
-        raise Usage(f"dtype cannot be {value!r}", f"choose {', '.join(DTYPES)}")
+        raise Usage(f"dtype cannot be {value!r}", did_you_mean(value, DTYPES))
     if key == "color" and value not in ("auto", "always", "never"):
         raise Usage(f"color cannot be {value!r}", "choose auto, always or never")
     if key == "offline":

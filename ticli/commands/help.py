@@ -8,7 +8,7 @@ import typer
 
 from ticli.commands import options
 from ticli.errors import Usage
-from ticli.names import nearest
+from ticli.names import did_you_mean
 
 
 def help_command(
@@ -31,11 +31,8 @@ def help_command(
         root.command.make_context("ti", ["--help"])
         return
     if command not in names:
-        likely = nearest(command, names, 1)
-        raise Usage(
-            f"no command named {command!r}",
-            f"did you mean {likely[0]!r}?" if likely else "ti --help lists the commands",
-        )
+        hint = did_you_mean(command, names, "ti --help lists the commands")
+        raise Usage(f"no command named {command!r}", hint)
     page = root.command.commands[command]
     with page.make_context(command, [], parent=root, resilient_parsing=True) as inner:
         typer.echo(inner.get_help())

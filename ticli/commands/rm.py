@@ -11,7 +11,7 @@ import typer
 from ticli.commands import options
 from ticli.commands.arguments import given_names
 from ticli.errors import NotFound
-from ticli.names import nearest
+from ticli.names import did_you_mean, nearest
 from ticli.terminal.output import open_output
 
 if TYPE_CHECKING:
@@ -102,17 +102,13 @@ def _find(
     missing = [name for name in names if name not in found and name not in runs]
     if missing:
         known = [*(library.names() if library else []), *runs]
-        # Each guess looks at every name there is.
-        guessed = missing[:MOST_NAMED]
-        near = list(dict.fromkeys(n for name in guessed for n in nearest(name, known)))
         listing = "ti list shows all" if library else "ti list --unfinished shows all"
-        guess = f"did you mean {' or '.join(repr(name) for name in near)}? ({listing})"
         raise NotFound(
             f"no {'concept' if library else 'unfinished run'} named "
-            + ", ".join(repr(name) for name in missing),
-            guess if near else listing,
+            f"{', '.join(map(repr, missing))}",
+            did_you_mean(missing, known, listing),
             names=missing,
-            nearest=near,
+            nearest=nearest(missing, known),
         )
     return Doomed(
         tuple(found.values()),

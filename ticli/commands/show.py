@@ -8,6 +8,7 @@ import typer
 
 from ticli.commands import options
 from ticli.errors import Usage
+from ticli.names import did_you_mean
 from ticli.terminal.concept_views import show_concept
 from ticli.terminal.output import Output, json_text, open_output
 
@@ -45,8 +46,11 @@ def _pick(document: dict[str, Any], field: str) -> Any:
     value: Any = document
     for key in field.split("."):
         if not isinstance(value, dict) or key not in value:
-            known = ", ".join(value) if isinstance(value, dict) else "none below this"
-            raise Usage(f"no field {field!r}", f"fields: {known}")
+            known = list(value) if isinstance(value, dict) else []
+            raise Usage(
+                f"no field {field!r}",
+                did_you_mean(key, known) if known else "there are no fields below this one",
+            )
         value = value[key]
     return value
 

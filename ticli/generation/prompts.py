@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import Concept
 from ticli.errors import NotFound, Usage
-from ticli.names import Placeholder, nearest, placeholders, split_prompt
+from ticli.names import Placeholder, did_you_mean, nearest, placeholders, split_prompt
 
 if TYPE_CHECKING:
     from ticli.library.library import Library
@@ -104,24 +104,14 @@ def _bare_names(text: str, names: Iterable[str], concepts: Sequence[Concept]) ->
 
 def _unknown(missing: Sequence[Placeholder], known: Sequence[str]) -> NotFound:
     tokens = ", ".join(placeholder.text for placeholder in missing)
-    guesses = {placeholder.name: nearest(placeholder.name, known) for placeholder in missing}
-    likely = [
-        f"{placeholder.text}: {' or '.join(f'<{name}>' for name in guesses[placeholder.name])}"
-        for placeholder in missing
-        if guesses[placeholder.name]
-    ]
-    if likely:
-        hint = f"did you mean {'; '.join(likely)}? (ti list shows all)"
-    elif known:
-        hint = "ti list shows all concepts"
+    names = [placeholder.name for placeholder in missing]
+    if known:
+        hint = did_you_mean(names, known, "ti list shows all", "<{}>".format)
     else:
         hint = f'the library is empty: learn one with ti invert PHOTOS --token "{missing[0].text}"'
-    return NotFound(
-        f"the library has no concept for {tokens}",
-        hint,
-        unknown=[placeholder.name for placeholder in missing],
-        nearest=guesses,
-    )
+    message = f"the library has no concept for {tokens}"
+    guesses = {name: nearest(name, known) for name in names}
+    return NotFound(message, hint, unknown=names, nearest=guesses)
 
 
 def _check_text(text: str, what: str) -> None:

@@ -25,7 +25,7 @@ from ticli.library.query import (
     query_names,
 )
 from ticli.library.record import check_vectors, norms_of, same_vectors
-from ticli.names import Token, lookup_name, nearest, parse_token
+from ticli.names import Token, did_you_mean, lookup_name, nearest, parse_token
 from ticli.paths import Places, places
 
 # Storing words, all or none: what is in the way is found first, then files, then rows.
@@ -86,7 +86,6 @@ def _is_same(old: Concept, wanted: Concept, embedding: Embedding) -> bool:
 
 __all__ = ["Library", "Query"]
 Found = TypeVar("Found")
-MOST_GUESSED = 10
 
 
 @dataclass(frozen=True)
@@ -328,16 +327,12 @@ class Library:
 
     def _unknown(self, missing: Sequence[str], known: Sequence[str] | None = None) -> NotFound:
         names = self.names() if known is None else known
-        # Each guess looks at every name there is.
-        guessed = missing[:MOST_GUESSED]
-        near = list(dict.fromkeys(n for m in guessed for n in nearest(lookup_name(m), names)))
-        said = ", ".join(repr(name) for name in missing)
-        guess = f"did you mean {' or '.join(repr(name) for name in near)}? " if near else ""
+        wanted = [lookup_name(name) for name in missing]
         return NotFound(
-            f"no concept named {said}",
-            f"{guess}(ti list shows all)" if guess else "ti list shows all",
+            f"no concept named {', '.join(map(repr, missing))}",
+            did_you_mean(wanted, names, "ti list shows all"),
             names=list(missing),
-            nearest=near,
+            nearest=nearest(wanted, names),
         )
 
     def _drop_files(self, concepts: Iterable[Concept]) -> None:

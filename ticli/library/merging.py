@@ -10,7 +10,7 @@ from ticli.concept import BaseModel, Concept, Embedding, Parent
 from ticli.errors import Conflict, Usage
 from ticli.families import fits, model_in_words
 from ticli.library.record import bare_concept
-from ticli.names import Token
+from ticli.names import Token, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
     of parts) and Conflict (other encoders or widths, unequal numbers of vectors).
     """
     if method not in METHODS:
-        raise Usage(f"no method {method!r} of merging", f"choose {', '.join(METHODS)}")
+        raise Usage(f"no method {method!r} of merging", did_you_mean(method, METHODS))
     if len(parts) < 2:
         raise Usage("a merge takes at least two concepts", "ti merge mug teapot --token NEW")
     if raw and method != "mean":

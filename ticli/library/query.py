@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ticli.concept import Concept
 from ticli.errors import Usage
 from ticli.library.record import COLUMNS, VALID, concept_from_row, damaged, document_text
-from ticli.names import lookup_name
+from ticli.names import did_you_mean, lookup_name
 
 # Finding concepts by words and their beginnings, or where none fits by any part of a text.
 
@@ -158,10 +158,8 @@ def check_query(query: Query) -> str:
         return ""
     key, _, direction = query.sort.partition(":")
     if key not in ORDERS or direction not in ("", "asc", "desc"):
-        raise Usage(
-            f"cannot sort by {query.sort!r}",
-            f"use {', '.join(ORDERS)}, and :desc for the other way",
-        )
+        choices = f"use {', '.join(ORDERS)}, and :desc for the other way"
+        raise Usage(f"cannot sort by {query.sort!r}", did_you_mean(key, ORDERS, choices))
     return ORDERS[key].format("DESC" if direction == "desc" else "ASC")
 
 

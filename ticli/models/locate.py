@@ -14,6 +14,7 @@ from ticli.models.folder import identify, place_of
 from ticli.models.folder import vocabulary as vocabulary
 from ticli.models.single_files.assembly import open_single_file, recall
 from ticli.models.single_files.recognising import CONVERT, NOTHING_GIVEN, Given
+from ticli.names import did_you_mean
 from ticli.paths import places
 from ticli.plain_text import read_mapping
 from ticli.settings import change_line, written
@@ -65,7 +66,9 @@ def remove_short_name(name: str) -> str:
     """Take a short name away and return what it stood for. Raises NotFound."""
     known = short_names()
     if name not in known:
-        raise NotFound(f"no short name {name!r}", f"short names: {', '.join(known) or 'none'}")
+        raise NotFound(
+            f"no short name {name!r}", did_you_mean(name, known) if known else "there are none yet"
+        )
     change_line(names_file(), name, None, None)
     return known[name]
 
@@ -123,7 +126,11 @@ def locate(
     if is_hub_id(name):
         return _from_hub(name, None if offline else announce)
     pickled = path.suffix.lower() in PICKLED
-    hint = "ti models lists what can be used; -m starter always works"
+    hint = did_you_mean(
+        name,
+        (STARTER_ID, *short_names()),
+        "ti models lists what can be used; -m starter always works",
+    )
     raise ModelUnavailable(
         f"no model folder or file {name!r}", f"{CONVERT}\n{hint}" if pickled else hint
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ticli.errors import BadContent, NotFound, Usage
-from ticli.names import nearest
+from ticli.names import did_you_mean
 from ticli.photos.kinds import HEAD, Refusal, kind_of, named_as_picture, read_head, why_unreadable
 
 STDIN = "-"
@@ -146,8 +146,7 @@ def _did_you_mean(path: Path) -> str:
         siblings = [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):
         return "check the path"
-    near = nearest(path.name, siblings, count=1)
-    return f"did you mean {path.parent / near[0]}?" if near else "check the path"
+    return did_you_mean(path.name, siblings, "check the path", lambda name: str(path.parent / name))
 
 
 def _search_folder(search: _Search, folder: Path) -> None:

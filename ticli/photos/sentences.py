@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ticli.errors import BadContent, NotFound, Usage
+from ticli.names import did_you_mean
 
 # Bytes. A word keeps its sentences, and its file has room for a megabyte of what is said of it.
 LARGEST = 128 << 10
@@ -100,7 +101,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 def family(kind: str) -> tuple[str, ...]:
     """Return the neutral sentences for `object`, `style` or `person`, each with one `{}`."""
     if kind not in FAMILIES:
-        raise Usage(f"kind cannot be {kind!r}", f"choose {', '.join(FAMILIES)}")
+        raise Usage(f"kind cannot be {kind!r}", did_you_mean(kind, FAMILIES))
     return FAMILIES[kind]
 
 

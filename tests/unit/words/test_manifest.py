@@ -137,7 +137,7 @@ def test_a_word_that_cannot_be_learned_so_is_named(text, message):
 def test_a_near_miss_is_guessed():
     with pytest.raises(Usage) as caught:
         parse("- token: mug\n  photos: p\n  step: 3\n")
-    assert caught.value.hint == "did you mean 'steps'?"
+    assert caught.value.hint == "did you mean 'steps' or 'stop'?"
 
 
 @pytest.mark.parametrize(

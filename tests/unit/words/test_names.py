@@ -7,6 +7,7 @@ import pytest
 from ticli.errors import Usage
 from ticli.names import (
     Placeholder,
+    did_you_mean,
     lookup_name,
     nearest,
     parse_token,
@@ -65,8 +66,17 @@ def test_only_tokens_are_cut_out_of_a_prompt():
     assert split_prompt("") == []
 
 
-def test_near_names_and_slugs():
+def test_what_is_near_is_offered_and_else_what_there_is():
     assert nearest("mgu", ["mug", "cat"]) == ["mug"]
+    assert nearest(["mgu", "zzz", "ct"], ["mug", "cat"]) == ["mug", "cat"]
+    assert did_you_mean("mgu", ["mug", "cat"]) == "did you mean 'mug'?"
+    assert did_you_mean("zzz", ["mug", "cat"]) == "choose mug, cat"
+    assert did_you_mean("zzz", ["mug"], "ti list shows all") == "ti list shows all"
+    hint = did_you_mean(["mgu", "ct"], ["mug", "cat"], "ti list shows all", "<{}>".format)
+    assert hint == "did you mean <mug> or <cat>? (ti list shows all)"
+
+
+def test_slugs():
     assert slug("A Mug/on the moon!") == "a-mug-on-the-moon"
     assert slug("../..") == "concept" and slug("con") == "my-con"
     assert len(slug("a" * 200)) == 64

@@ -11,6 +11,7 @@ from ticli.families import STARTER_WIDTH, encoders_in_words, exports_of, family_
 from ticli.library.formats.metadata import Package, usage_hint
 from ticli.library.formats.torch_write import signs_of
 from ticli.library.formats.write_layouts import LAYOUTS, LEARNED, Layout, in_pipeline_order
+from ticli.names import did_you_mean
 
 # What CLIP's vocabulary can hold as one piece. A program that adds a file's name to a tokenizer,
 # or looks for it in a prompt, takes such a word for the ordinary one.
@@ -136,7 +137,7 @@ CONSUMERS: Mapping[str, Consumer] = {
 def consumer_named(name: str) -> Consumer:
     """The program of that name. Raises Usage."""
     if name not in CONSUMERS:
-        raise Usage(f"no program {name!r} to export for", f"choose {', '.join(CONSUMERS)}")
+        raise Usage(f"no program {name!r} to export for", did_you_mean(name, CONSUMERS))
     return CONSUMERS[name]
 
 

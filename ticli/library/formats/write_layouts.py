@@ -22,7 +22,7 @@ from ticli.library.formats.png_write import picture_file
 from ticli.library.formats.torch_write import diffusers_bin
 from ticli.library.record import bare_concept
 from ticli.library.store import ROW
-from ticli.names import Token
+from ticli.names import Token, did_you_mean
 
 # The safetensors layouts: which tensor stands under which key.
 
@@ -345,7 +345,7 @@ LAYOUTS: Mapping[str, Layout] = {
 def layout_named(name: str) -> Layout:
     """The layout of that name. Raises Usage."""
     if name not in LAYOUTS:
-        raise Usage(f"no format {name!r}", f"choose {', '.join(LAYOUTS)}")
+        raise Usage(f"no format {name!r}", did_you_mean(name, LAYOUTS))
     return LAYOUTS[name]
 
 
