@@ -83,7 +83,12 @@ def test_what_to_write_in_a_prompt_is_said(run, library_with) -> None:
     )
     assert run("export", "mug", "--for", "a1111").err == "in AUTOMATIC1111, write: mug-ti cup\n"
     assert run("export", "mug", "--for", "kohya", "-q", "--force").err == ""
-    assert run("export", "mug", "--for", "invokeai", "--force").err == ""
+    assert run("export", "mug", "--for", "invokeai", "--force").err == (
+        "in InvokeAI, write: <mug> cup\n"
+    )
+    assert run("export", "mug", "--for", "diffusers", "--force").err == (
+        "in diffusers, write: <mug> cup\n"
+    )
     assert metadata_of(Path("mug-ti.safetensors"))["modelspec.usage_hint"].endswith("mug-ti cup")
 
 

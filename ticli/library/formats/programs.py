@@ -161,7 +161,7 @@ def advice(packages: Sequence[Package], layout: Layout, consumer: str) -> list[s
     lines: list[str] = []
     for package in packages:
         lines += _loading(package, layout)
-        if package.word and package.word != package.token:
+        if package.word:
             lines.append(usage_hint(package))
         if consumer in WITHOUT_STARTER and STARTER_WIDTH in package.embedding.widths.values():
             lines.append(
