@@ -28,7 +28,7 @@ import torch
 
 from ticli.errors import BadContent, NotFound
 from ticli.generation.draw import place_rows
-from ticli.generation.model_choice import Wish
+from ticli.generation.model_choice import ModelRequest
 from ticli.generation.picture_plan import DrawingRequest
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
@@ -108,7 +108,7 @@ def plan_subject(
         scenes=subject.scenes,
         scene_samples=PICTURES_A_PROMPT,
         drawing=DrawingRequest(steps=options.steps),
-        wish=Wish(options.model, device=options.device),
+        model=ModelRequest(options.model, device=options.device),
     )
     (planned,) = plan_scores(request, library, load_settings()).subjects
     # The paper says the class of every subject after its token, whatever the concept's noun.

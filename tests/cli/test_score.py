@@ -123,7 +123,7 @@ def test_show_says_what_was_scored(run, score, library_with) -> None:
     assert line.startswith("scores\timage ")
     assert "class word" in line
     assert f", 2 + 1 x 2 pictures, protocol {report['protocol']['id']}, " in line
-    assert "warmed" not in line
+    assert "warm start" not in line
     assert len(line) < 300
     assert run("show", "mug", "--field", "scores").lines[0].startswith("{")
 
@@ -135,15 +135,15 @@ def test_an_encoder_that_warmed_the_word_up_is_warned_of(
     library_with("mug", width=WIDTH, noun="mug", recipe={"warm_start": clip})
     result = score("mug", "--photos", str(EXAMPLES), "--encoder", dino, "--json")
     assert [report["warmed_by_encoder"] for report in result.json] == [False, True]
-    assert result.err.count("is the CLIP that <mug> was warmed up by") == 1
+    assert result.err.count("gave <mug> its warm start") == 1
     (line,) = [line for line in run("show", "mug").lines if line.startswith("scores\t")]
-    assert line.count("warmed the word up") == 1
+    assert line.count("gave the concept its warm start") == 1
     copied = shutil.copytree(clip, tmp_path / "copied")
     library_with("cup", width=WIDTH, noun="cup", recipe={"warm_start": str(copied)})
     library_with("jug", width=WIDTH, noun="jug", recipe={"warm_start": str(tmp_path / "gone")})
     result = score("cup", "jug", "--photos", str(EXAMPLES), "--dry-run")
-    assert "is the CLIP that <cup> was" in result.err
-    assert "may be the CLIP that <jug> was" in result.err
+    assert "gave <cup> its warm start" in result.err
+    assert "may have given <jug> its warm start" in result.err
 
 
 def test_no_save_keeps_nothing(score, library_with) -> None:

@@ -44,7 +44,7 @@ def generate(
     debug: options.DebugOption = False,
 ) -> None:
     """Make pictures from a prompt."""
-    from ticli.generation.model_choice import Wish
+    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import (
         STDOUT,
         DrawingRequest,
@@ -66,7 +66,7 @@ def generate(
         prompts=tuple(prompts), negative=negative, nouns=not no_noun, count=count, seed=seed,
         drawing=DrawingRequest(steps, guidance, size, sampler), output=output, grid=grid,
         force=force, any_norm=any_norm,
-        wish=Wish(model or "", offline, strict_base, device or "", dtype or "",
+        model=ModelRequest(model or "", offline, strict_base, device or "", dtype or "",
             None if dry_run else announcer(answers), options.given_of(components, prediction),
             None if dry_run else options.prediction_finder(device, dtype, answers)),
     )  # fmt: skip

@@ -52,7 +52,7 @@ def score(
 
     Every concept gets the same prompts and seeds, so that two scores can be compared.
     """
-    from ticli.generation.model_choice import Wish
+    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest
     from ticli.library.library import Library
     from ticli.photos.sentences import read_sentences
@@ -69,7 +69,7 @@ def score(
         samples=samples,
         scene_samples=scene_samples,
         drawing=DrawingRequest(steps, guidance, size, sampler),
-        wish=Wish(
+        model=ModelRequest(
             model or "", offline, strict_base, device or "", dtype or "",
             given=options.given_of(components, prediction),
             find_prediction=None if dry_run else prediction_finder(device, dtype, output),

@@ -19,7 +19,7 @@ OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists wha
 
 
 @dataclass(frozen=True)
-class Wish:
+class ModelRequest:
     """What the user said about the model; "" where a flag was not given.
 
     `announce` is told before a model is downloaded; without it none is. `given` is for a model in
@@ -38,7 +38,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """The model taken, its fingerprint, and what the user should hear about it."""
 
     source: ModelSource
@@ -46,7 +46,9 @@ class Choice:
     notes: tuple[str, ...]
 
 
-def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+def choose_model(
+    concepts: Sequence[Concept], request: ModelRequest, settings: Settings
+) -> ModelChoice:
     """Choose the model for `concepts`: -m, the configured one, their own, the starter.
 
     The configured model is passed over where it fits not all of them. Raises Conflict naming both
@@ -55,50 +57,56 @@ def choose_model(concepts: Sequence[Concept], wish: Wish, settings: Settings) ->
     """
     from ticli.models.fingerprint import fingerprint
 
-    choice = _candidate(concepts, wish, settings)
+    choice = _candidate(concepts, request, settings)
     misfits = [concept for concept in concepts if choice.source.misfit(concept)]
     if misfits:
         raise _misfit(misfits[0], choice.source, alone=len(misfits) == len(concepts))
     found = fingerprint(choice.source)
     strangers = [concept for concept in concepts if concept.base.fingerprint != found]
     notes = tuple(_stranger_note(concept, choice.source) for concept in strangers)
-    if strangers and wish.strict_base:
+    if strangers and request.strict_base:
         raise Conflict(notes[0], "leave --strict-base out to use it all the same")
     source = choice.source
-    if source.is_untold and wish.find_prediction is not None:
-        source = wish.find_prediction(source)
-    return Choice(source, found, (*choice.notes, *source.remarks, *notes))
+    if source.is_untold and request.find_prediction is not None:
+        source = request.find_prediction(source)
+    return ModelChoice(source, found, (*choice.notes, *source.remarks, *notes))
 
 
-def _candidate(concepts: Sequence[Concept], wish: Wish, settings: Settings) -> Choice:
+def _candidate(
+    concepts: Sequence[Concept], request: ModelRequest, settings: Settings
+) -> ModelChoice:
     """The model that decides, not yet compared with the concepts where the user insists on it."""
-    offline = wish.offline or settings["offline"] == "true"
-    if wish.model:
-        found = locate(wish.model, offline=offline, announce=wish.announce, given=wish.given)
-        return Choice(found, "", ())
+    offline = request.offline or settings["offline"] == "true"
+    if request.model:
+        found = locate(
+            request.model, offline=offline, announce=request.announce, given=request.given
+        )
+        return ModelChoice(found, "", ())
     passed_over = ""
     if settings["model"]:
         configured = locate(
-            settings["model"], offline=offline, announce=wish.announce, given=wish.given
+            settings["model"], offline=offline, announce=request.announce, given=request.given
         )
         odd = next((concept for concept in concepts if configured.misfit(concept)), None)
         if odd is None:
             origin = settings.origin("model")
-            return Choice(configured, "", (f"model {configured.describe()} ({origin})",))
+            return ModelChoice(configured, "", (f"model {configured.describe()} ({origin})",))
         passed_over = f"; {configured.id} does not fit {odd.token}"
     own = next((concept for concept in concepts if concept.base.id), None)
     if own is not None:
-        source = _model_of(own, offline, wish)
+        source = _model_of(own, offline, request)
         note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
-        return Choice(source, "", (note,))
-    built_in = locate(STARTER_ID, given=wish.given)
+        return ModelChoice(source, "", (note,))
+    built_in = locate(STARTER_ID, given=request.given)
     note = f"model {built_in.describe()}, the built-in one{passed_over}"
-    return Choice(built_in, "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
+    return ModelChoice(built_in, "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
 
 
-def _model_of(concept: Concept, offline: bool, wish: Wish) -> ModelSource:
+def _model_of(concept: Concept, offline: bool, request: ModelRequest) -> ModelSource:
     try:
-        return locate(concept.base.id, offline=offline, announce=wish.announce, given=wish.given)
+        return locate(
+            concept.base.id, offline=offline, announce=request.announce, given=request.given
+        )
     except ModelUnavailable as error:
         raise ModelUnavailable(
             f"{concept.token} was learned on a model that cannot be had: {error.message}",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import BadContent, Conflict, Usage
-from ticli.generation.model_choice import Choice, Wish, choose_model
+from ticli.generation.model_choice import ModelChoice, ModelRequest, choose_model
 from ticli.generation.prompts import ResolvedPrompt, resolve
 from ticli.library.record import longest_vector
 from ticli.models.locate import ModelSource
@@ -83,7 +83,7 @@ class PictureRequest:
     count: int = 1
     seed: int | None = None
     drawing: DrawingRequest = field(default_factory=DrawingRequest)
-    wish: Wish = field(default_factory=Wish)
+    model: ModelRequest = field(default_factory=ModelRequest)
     output: str | None = None
     grid: bool = False
     force: bool = False
@@ -131,7 +131,7 @@ class PicturePlan:
     """What is drawn, with which model, and where each picture goes."""
 
     pictures: tuple[PlannedPicture, ...]
-    choice: Choice
+    choice: ModelChoice
     drawing: Drawing
     place: OutputPlace | None
     grid: PictureFile | None
@@ -176,7 +176,7 @@ def plan_pictures(request: PictureRequest, library: Library, settings: Settings)
     if not request.any_norm:
         for concept in concepts.values():
             _check_norm(concept)
-    choice = choose_model(tuple(concepts.values()), request.wish, settings)
+    choice = choose_model(tuple(concepts.values()), request.model, settings)
     if request.negative and not choice.source.reads_negative:
         raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")
     return PicturePlan(
@@ -186,8 +186,8 @@ def plan_pictures(request: PictureRequest, library: Library, settings: Settings)
         place=place,
         grid=grid,
         force=request.force,
-        device=check_value("device", request.wish.device or settings["device"]),
-        dtype=check_value("dtype", request.wish.dtype or settings["dtype"]),
+        device=check_value("device", request.model.device or settings["device"]),
+        dtype=check_value("dtype", request.model.dtype or settings["dtype"]),
         embeddings={name: library.embedding(concept) for name, concept in concepts.items()},
     )
 
@@ -270,33 +270,34 @@ def find_place(output: str, configured: str, *, several: bool) -> OutputPlace:
 def plan_files(
     place: OutputPlace, pictures: Sequence[tuple[str, int]], *, force: bool
 ) -> list[PictureFile]:
-    """Name every picture, given as (prompt, seed), such that no two share a file.
+    """Name every picture, given as (prompt, seed); no two share a file.
 
     Raises Conflict where a name the user gave is taken already, unless `force`.
     """
     if place.exact:
         return [_fixed(place, place.exact, force)]
-    taken: set[str] = set()
-    files = []
+    files: dict[str, PictureFile] = {}
     for prompt, seed in pictures:
-        stem = f"{place.stem if place.stem is not None else prompt_slug(prompt)}-{seed}"
-        if place.stem is not None:
-            file = _fixed(place, stem + SUFFIX, force)
-        elif force:
-            file = next(_numbered(place, stem))
-        else:
-            file = free_file(place, stem, taken)
-        taken.add(file.path.name)
-        files.append(file)
-    return files
+        file = _file(place, f"{_stem(place, prompt)}-{seed}", force, files)
+        files[file.path.name] = file
+    return list(files.values())
 
 
 def plan_grid(place: OutputPlace, prompt: str, seed: int, *, force: bool) -> PictureFile:
     """Name the sheet of all pictures. Raises Conflict as plan_files does."""
+    stem = _stem(place, prompt)
+    return _file(place, f"{stem}-grid" if place.stem is not None else f"{stem}-{seed}-grid", force)
+
+
+def _stem(place: OutputPlace, prompt: str) -> str:
+    return prompt_slug(prompt) if place.stem is None else place.stem
+
+
+def _file(place: OutputPlace, stem: str, force: bool, taken: Collection[str] = ()) -> PictureFile:
+    """STEM.png, or the first free number of it if the user neither gave a name nor --force."""
     if place.stem is not None:
-        return _fixed(place, f"{place.stem}-grid{SUFFIX}", force)
-    stem = f"{prompt_slug(prompt)}-{seed}-grid"
-    return next(_numbered(place, stem)) if force else free_file(place, stem)
+        return _fixed(place, stem + SUFFIX, force)
+    return next(_numbered(place, stem)) if force else free_file(place, stem, taken)
 
 
 def free_file(place: OutputPlace, stem: str, taken: Collection[str] = ()) -> PictureFile:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,7 +43,7 @@ BATCH = 32
 TOLD_EVERY = 10.0  # seconds
 # Pixels drawn at once: all sixteen of the starter's, and one of a large model's.
 PIXELS_AT_ONCE = 16 * 128 * 128
-# What of a protocol the pictures depend on.
+# The parts of a protocol that the pictures depend on.
 DRAWING = ("model", "model_fingerprint", "prompts", "counts", "drawn", "seeds")
 CELL, GAP, LABEL, ACROSS = 128, 4, 18, 8
 INK = "#1c1c1c"
@@ -67,7 +68,7 @@ class PromptJob:
 
 @dataclass(frozen=True)
 class Score:
-    """What came of one concept: a report for each encoder, and the pictures behind it."""
+    """The result for one concept: a report for each encoder, and the pictures behind it."""
 
     subject: ScoreSubject
     reports: tuple[dict[str, Any], ...]
@@ -83,7 +84,7 @@ class Score:
 
 
 def score_concepts(plan: ScorePlan, note: Say = silent) -> Iterator[Score]:
-    """Draw and measure every concept of a plan, one after the other; nothing is written.
+    """Draw and measure every concept of a plan, one after the other; write nothing.
 
     Raises Usage, ModelUnavailable and DeviceFailed.
     """
@@ -95,7 +96,7 @@ def score_concepts(plan: ScorePlan, note: Say = silent) -> Iterator[Score]:
 
 
 class Scorer:
-    """The model and encoders that are loaded, and the class words that were drawn already."""
+    """Keeps the loaded model and encoders, and the pictures of class words, between concepts."""
 
     def __init__(self, hardware: Hardware, note: Say = silent) -> None:
         self.hardware = hardware
@@ -105,7 +106,7 @@ class Scorer:
         self._drawn: dict[tuple[str, str], ProtocolPictures] = {}
 
     def model_of(self, source: ModelSource) -> Model:
-        """The loaded model of a source; one at a time is kept."""
+        """Load the model of a source, unless it is the last one used."""
         if self._model is None or self._model.source != source:
             self._model = None
             self.note(f"loading {source.describe()} …")
@@ -115,7 +116,7 @@ class Scorer:
         return self._model
 
     def judge_of(self, source: JudgeSource) -> Judge:
-        """The loaded encoder of a source."""
+        """Load the encoder of a source once."""
         if source.sha256 not in self._judges:
             self.note(f"loading {source.describe()} …")
             self._judges[source.sha256] = load_judge(source, self.hardware.device)
@@ -167,8 +168,8 @@ def draw_protocol(
 ) -> ProtocolPictures:
     """Draw a protocol's pictures with `words` in place of {}; `rows` are the concept's vectors.
 
-    Says every ten seconds how far it is. Raises Usage where the concept falls outside the text
-    window, and DeviceFailed.
+    Reports progress every ten seconds. Raises Usage if the concept falls outside the text window,
+    and DeviceFailed.
     """
     jobs = protocol_jobs(words, protocol)
     total = sum(job.count for job in jobs)
@@ -199,16 +200,13 @@ def draw_prompts(
 ) -> Iterator[list[Image.Image]]:
     """Draw each job, yielding its pictures when they are finished.
 
-    All pictures of a prompt come from one draw of noise by its own seed, so that every concept is
-    drawn from the same.
+    All pictures of a prompt come from one draw of noise by the prompt's own seed, so that every
+    concept starts from the same noise.
     """
     studio = Studio(model, rows)
     encoded = [DrawingJob(studio.encode(job.prompt), job.seed, job.count) for job in jobs]
     at_once = max(1, PIXELS_AT_ONCE // (drawing.width * drawing.height))
     return studio.draw(encoded, drawing, reseed=True, at_once=at_once)
-
-
-# The figures of one encoder, which training never sees.
 
 
 def measure(
@@ -221,8 +219,8 @@ def measure(
 ) -> dict[str, Any]:
     """The figures of `word` (the concept), `class` and `photos`, and the `way` between the two.
 
-    `reference` holds the class word's pictures. Figures that compare with sentences are None where
-    the encoder reads none.
+    `reference` holds the class word's pictures. Figures that need sentences are None if the encoder
+    does not read.
     """
     real = picture_features(judge, photos)
     seen = {"word": see(judge, pictures), "class": see(judge, reference)}
@@ -283,7 +281,7 @@ def picture_features(judge: Judge, pictures: Sequence[Image.Image]) -> torch.Ten
 def sentence_features(judge: Judge, sentences: Sequence[str]) -> torch.Tensor:
     """Unit features of sentences, (sentences, width), on the CPU.
 
-    Raises Usage for a sentence that the encoder would not read to its end.
+    Raises Usage for a sentence that the encoder would cut off.
     """
     for sentence in sentences:
         length = len(judge.tokenizer(sentence).input_ids)
@@ -304,49 +302,37 @@ def sentence_features(judge: Judge, sentences: Sequence[str]) -> torch.Tensor:
 def to_pixels(picture: Image.Image, how: Preprocessing) -> torch.Tensor:
     """Resize, cut out the middle and normalise: (3, height, width), float32."""
     image = picture.convert("RGB")
-    size = how.exact or _with_short_side(image, how.shortest)
+    size = how.exact or image.size
+    if how.shortest and not how.exact:
+        # Transformers and torchvision drop the fraction of the long side.
+        width, height = (int(how.shortest * side / min(image.size)) for side in image.size)
+        size = width, height
     if size != image.size:
         image = image.resize(size, Image.Resampling(how.resample))
     if how.crop:
-        image = _middle(image, how.crop)
+        # Where the picture is too small, this puts black around it, as transformers does.
+        left, top = ((have - want) // 2 for have, want in zip(size, how.crop, strict=True))
+        image = image.crop((left, top, left + how.crop[0], top + how.crop[1]))
     values = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (how.mean, how.std))
     return (values - mean) / std
 
 
-def _with_short_side(image: Image.Image, side: int | None) -> tuple[int, int]:
-    if side is None:
-        return image.size
-    short, long = min(image.size), max(image.size)
-    # Transformers and torchvision drop the fraction of the long side.
-    far = int(side * long / short)
-    return (side, far) if image.width <= image.height else (far, side)
-
-
-def _middle(image: Image.Image, crop: tuple[int, int]) -> Image.Image:
-    """The middle of a picture; where it is too small, black around it, as in transformers."""
-    left, top = ((have - want) // 2 for have, want in zip(image.size, crop, strict=True))
-    return image.crop((left, top, left + crop[0], top + crop[1]))
-
-
 def _tensor(output: Any) -> torch.Tensor:
-    """Features by themselves: newer transformers wrap them."""
+    """The features themselves: newer versions of transformers wrap them."""
     features: torch.Tensor = getattr(output, "pooler_output", output)
     return features
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return value
+def _rounded(report: dict[str, Any]) -> dict[str, Any]:
+    """A report as JSON has it, its figures with four digits."""
+    text = json.dumps(report)
+    rounded: dict[str, Any] = json.loads(text, parse_float=lambda n: round(float(n), DIGITS))
+    return rounded
 
 
 def lay_out(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
-    """Rows of pictures, each under its label; at most eight a row, made equally wide."""
+    """Rows of pictures of equal size, each under its label; at most eight in a row."""
     across = min(ACROSS, max(len(pictures) for _, pictures in rows))
     step = CELL + GAP
     font = ImageFont.load_default(12)

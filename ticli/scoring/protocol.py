@@ -1,4 +1,4 @@
-"""What is drawn and measured for a score, written down so that two scores can be compared."""
+"""The protocol of a score: all that is drawn and measured, so that two scores can be compared."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TREATMENT = "sentences are read with the class word in place of {}, bare ones wi
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a word is drawn in: by itself, and in scenes; `bare` are the scenes without a subject.
+    """The prompts a concept is drawn in: plain, and in scenes; {} stands for the concept.
 
-    {} is the word in `plain` and `scenes`.
+    `bare` are the scenes without a subject.
     """
 
     plain: str
@@ -55,7 +55,7 @@ OBJECTS = Prompts(
         "a photo of two",
     ),
 )
-# A style's scenes are subjects that are in none of its pictures.
+# A style is drawn on subjects that none of its pictures show.
 STYLES = Prompts(
     "a picture in the style of {}",
     (
@@ -81,7 +81,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Everything a score depends on besides the word, its photos and its class word."""
+    """Everything a score depends on besides the concept, its photos and its class word."""
 
     model: str
     model_fingerprint: str
@@ -98,13 +98,13 @@ class Protocol:
         return replace(self, encoder=judge.describe(), encoder_sha256=judge.sha256)
 
     def as_json(self) -> dict[str, Any]:
-        """Every value, and an `id` that is equal for equal protocols."""
+        """Every value, and an `id` that only equal protocols share."""
         document = json.loads(json.dumps(asdict(self)))
         text = json.dumps(document, sort_keys=True)
         return {"id": hashlib.sha256(text.encode()).hexdigest()[:12], **document}
 
     def describe(self) -> str:
-        """One line for people, naming all that moves a figure."""
+        """One line for people that names everything that changes a figure."""
         drawn, counts = self.drawn, self.counts
         return (
             f"encoder {self.encoder} · {counts.plain} of {self.prompts.plain!r}, {counts.scene} of "
@@ -114,33 +114,33 @@ class Protocol:
         )
 
     def seed(self, number: int) -> int:
-        """The seed of a prompt's noise; 0 is the plain prompt, n the n-th scene."""
+        """The seed of a prompt's noise; number 0 is the plain prompt, n the n-th scene."""
         return self.seeds[1] + number - 1 if number else self.seeds[0]
 
 
 def prompts_for(kind: str) -> Prompts:
-    """The prompts that a kind of concept is judged by."""
+    """The prompts for a kind of concept."""
     return STYLES if kind == "style" else OBJECTS
 
 
 def prompts_of(kind: str, scenes: Sequence[str]) -> Prompts:
-    """A user's own scenes, each with {}; without a subject they lose {} and its article."""
+    """The prompts with a user's own scenes; the bare ones leave out {} and its article."""
     return Prompts(prompts_for(kind).plain, tuple(scenes), tuple(map(without_subject, scenes)))
 
 
 def without_subject(scene: str) -> str:
-    """A scene's sentence with nothing where its subject was, as Gal et al. 2022 compare texts."""
+    """A scene's sentence without its subject, as Gal et al. 2022 compare texts."""
     gap = re.sub(rf"\b(?:an?|the|my|one|two|three)\s+{re.escape(PLACE)}s?", "", scene)
     return " ".join(gap.replace(PLACE, "").split())
 
 
 def sentences(prompts: Prompts, class_word: str) -> list[str]:
-    """The scenes as an encoder reads them, the class word standing for the concept."""
+    """The scenes as an encoder reads them, with the class word in place of the concept."""
     return [fill(scene, class_word) for scene in prompts.scenes]
 
 
 def counts_of(samples: int | None, scene_samples: int | None) -> Counts:
-    """Fill in what a user left open: an eighth of the plain pictures for each scene.
+    """Fill in what a user left open: each scene gets an eighth of the plain pictures' number.
 
     Raises Usage where a number is out of its range.
     """

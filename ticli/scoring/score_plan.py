@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import Conflict, ModelUnavailable, NotFound, Usage
-from ticli.generation.model_choice import Wish, choose_model
+from ticli.generation.model_choice import ModelRequest, choose_model
 from ticli.generation.picture_plan import DrawingRequest, settle
 from ticli.generation.pictures import check_png
 from ticli.library.importing import Wanted, choose_words, join_pairs, open_sources, read_source
@@ -44,8 +44,8 @@ FILE_SUFFIXES = (".safetensors", ".pt", ".bin", ".ckpt", ".png", ".webp")
 class ScoreRequest:
     """What a user asked of `ti score`; "", () and None stand for what they left open.
 
-    `concepts` are names in the library or files of learned concepts; `photos` take the place of
-    the kept ones, `scenes` of the kind's own.
+    `concepts` are names in the library or files. `photos` replace the kept ones, and `scenes` the
+    usual ones of the concept's kind.
     """
 
     concepts: tuple[str, ...]
@@ -56,7 +56,7 @@ class ScoreRequest:
     samples: int | None = None
     scene_samples: int | None = None
     drawing: DrawingRequest = field(default_factory=DrawingRequest)
-    wish: Wish = field(default_factory=Wish)
+    model: ModelRequest = field(default_factory=ModelRequest)
     nouns: bool = True
     plot: Path | None = None
     sheet: Path | None = None
@@ -67,9 +67,9 @@ class ScoreRequest:
 class ScoreSubject:
     """One concept to score, with all that its figures depend on.
 
-    `label` tells it from the others, `trigger` is what stands in the prompts. `stored` is False
-    for a concept read from a file. `protocols` and `warmed` go with `encoders`, one each: `warmed`
-    says whether that encoder gave the concept its warm start, None where that is unknown.
+    `label` tells it from the others; `trigger` is what the prompts say. `stored` is False for a
+    concept read from a file. There is one of `protocols` and `warmed` for each of `encoders`:
+    `warmed` says whether that encoder gave the concept its warm start, None if that is unknown.
     """
 
     concept: Concept
@@ -87,11 +87,11 @@ class ScoreSubject:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes figures worth less than they look."""
+        """Why some figures are worth less than they look."""
         return [
-            f"{protocol.encoder} {'is' if warmed else 'may be'} the CLIP that "
-            f"{self.concept.token} was warmed up by (--warm-start): its figures flatter the "
-            "concept; use another --encoder"
+            f"{protocol.encoder} {'gave' if warmed else 'may have given'} "
+            f"{self.concept.token} its warm start (--warm-start): its figures flatter the concept; "
+            "use another --encoder"
             for protocol, warmed in zip(self.protocols, self.warmed, strict=True)
             if warmed is not False
         ]
@@ -120,7 +120,7 @@ class _Candidate:
 
 
 def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> ScorePlan:
-    """Find every concept, its photos, its model and the encoders; nothing is loaded or written.
+    """Find every concept, its photos, its model and the encoders; load and write nothing.
 
     Raises NotFound (no such concept), Usage (no photos, no class word, wrong file name),
     ModelUnavailable, Conflict (a file exists) and BadContent.
@@ -128,9 +128,9 @@ def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> 
     if not request.concepts:
         raise Usage("no concept named", "such as ti score mug; ti list shows all")
     counts = counts_of(request.samples, request.scene_samples)
-    widths = _widths(request.wish)
+    widths = _widths(request.model)
     found = [item for text in request.concepts for item in _find(text, library, widths)]
-    # An encoder's weights are hashed, which takes a while: once is enough for all concepts.
+    # Hashing an encoder's weights takes a while: once is enough for all concepts.
     judge_named = cache(locate_judge)
     subjects = tuple(
         _subject(request, counts, candidate, library, settings, judge_named) for candidate in found
@@ -149,15 +149,15 @@ def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> 
             raise Conflict(f"{path} exists already", "give --force, or another name")
     return ScorePlan(
         subjects,
-        check_value("device", request.wish.device or settings["device"]),
-        check_value("dtype", request.wish.dtype or settings["dtype"]),
+        check_value("device", request.model.device or settings["device"]),
+        check_value("dtype", request.model.dtype or settings["dtype"]),
         plot,
         tuple(sheets),
     )
 
 
 def _sheets(path: Path, labels: Sequence[str]) -> list[Path]:
-    """One file a concept; a concept and a file of it may have the same name."""
+    """One file for each concept; a concept and a file of it may have the same name."""
     if len(labels) == 1:
         return [path]
     found = []
@@ -167,9 +167,9 @@ def _sheets(path: Path, labels: Sequence[str]) -> list[Path]:
     return found
 
 
-def _widths(wish: Wish) -> set[int]:
-    """Widths a file may have beside those of the known encoders: the starter's, the model's."""
-    named = [locate(wish.model, given=wish.given)] if wish.model else []
+def _widths(request: ModelRequest) -> set[int]:
+    """Widths of the starter and the named model, which a file may have too."""
+    named = [locate(request.model, given=request.given)] if request.model else []
     return {width for source in (starter(), *named) for width in source.widths.values()}
 
 
@@ -185,7 +185,7 @@ def _find(text: str, library: Library, widths: set[int]) -> Iterator[_Candidate]
     with open_sources(path) as sources:
         read = join_pairs([read_source(source, wanted) for source in sources])
     incoming = [item for contents in read for item in choose_words(contents, wanted)]
-    # A file's name as a chart can hold it: text, and nothing that moves text about.
+    # A chart needs the file's name as printable text.
     stem = path.stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     stem = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in stem)
     for item in incoming:
@@ -202,7 +202,7 @@ def _subject(
     judge_named: Callable[[str], JudgeSource],
 ) -> ScoreSubject:
     concept = candidate.concept
-    choice = choose_model((concept,), request.wish, settings)
+    choice = choose_model((concept,), request.model, settings)
     source = choice.source
     usual = STARTER_ID if source.is_starter else USUAL_ENCODER
     encoders = tuple(judge_named(name) for name in request.encoders or (usual,))
@@ -240,15 +240,15 @@ def _subject(
 
 
 def class_word_of(concept: Concept, given: str) -> str:
-    """The word of the vocabulary that a concept is compared with: its noun, else its init word.
+    """The ordinary word that a concept is compared with: its noun, else its init word.
 
-    Raises Usage where it has neither.
+    Raises Usage if it has neither.
     """
     for word in (given, concept.noun, concept.init):
         if word not in NO_WORDS and not TOKEN.search(word):
             return word
     raise Usage(
-        f"{concept.token} has no class word to be compared with",
+        f"{concept.token} has no class word to compare it with",
         "name one, such as --class-word mug",
     )
 
@@ -259,9 +259,9 @@ def warmed_by(
     judge: JudgeSource,
     judge_named: Callable[[str], JudgeSource],
 ) -> bool | None:
-    """Whether a concept's warm start was by this encoder: the same folder, or the same weights.
+    """Whether this encoder gave the concept its warm start: the same folder, or the same weights.
 
-    None where that is unknown, since what warmed it is not there or is no whole CLIP.
+    None if that is unknown: that CLIP is gone, or is not a whole one.
     """
     named = str(concept.recipe.get("warm_start", ""))
     if not named or not judge.reads:
@@ -278,7 +278,7 @@ def warmed_by(
 
 
 def _photo_paths(request: ScoreRequest, library: Library, candidate: _Candidate) -> Sequence[str]:
-    """The photos to compare with: those named, else all that were kept."""
+    """The photos to compare with: the ones the user named, else all that were kept."""
     if request.photos:
         return request.photos
     concept = candidate.concept

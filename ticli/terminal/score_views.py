@@ -40,9 +40,9 @@ PLANNED_COLUMNS = (
 
 
 def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:
-    """Write reports: each word's figures above those of its class word and its photos.
+    """Write the reports: each concept's figures above those of its class word and its photos.
 
-    The protocol is said on stderr, and stands whole in the JSON.
+    The JSON holds the whole protocol; people read it on stderr.
     """
     if output.json:
         output.document(list(reports))
@@ -54,7 +54,7 @@ def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:
 
 
 def say_plan(output: Output, subjects: Sequence[ScoreSubject]) -> None:
-    """Say on stderr what a user may not expect, and every protocol once."""
+    """Say on stderr what may surprise the user, and each protocol once."""
     for text in dict.fromkeys(note for subject in subjects for note in subject.notes):
         output.note(text)
     for path, reason in dict.fromkeys(bad for s in subjects for bad in s.photos.rejected):
@@ -67,7 +67,7 @@ def say_plan(output: Output, subjects: Sequence[ScoreSubject]) -> None:
 
 
 def show_planned(output: Output, subjects: Sequence[ScoreSubject]) -> None:
-    """Write what would be judged, by which protocol and beside which photos."""
+    """Write what would be scored, by which protocol and with which photos."""
     planned = [
         {
             "name": subject.label,
@@ -98,7 +98,7 @@ def show_planned(output: Output, subjects: Sequence[ScoreSubject]) -> None:
 
 
 def score_line(report: Mapping[str, Any]) -> str:
-    """One stored report in a line: its figures beside their references."""
+    """One stored report as a line: its figures beside their references."""
     word, start, photos = report["word"], report["class"], report["photos"]
     parts = [
         f"image {_number(word['image'])} (class word {_number(start['image'])}, "
@@ -110,7 +110,7 @@ def score_line(report: Mapping[str, Any]) -> str:
         accuracy, goal = word["scene_accuracy"], start["scene_accuracy"]
         parts.append(f"scenes {_number(accuracy)} of {_number(goal)}")
     if report.get("warmed_by_encoder"):
-        parts.append("flattered: this encoder warmed the word up")
+        parts.append("flattered: this encoder gave the concept its warm start")
     protocol = report["protocol"]
     counts, scenes = protocol["counts"], len(protocol["prompts"]["scenes"])
     drawn = f"{counts['plain']} + {counts['scene']} x {scenes} pictures"
@@ -135,14 +135,14 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _norm(report: Mapping[str, Any]) -> str:
-    """Norms over the vocabulary's median, one a vector."""
+    """Each vector's norm over the vocabulary's median."""
     return " ".join(
         f"{place['ratio']:.2f}x" for places in report["places"].values() for place in places
     )
 
 
 def _nearest(report: Mapping[str, Any]) -> str:
-    """The words nearest to each vector."""
+    """The words of the vocabulary nearest to each vector."""
     return "; ".join(
         " ".join(near["word"] for near in place["nearest"])
         for places in report["places"].values()

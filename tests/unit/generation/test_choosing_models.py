@@ -9,7 +9,7 @@ import pytest
 
 from ticli.concept import BaseModel, Parent
 from ticli.errors import Conflict, ModelUnavailable
-from ticli.generation.model_choice import Wish, choose_model, relearn
+from ticli.generation.model_choice import ModelRequest, choose_model, relearn
 from ticli.models.fingerprint import fingerprint
 from ticli.models.locate import locate, starter
 from ticli.settings import load_settings
@@ -26,8 +26,8 @@ def base_of(source):
     return BaseModel(source.family, source.id, source.revision, fingerprint(source))
 
 
-def choose(*concepts, **wish):
-    return choose_model(concepts, Wish(**wish), load_settings())
+def choose(*concepts, **request):
+    return choose_model(concepts, ModelRequest(**request), load_settings())
 
 
 def test_without_concepts_and_settings_the_starter_is_taken_and_said():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ticli.errors import Usage
 from ticli.generation.draw import draw_pictures
-from ticli.generation.model_choice import Wish
+from ticli.generation.model_choice import ModelRequest
 from ticli.generation.picture_plan import DrawingRequest
 from ticli.generation.pictures import write_pictures
 
@@ -40,7 +40,7 @@ def test_a_picture_is_made_again_from_what_it_says(plan, library_with):
         drawing=DrawingRequest(
             said["steps"], said["guidance"], f"{said['width']}x{said['height']}", said["sampler"]
         ),
-        wish=Wish(model=said["model"]["id"]),
+        model=ModelRequest(model=said["model"]["id"]),
         output="again.png",
     )
     made(again)
@@ -79,8 +79,9 @@ def test_stdout_gets_the_bytes_and_the_folder_nothing(plan, library_with, here):
 
 def test_a_local_folder_draws_and_is_named_without_its_path(plan, library_with, model_folder):
     folder = model_folder("my-model")
-    wish = Wish(model=str(folder))
-    (picture,) = made(plan(library_with(), "a tree", drawing=QUICK, wish=wish))
+    (picture,) = made(
+        plan(library_with(), "a tree", drawing=QUICK, model=ModelRequest(str(folder)))
+    )
     raw = Path(picture.path).read_bytes()
     assert b"my-model" in raw
     assert str(folder.parent).encode() not in raw

@@ -9,7 +9,7 @@ import pytest
 from concepts import make_concept
 
 from ticli.errors import BadContent, Conflict, TiError, Usage
-from ticli.generation.model_choice import Wish
+from ticli.generation.model_choice import ModelRequest
 from ticli.generation.picture_plan import DrawingRequest
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -53,16 +53,16 @@ def test_device_and_precision_come_from_flags_before_settings(plan, library_with
     monkeypatch.setenv("TI_DEVICE", "cuda")
     library = library_with()
     assert plan(library, "a mug").device == "cuda"
-    made = plan(library, "a mug", wish=Wish(device="cpu", dtype="fp32"))
+    made = plan(library, "a mug", model=ModelRequest(device="cpu", dtype="fp32"))
     assert (made.device, made.dtype) == ("cpu", "fp32")
     with pytest.raises(Usage, match="gpu"):
-        plan(library, "a mug", wish=Wish(device="gpu"))
+        plan(library, "a mug", model=ModelRequest(device="gpu"))
 
 
 def test_a_taken_name_is_found_before_the_model_is(plan, library_with, here):
     (here / "moon.png").touch()
     with pytest.raises(Conflict):
-        plan(library_with(), "a mug", output="moon.png", wish=Wish(model="/no/such"))
+        plan(library_with(), "a mug", output="moon.png", model=ModelRequest(model="/no/such"))
 
 
 def test_a_damaged_concept_is_found_before_the_model_is_loaded(plan, library_with):
