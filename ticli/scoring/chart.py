@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 30, 60, 64
 FONT, SMALL = 13, 11
 LETTER = 0.56  # mean width of a letter of a sans-serif face, in ems
 RADIUS = 6
+DASH = 6
 INK, GREY, PALE = "#1c1c1c", "#6b6b6b", "#dcdcdc"
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -52,11 +54,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line between two places, in chart pixels."""
+    """A straight line from (x1, y1) to (x2, y2), in chart pixels."""
 
     ends: tuple[float, float, float, float]
     colour: str
-    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,40 +85,34 @@ class Label:
 Mark = Line | Dot | Label
 
 
-@dataclass(frozen=True)
 class Axis:
-    """One axis: the range it shows, its ticks, and the chart pixels of the range's ends."""
+    """Values along one side of the chart, with about six round ticks."""
 
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    first: float
-    last: float
+    def __init__(self, values: Sequence[float], first: float, last: float) -> None:
+        """Fit the values between two chart pixels, with some room around them."""
+        low, high = min(values), max(values)
+        room = max(high - low, 0.1) * 0.08
+        self.low, self.high = low - room, high + room
+        self.first, self.last = first, last
+        rough = (self.high - self.low) / 6
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+        numbers = range(math.ceil(self.low / step), math.floor(self.high / step) + 1)
+        self.ticks = [number * step for number in numbers]
 
     def at(self, value: float) -> float:
+        """The chart pixel of a value."""
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
 
 def layout(chart: Chart) -> list[Mark]:
     """Place everything, back to front."""
     starts = [point.start for point in chart.points if point.start]
-    across = [point.x for point in chart.points] + [start[0] for start in starts]
-    heights = [point.y for point in chart.points] + [start[1] for start in starts]
-    x = _axis([*across, 1.0], LEFT, WIDTH - RIGHT)
-    y = _axis([*heights, *chart.levels.values()], HEIGHT - BOTTOM, TOP)
-    return [*_frame(chart, x, y), *_levels(chart, y), *_points(chart, x, y)]
-
-
-def _axis(values: Sequence[float], first: float, last: float) -> Axis:
-    """An axis around values with about six round ticks."""
-    low, high = min(values), max(values)
-    room = max(high - low, 0.1) * 0.08
-    low, high = low - room, high + room
-    rough = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-    ticks = [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return Axis(low, high, tuple(ticks), first, last)
+    across = [*(point.x for point in chart.points), *(start[0] for start in starts), 1.0]
+    heights = [*(point.y for point in chart.points), *(start[1] for start in starts)]
+    x = Axis(across, LEFT, WIDTH - RIGHT)
+    y = Axis([*heights, *chart.levels.values()], HEIGHT - BOTTOM, TOP)
+    return [*_frame(chart, x, y), *_points(chart, x, y)]
 
 
 def _frame(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
@@ -134,47 +129,36 @@ def _frame(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
     yield Label(x.last, y.first + 32, chart.x_label, GREY, FONT, "rm")
     for number, line in enumerate(_foot(chart)):
         yield Label(x.first, HEIGHT - 24 + FOOT_LINE * number, line, GREY, SMALL - 2)
-
-
-def height_of(chart: Chart) -> int:
-    """The chart's height in pixels, with room for all of its foot."""
-    return HEIGHT + FOOT_LINE * max(0, len(_foot(chart)) - FOOT_ROOM)
-
-
-def _foot(chart: Chart) -> list[str]:
-    return [line for part in chart.foot.splitlines() for line in wrap(part, FOOT_LETTERS)]
-
-
-def _levels(chart: Chart, y: Axis) -> Iterator[Mark]:
     for label, value in chart.levels.items():
-        height = y.at(value)
-        yield Line((LEFT, height, WIDTH - RIGHT, height), GREY, dashed=True)
-        yield Label(LEFT + 8, height - 9, label, GREY, SMALL)
+        for left in range(LEFT, WIDTH - RIGHT, 2 * DASH):
+            yield Line((left, y.at(value), left + DASH, y.at(value)), GREY)
+        yield Label(LEFT + 8, y.at(value) - 9, label, GREY, SMALL)
 
 
 def _points(chart: Chart, x: Axis, y: Axis) -> Iterator[Mark]:
-    coloured = [(p, COLOURS[n % len(COLOURS)]) for n, p in enumerate(chart.points)]
-    for point, colour in coloured:
+    dots = [(x.at(point.x), y.at(point.y)) for point in chart.points]
+    coloured = list(zip(chart.points, dots, itertools.cycle(COLOURS), strict=False))
+    rings = set()
+    for point, dot, colour in coloured:
         if point.start:
             place = x.at(point.start[0]), y.at(point.start[1])
-            yield Line((*place, x.at(point.x), y.at(point.y)), PALE)
+            rings.add((round(place[0]), round(place[1])))
+            yield Line((*place, *dot), PALE)
             yield Dot(*place, colour, hollow=True)
-    for point, colour in coloured:
-        yield Dot(x.at(point.x), y.at(point.y), colour)
+    for _, dot, colour in coloured:
+        yield Dot(*dot, colour)
     # Labels keep clear of every dot, and of one another.
-    rings = {(round(x.at(p.start[0])), round(y.at(p.start[1]))) for p in chart.points if p.start}
-    dots = [(x.at(point.x), y.at(point.y)) for point in chart.points]
     taken = [(left - RADIUS, left + RADIUS, height) for left, height in (*dots, *rings)]
     for place in sorted(rings):
         yield _label("class word", GREY, place, taken)
-    for point, colour in coloured:
-        yield _label(point.label, colour, (x.at(point.x), y.at(point.y)), taken)
+    for point, dot, colour in coloured:
+        yield _label(point.label, colour, dot, taken)
 
 
 def _label(
     words: str, colour: str, dot: tuple[float, float], taken: list[tuple[float, float, float]]
 ) -> Label:
-    """Put a label beside its dot, moved down past labels that are there already."""
+    """Put a label beside its dot, below any label that is there already."""
     length = len(words) * FONT * LETTER
     right = dot[0] + RADIUS + 4
     left = right if right + length < WIDTH - 4 else dot[0] - RADIUS - 4 - length
@@ -188,23 +172,22 @@ def _label(
     return Label(left, height, words, colour)
 
 
+def _foot(chart: Chart) -> list[str]:
+    return [line for part in chart.foot.splitlines() for line in wrap(part, FOOT_LETTERS)]
+
+
+def height_of(chart: Chart) -> int:
+    """The chart's height in pixels, with room for all of its foot."""
+    return HEIGHT + FOOT_LINE * max(0, len(_foot(chart)) - FOOT_ROOM)
+
+
 def write_chart(chart: Chart) -> bytes:
     """A chart as the bytes of a PNG file."""
     image = Image.new("RGB", (WIDTH * SHARPNESS, height_of(chart) * SHARPNESS), "white")
     pen = ImageDraw.Draw(image)
     for mark in layout(chart):
         if isinstance(mark, Line):
-            x1, y1, x2, y2 = (end * SHARPNESS for end in mark.ends)
-            parts = round(math.hypot(x2 - x1, y2 - y1) / (6 * SHARPNESS)) if mark.dashed else 1
-            for part in range(0, max(parts, 1), 2):
-                pen.line(
-                    [
-                        (x1 + (x2 - x1) * n / parts, y1 + (y2 - y1) * n / parts)
-                        for n in (part, part + 1)
-                    ],
-                    mark.colour,
-                    SHARPNESS,
-                )
+            pen.line([end * SHARPNESS for end in mark.ends], mark.colour, SHARPNESS)
             continue
         place = (mark.x * SHARPNESS, mark.y * SHARPNESS)
         if isinstance(mark, Dot):
@@ -223,21 +206,17 @@ def chart_of(reports: Sequence[Mapping[str, Any]]) -> Chart:
     read = [report for report in reports if report["word"]["obedience"] is not None]
     encoder = read[0]["protocol"]["encoder"] if read else ""
     shown = [report for report in read if report["protocol"]["encoder"] == encoder]
+    points = [
+        Point(r["name"], r["word"]["obedience"], r["word"]["image"], (1.0, r["class"]["image"]))
+        for r in shown
+    ]
     return Chart(
         title="Likeness against obedience",
         x_label="text obedience (class word: 1)",
         y_label="image similarity",
-        points=tuple(
-            Point(
-                report["name"],
-                report["word"]["obedience"],
-                report["word"]["image"],
-                (1.0, report["class"]["image"]),
-            )
-            for report in shown
-        ),
+        points=tuple(points),
         levels=_levels_of(shown),
-        foot=_foot_of(shown),
+        foot="\n".join(dict.fromkeys(_in_words(report["protocol"]) for report in shown)),
     )
 
 
@@ -253,18 +232,14 @@ def _levels_of(reports: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {f"photos of {', '.join(found)}": height for height, found in names.items()}
 
 
-def _foot_of(reports: Sequence[Mapping[str, Any]]) -> str:
-    """The whole protocol, a line of text each where words were judged by several."""
-    lines = []
-    for report in reports:
-        protocol = report["protocol"]
-        drawn, counts, prompts = protocol["drawn"], protocol["counts"], protocol["prompts"]
-        first, scene = protocol["seeds"]
-        lines.append(
-            f"protocol {protocol['id']}: encoder {protocol['encoder']} · {protocol['model']}, "
-            f"{drawn['steps']} steps of {drawn['sampler']}, guidance {drawn['guidance']:g}, "
-            f"{drawn['width']}x{drawn['height']} · {counts['plain']} of {prompts['plain']!r} from "
-            f"seed {first} · {counts['scene']} each from seed {scene} + number of: "
-            f"{'; '.join(prompts['scenes'])} · {protocol['placeholder']}"
-        )
-    return "\n".join(dict.fromkeys(lines))
+def _in_words(protocol: Mapping[str, Any]) -> str:
+    """The whole protocol as a paragraph."""
+    drawn, counts, prompts = protocol["drawn"], protocol["counts"], protocol["prompts"]
+    first, scene = protocol["seeds"]
+    return (
+        f"protocol {protocol['id']}: encoder {protocol['encoder']} · {protocol['model']}, "
+        f"{drawn['steps']} steps of {drawn['sampler']}, guidance {drawn['guidance']:g}, "
+        f"{drawn['width']}x{drawn['height']} · {counts['plain']} of {prompts['plain']!r} from "
+        f"seed {first} · {counts['scene']} each from seed {scene} + number of: "
+        f"{'; '.join(prompts['scenes'])} · {protocol['placeholder']}"
+    )
