@@ -133,12 +133,12 @@ def score_subject(scorer: Scorer, subject: ScoreSubject) -> dict[str, Any]:
     photos = [training_picture(photo, subject.source.size) for photo in subject.photos.photos]
     figures, warmed_by = {}, {}
     for source, warmed in zip(subject.encoders, subject.warmed, strict=True):
-        judge = scorer.judge_of(source)
-        real = picture_features(judge, photos)
-        seen = picture_features(judge, [picture for scene in drawn for picture in scene])
+        encoder = scorer.encoder_of(source)
+        real = picture_features(encoder, photos)
+        seen = picture_features(encoder, [picture for scene in drawn for picture in scene])
         text = None
         if source.reads:
-            asked = sentence_features(judge, sentences(protocol.prompts, subject.class_word))
+            asked = sentence_features(encoder, sentences(protocol.prompts, subject.class_word))
             own = torch.tensor([n for n, scene in enumerate(drawn) for _ in scene])
             text = float((seen * asked[own]).sum(1).mean())
         figures[source.describe()] = {

@@ -19,7 +19,7 @@ from ticli.generation.draw import place_rows
 from ticli.generation.picture_plan import DrawingRequest, settle
 from ticli.models.fingerprint import fingerprint
 from ticli.models.hardware import pick_hardware
-from ticli.models.image_encoders import Judge, load_judge, locate_judge
+from ticli.models.image_encoders import ImageEncoder, load_image_encoder, locate_image_encoder
 from ticli.models.locate import STARTER_ID, locate
 from ticli.models.model import Model, Rows, load_model
 from ticli.photos.cropping import training_picture
@@ -86,7 +86,7 @@ class Bench:
     """The model and encoder of a benchmark, and what all its words are drawn under."""
 
     model: Model
-    judge: Judge
+    judge: ImageEncoder
     counts: Counts
     tuning: bool
     steps: int = STEPS
@@ -128,7 +128,7 @@ def open_bench(
     """Load a model and an encoder on the CPU, by `names`; the starter and its scorer by default."""
     hardware = pick_hardware("cpu")
     model = load_model(locate(names[0]), hardware)
-    judge = load_judge(locate_judge(names[1]), hardware.device)
+    judge = load_image_encoder(locate_image_encoder(names[1]), hardware.device)
     return Bench(model, judge, counts, tuning, steps, seeds)
 
 

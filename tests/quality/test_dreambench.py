@@ -142,7 +142,7 @@ def test_means_are_all_pairs(score, benchmark, networks, library_with) -> None:
     from ticli.generation.draw import place_rows
     from ticli.generation.picture_plan import Drawing
     from ticli.models.hardware import pick_hardware
-    from ticli.models.image_encoders import load_judge, locate_judge
+    from ticli.models.image_encoders import load_image_encoder, locate_image_encoder
     from ticli.models.locate import locate
     from ticli.models.model import load_model
     from ticli.photos.cropping import training_picture
@@ -159,7 +159,7 @@ def test_means_are_all_pairs(score, benchmark, networks, library_with) -> None:
     prompts = ["a <blue_mug> mug in the jungle", "a red <blue_mug> mug"]
     jobs = [PromptJob(text, 4, 6 + n) for n, text in enumerate(prompts)]
     drawn = list(draw_prompts(loaded, jobs, rows, how))
-    judge = load_judge(locate_judge(clip), torch.device("cpu"))
+    judge = load_image_encoder(locate_image_encoder(clip), torch.device("cpu"))
     seen = [picture_features(judge, pictures) for pictures in drawn]
     photos = sorted((benchmark / "dataset" / "blue_mug").glob("*.jpg"))
     real = picture_features(judge, [training_picture(open_photo(p, 64), 64) for p in photos])

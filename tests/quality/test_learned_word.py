@@ -26,7 +26,7 @@ def scores(tmp_path_factory):
     from ticli.generation.draw import place_rows
     from ticli.generation.picture_plan import Drawing
     from ticli.models.hardware import pick_hardware
-    from ticli.models.image_encoders import load_judge, locate_judge
+    from ticli.models.image_encoders import load_image_encoder, locate_image_encoder
     from ticli.models.locate import starter
     from ticli.models.model import load_model
     from ticli.photos.cropping import training_picture
@@ -51,7 +51,7 @@ def scores(tmp_path_factory):
         for photo in load_photos(find_photos([str(EXAMPLES)]), 128).photos
     )
     model = load_model(starter(), pick_hardware("cpu"))
-    judge = load_judge(locate_judge("starter"), torch.device("cpu"))
+    judge = load_image_encoder(locate_image_encoder("starter"), torch.device("cpu"))
     prompts = Prompts(OBJECTS.plain, OBJECTS.scenes[:3], OBJECTS.bare[:3])
     drawn = Drawing("ddim", 20, 4.0, 128, 128)
     protocol = Protocol("starter", "", "starter", "", prompts, Counts(6, 2), drawn)

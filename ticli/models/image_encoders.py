@@ -22,7 +22,7 @@ WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class JudgeSource:
+class ImageEncoderSource:
     """A network on disk. `id` is "starter", a folder or a hub id; `reads` is False for DINO.
 
     `sha256` is that of its weights file, since a score is worth nothing without knowing whose.
@@ -61,10 +61,10 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Judge:
+class ImageEncoder:
     """A loaded network in evaluation mode; `tokenizer` is None where it reads no text."""
 
-    source: JudgeSource
+    source: ImageEncoderSource
     module: Any
     tokenizer: Any
     window: int
@@ -76,7 +76,7 @@ class Judge:
         return device
 
 
-def locate_judge(name: str) -> JudgeSource:
+def locate_image_encoder(name: str) -> ImageEncoderSource:
     """Find an encoder: "starter", a folder in transformers' layout, or a hub id in the cache.
 
     Nothing is downloaded. Raises ModelUnavailable naming what is missing.
@@ -103,7 +103,7 @@ def locate_judge(name: str) -> JudgeSource:
     )
 
 
-def load_judge(source: JudgeSource, device: torch.device) -> Judge:
+def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> ImageEncoder:
     """Load an encoder in float32, frozen. Raises ModelUnavailable where a file is damaged."""
     import torch
 
@@ -124,10 +124,10 @@ def load_judge(source: JudgeSource, device: torch.device) -> Judge:
             f"encoder {source.id} cannot be loaded: {first}", "download it again"
         ) from error
     window = module.config.text_config.max_position_embeddings if source.reads else 0
-    return Judge(source, module, tokenizer, int(window), read_preprocessing(source))
+    return ImageEncoder(source, module, tokenizer, int(window), read_preprocessing(source))
 
 
-def read_preprocessing(source: JudgeSource) -> Preprocessing:
+def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
     """Read preprocessor_config.json. Raises ModelUnavailable where it is missing or odd."""
     settings = _read_json(source.folder / "preprocessor_config.json", source.id)
     try:
@@ -153,7 +153,7 @@ def read_preprocessing(source: JudgeSource) -> Preprocessing:
         ) from error
 
 
-def _network(source: JudgeSource, options: dict[str, Any]) -> Any:
+def _network(source: ImageEncoderSource, options: dict[str, Any]) -> Any:
     """The network with all its weights: transformers itself fills up missing ones at random."""
     if source.kind == CLIP:
         from transformers.models.clip.modeling_clip import CLIPModel
@@ -175,7 +175,7 @@ def _network(source: JudgeSource, options: dict[str, Any]) -> Any:
     return network
 
 
-def _tokenizer(source: JudgeSource) -> Any:
+def _tokenizer(source: ImageEncoderSource) -> Any:
     if not source.reads:
         return None
     from transformers.models.clip.tokenization_clip import CLIPTokenizer
@@ -183,11 +183,11 @@ def _tokenizer(source: JudgeSource) -> Any:
     return CLIPTokenizer.from_pretrained(source.folder, local_files_only=True)
 
 
-def _identify(folder: Path, name: str, revision: str) -> JudgeSource:
+def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
     kind = _read_json(folder / "config.json", name).get("model_type")
     if kind != CLIP and kind not in DINO:
         raise ModelUnavailable(
-            f"{name} is a {kind}, which cannot judge pictures here",
+            f"{name} is a {kind}, which cannot compare pictures here",
             f"give a CLIP ({CLIP}) or a DINO ({', '.join(DINO)})",
         )
     weights = folder / WEIGHTS
@@ -206,7 +206,7 @@ def _identify(folder: Path, name: str, revision: str) -> JudgeSource:
             r"^## This version\s+`([^`]+)`", (STARTER / "README.md").read_text("utf-8"), re.M
         )
         version = card[1] if card else ""
-    return JudgeSource(name, folder, revision or version, str(kind), sha256)
+    return ImageEncoderSource(name, folder, revision or version, str(kind), sha256)
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

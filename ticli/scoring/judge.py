@@ -17,7 +17,12 @@ from ticli.errors import Usage
 from ticli.generation.draw import DrawingJob, Say, Studio, place_rows, silent
 from ticli.generation.picture_plan import Drawing
 from ticli.models.hardware import Hardware, pick_hardware
-from ticli.models.image_encoders import Judge, JudgeSource, Preprocessing, load_judge
+from ticli.models.image_encoders import (
+    ImageEncoder,
+    ImageEncoderSource,
+    Preprocessing,
+    load_image_encoder,
+)
 from ticli.models.locate import ModelSource
 from ticli.models.model import Model, Rows, load_model
 from ticli.models.single_files.probing import settle_prediction
@@ -102,7 +107,7 @@ class Scorer:
         self.hardware = hardware
         self.note = note
         self._model: Model | None = None
-        self._judges: dict[str, Judge] = {}
+        self._encoders: dict[str, ImageEncoder] = {}
         self._drawn: dict[tuple[str, str], ProtocolPictures] = {}
 
     def model_of(self, source: ModelSource) -> Model:
@@ -115,12 +120,12 @@ class Scorer:
                 self.note(found)
         return self._model
 
-    def judge_of(self, source: JudgeSource) -> Judge:
+    def encoder_of(self, source: ImageEncoderSource) -> ImageEncoder:
         """Load the encoder of a source once."""
-        if source.sha256 not in self._judges:
+        if source.sha256 not in self._encoders:
             self.note(f"loading {source.describe()} …")
-            self._judges[source.sha256] = load_judge(source, self.hardware.device)
-        return self._judges[source.sha256]
+            self._encoders[source.sha256] = load_image_encoder(source, self.hardware.device)
+        return self._encoders[source.sha256]
 
     def score(self, subject: ScoreSubject) -> Score:
         """Draw a concept and its class word and measure both. Raises Usage and DeviceFailed."""
@@ -146,7 +151,7 @@ class Scorer:
         every = zip(subject.encoders, subject.protocols, subject.warmed, strict=True)
         for source, named, warmed in every:
             figures = measure(
-                self.judge_of(source), named, photos, pictures, reference, subject.class_word
+                self.encoder_of(source), named, photos, pictures, reference, subject.class_word
             )
             known = {"warmed_by_encoder": warmed, "protocol": named.as_json()}
             reports.append(_rounded(about | figures) | known)
@@ -210,7 +215,7 @@ def draw_prompts(
 
 
 def measure(
-    judge: Judge,
+    encoder: ImageEncoder,
     protocol: Protocol,
     photos: Sequence[Image.Image],
     pictures: ProtocolPictures,
@@ -222,13 +227,13 @@ def measure(
     `reference` holds the class word's pictures. Figures that need sentences are None if the encoder
     does not read.
     """
-    real = picture_features(judge, photos)
-    seen = {"word": see(judge, pictures), "class": see(judge, reference)}
+    real = picture_features(encoder, photos)
+    seen = {"word": see(encoder, pictures), "class": see(encoder, reference)}
     sides: dict[str, Figures] = {
         side: image_figures(found, real) | dict.fromkeys(TEXT_KEYS) for side, found in seen.items()
     }
-    if judge.source.reads:
-        texts = read_texts(judge, protocol, class_word)
+    if encoder.source.reads:
+        texts = read_texts(encoder, protocol, class_word)
         goal = text_figures(seen["class"], texts)
         for side, found in seen.items():
             figures = text_figures(found, texts)
@@ -241,24 +246,24 @@ def measure(
     }
 
 
-def see(judge: Judge, drawn: ProtocolPictures) -> PictureFeatures:
+def see(encoder: ImageEncoder, drawn: ProtocolPictures) -> PictureFeatures:
     """The features of a concept's pictures."""
     return PictureFeatures(
-        picture_features(judge, drawn.plain),
-        tuple(picture_features(judge, scene) for scene in drawn.scenes),
+        picture_features(encoder, drawn.plain),
+        tuple(picture_features(encoder, scene) for scene in drawn.scenes),
     )
 
 
-def read_texts(judge: Judge, protocol: Protocol, class_word: str) -> SentenceFeatures:
+def read_texts(encoder: ImageEncoder, protocol: Protocol, class_word: str) -> SentenceFeatures:
     """The features of a protocol's sentences. Raises Usage where one is too long."""
     prompts = protocol.prompts
     return SentenceFeatures(
-        sentence_features(judge, sentences(prompts, class_word)),
-        sentence_features(judge, prompts.bare),
+        sentence_features(encoder, sentences(prompts, class_word)),
+        sentence_features(encoder, prompts.bare),
     )
 
 
-def picture_features(judge: Judge, pictures: Sequence[Image.Image]) -> torch.Tensor:
+def picture_features(encoder: ImageEncoder, pictures: Sequence[Image.Image]) -> torch.Tensor:
     """Unit features of pictures, (pictures, width), on the CPU.
 
     CLIP's are its projected ones; DINO's and DINOv2's the class token after the last norm
@@ -266,36 +271,36 @@ def picture_features(judge: Judge, pictures: Sequence[Image.Image]) -> torch.Ten
     """
     found = []
     for start in range(0, len(pictures), BATCH):
-        pixels = torch.stack(
-            [to_pixels(picture, judge.preprocessing) for picture in pictures[start : start + BATCH]]
-        ).to(judge.device)
+        part = pictures[start : start + BATCH]
+        pixels = torch.stack([to_pixels(picture, encoder.preprocessing) for picture in part])
+        pixels = pixels.to(encoder.device)
         with torch.no_grad():
-            if judge.source.reads:
-                features = _tensor(judge.module.get_image_features(pixel_values=pixels))
+            if encoder.source.reads:
+                features = _tensor(encoder.module.get_image_features(pixel_values=pixels))
             else:
-                features = judge.module(pixel_values=pixels).last_hidden_state[:, 0]
+                features = encoder.module(pixel_values=pixels).last_hidden_state[:, 0]
         found.append(features.float().cpu())
     return torch.nn.functional.normalize(torch.cat(found), dim=-1)
 
 
-def sentence_features(judge: Judge, sentences: Sequence[str]) -> torch.Tensor:
+def sentence_features(encoder: ImageEncoder, sentences: Sequence[str]) -> torch.Tensor:
     """Unit features of sentences, (sentences, width), on the CPU.
 
     Raises Usage for a sentence that the encoder would cut off.
     """
     for sentence in sentences:
-        length = len(judge.tokenizer(sentence).input_ids)
-        if length > judge.window:
+        # The tokens that begin and end a text do not count for people.
+        length, room = len(encoder.tokenizer(sentence).input_ids) - 2, encoder.window - 2
+        if length > room:
             raise Usage(
-                f"{judge.source.describe()} reads {judge.window - 2} tokens, and {sentence!r} has "
-                f"{length - 2}",
+                f"{encoder.source.describe()} reads {room} tokens, and {sentence!r} has {length}",
                 "shorten that prompt",
             )
-    ids = judge.tokenizer(
-        list(sentences), padding="max_length", max_length=judge.window, return_tensors="pt"
-    ).to(judge.device)
+    ids = encoder.tokenizer(
+        list(sentences), padding="max_length", max_length=encoder.window, return_tensors="pt"
+    ).to(encoder.device)
     with torch.no_grad():
-        features = _tensor(judge.module.get_text_features(**ids))
+        features = _tensor(encoder.module.get_text_features(**ids))
     return torch.nn.functional.normalize(features.float().cpu(), dim=-1)
 
 

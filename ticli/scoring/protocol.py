@@ -11,7 +11,7 @@ from typing import Any
 
 from ticli.errors import Usage
 from ticli.generation.picture_plan import Drawing
-from ticli.models.image_encoders import JudgeSource
+from ticli.models.image_encoders import ImageEncoderSource
 from ticli.photos.sentences import PLACE, fill
 
 PLAIN_SEED, SCENE_SEED = 5, 6
@@ -93,9 +93,9 @@ class Protocol:
     placeholder: str = TREATMENT
     seeds: tuple[int, int] = (PLAIN_SEED, SCENE_SEED)
 
-    def by(self, judge: JudgeSource) -> Protocol:
+    def by(self, encoder: ImageEncoderSource) -> Protocol:
         """The same protocol by one encoder."""
-        return replace(self, encoder=judge.describe(), encoder_sha256=judge.sha256)
+        return replace(self, encoder=encoder.describe(), encoder_sha256=encoder.sha256)
 
     def as_json(self) -> dict[str, Any]:
         """Every value, and an `id` that only equal protocols share."""

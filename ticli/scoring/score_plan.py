@@ -15,7 +15,7 @@ from ticli.generation.picture_plan import DrawingRequest, settle
 from ticli.generation.pictures import check_png
 from ticli.library.importing import Wanted, choose_words, join_pairs, open_sources, read_source
 from ticli.models.folder import FOLDER, OWN
-from ticli.models.image_encoders import JudgeSource, locate_judge
+from ticli.models.image_encoders import ImageEncoderSource, locate_image_encoder
 from ticli.models.locate import STARTER_ID, ModelSource, locate, starter
 from ticli.names import TOKEN
 from ticli.photos.finding import find_photos
@@ -80,7 +80,7 @@ class ScoreSubject:
     photos: PhotoSet
     source: ModelSource
     protocols: tuple[Protocol, ...]
-    encoders: tuple[JudgeSource, ...]
+    encoders: tuple[ImageEncoderSource, ...]
     stored: bool
     notes: tuple[str, ...]
     warmed: tuple[bool | None, ...] = ()
@@ -131,9 +131,10 @@ def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> 
     widths = _widths(request.model)
     found = [item for text in request.concepts for item in _find(text, library, widths)]
     # Hashing an encoder's weights takes a while: once is enough for all concepts.
-    judge_named = cache(locate_judge)
+    encoder_named = cache(locate_image_encoder)
     subjects = tuple(
-        _subject(request, counts, candidate, library, settings, judge_named) for candidate in found
+        _subject(request, counts, candidate, library, settings, encoder_named)
+        for candidate in found
     )
     sheets: list[Path] = []
     if request.sheet is not None:
@@ -142,7 +143,7 @@ def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> 
     plot = None
     if request.plot is not None:
         plot = check_png(request.plot, "a plot")
-        if not any(judge.reads for subject in subjects for judge in subject.encoders):
+        if not any(encoder.reads for subject in subjects for encoder in subject.encoders):
             raise Usage("a plot needs an encoder that reads, and DINO does not", "add a CLIP")
     for path in (*sheets, *([plot] if plot else [])):
         if path.exists() and not request.force:
@@ -199,13 +200,13 @@ def _subject(
     candidate: _Candidate,
     library: Library,
     settings: Settings,
-    judge_named: Callable[[str], JudgeSource],
+    encoder_named: Callable[[str], ImageEncoderSource],
 ) -> ScoreSubject:
     concept = candidate.concept
     choice = choose_model((concept,), request.model, settings)
     source = choice.source
     usual = STARTER_ID if source.is_starter else USUAL_ENCODER
-    encoders = tuple(judge_named(name) for name in request.encoders or (usual,))
+    encoders = tuple(encoder_named(name) for name in request.encoders or (usual,))
     drawing = request.drawing
     if source.is_starter:
         drawing = replace(
@@ -231,11 +232,11 @@ def _subject(
         class_word=class_word_of(concept, request.class_word),
         photos=load_photos(find_photos(_photo_paths(request, library, candidate)), source.size),
         source=source,
-        protocols=tuple(base.by(judge) for judge in encoders),
+        protocols=tuple(base.by(encoder) for encoder in encoders),
         encoders=encoders,
         stored=candidate.stored,
         notes=(*candidate.notes, *choice.notes),
-        warmed=tuple(warmed_by(concept, source, judge, judge_named) for judge in encoders),
+        warmed=tuple(warmed_by(concept, source, encoder, encoder_named) for encoder in encoders),
     )
 
 
@@ -256,23 +257,23 @@ def class_word_of(concept: Concept, given: str) -> str:
 def warmed_by(
     concept: Concept,
     model: ModelSource,
-    judge: JudgeSource,
-    judge_named: Callable[[str], JudgeSource],
+    encoder: ImageEncoderSource,
+    encoder_named: Callable[[str], ImageEncoderSource],
 ) -> bool | None:
     """Whether this encoder gave the concept its warm start: the same folder, or the same weights.
 
     None if that is unknown: that CLIP is gone, or is not a whole one.
     """
     named = str(concept.recipe.get("warm_start", ""))
-    if not named or not judge.reads:
+    if not named or not encoder.reads:
         return False
     folder = model.folder / FOLDER if named == OWN else Path(named).expanduser()
-    if folder.resolve() == judge.folder.resolve():
+    if folder.resolve() == encoder.folder.resolve():
         return True
     if not folder.is_dir():
         return None
     try:
-        return judge_named(str(folder.absolute())).sha256 == judge.sha256
+        return encoder_named(str(folder.absolute())).sha256 == encoder.sha256
     except ModelUnavailable:
         return None
 

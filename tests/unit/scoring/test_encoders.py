@@ -11,7 +11,7 @@ from judges import MEAN, SIDE, STD, build_clip, build_dino
 from PIL import Image
 
 from ticli.errors import ModelUnavailable, Usage
-from ticli.models.image_encoders import Preprocessing, load_judge, locate_judge
+from ticli.models.image_encoders import Preprocessing, load_image_encoder, locate_image_encoder
 from ticli.scoring.judge import picture_features, sentence_features, to_pixels
 
 
@@ -35,7 +35,8 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def test_clip_compares_pictures_and_sentences_as_its_parts_do(tmp_path) -> None:
-    judge = load_judge(locate_judge(str(build_clip(tmp_path / "clip"))), torch.device("cpu"))
+    source = locate_image_encoder(str(build_clip(tmp_path / "clip")))
+    judge = load_image_encoder(source, torch.device("cpu"))
     pictures = [picture(64, 48), picture(40, 80, 1)]
     sentence = "a photo of a mug on the moon"
     net = judge.module
@@ -58,8 +59,8 @@ def test_clip_compares_pictures_and_sentences_as_its_parts_do(tmp_path) -> None:
 
 @pytest.mark.parametrize("kind", ["vit", "dinov2"])
 def test_dino_compares_class_tokens(tmp_path, kind: str) -> None:
-    source = locate_judge(str(build_dino(tmp_path / kind, kind)))
-    judge = load_judge(source, torch.device("cpu"))
+    source = locate_image_encoder(str(build_dino(tmp_path / kind, kind)))
+    judge = load_image_encoder(source, torch.device("cpu"))
     pictures = [picture(64, 48), picture(40, 80, 1)]
     with torch.no_grad():
         seen = [
@@ -72,7 +73,7 @@ def test_dino_compares_class_tokens(tmp_path, kind: str) -> None:
 
 
 def test_the_starters_scorer_tells_a_red_square_from_a_text() -> None:
-    judge = load_judge(locate_judge("starter"), torch.device("cpu"))
+    judge = load_image_encoder(locate_image_encoder("starter"), torch.device("cpu"))
     texts = sentence_features(judge, ["a photo of a mug", "a pencil sketch of a mug"])
     assert texts.shape[0] == 2
     assert float(texts[0] @ texts[1]) < 0.99
@@ -92,7 +93,8 @@ def test_both_sides_and_no_crop() -> None:
 
 
 def test_a_sentence_that_would_be_cut_off_is_refused(tmp_path) -> None:
-    judge = load_judge(locate_judge(str(build_clip(tmp_path / "clip"))), torch.device("cpu"))
+    source = locate_image_encoder(str(build_clip(tmp_path / "clip")))
+    judge = load_image_encoder(source, torch.device("cpu"))
     with pytest.raises(Usage, match="reads 22 tokens"):
         sentence_features(judge, ["mug " * 30])
 
@@ -106,28 +108,28 @@ def test_a_sentence_that_would_be_cut_off_is_refused(tmp_path) -> None:
 )
 def test_an_encoder_that_cannot_be_had(name: str, message: str) -> None:
     with pytest.raises(ModelUnavailable, match=message):
-        locate_judge(name)
+        locate_image_encoder(name)
 
 
 def test_what_is_no_encoder_is_refused(tmp_path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ModelUnavailable, match="is a bert"):
-        locate_judge(str(tmp_path))
+        locate_image_encoder(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip"}))
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
     with pytest.raises(ModelUnavailable, match=r"no model\.safetensors"):
-        locate_judge(str(tmp_path))
+        locate_image_encoder(str(tmp_path))
 
 
 def test_damaged_weights_are_said(tmp_path) -> None:
     folder = build_clip(tmp_path / "clip")
     (folder / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
-        load_judge(locate_judge(str(folder)), torch.device("cpu"))
+        load_image_encoder(locate_image_encoder(str(folder)), torch.device("cpu"))
 
 
 def test_preprocessing_that_lacks_a_number_is_said(tmp_path) -> None:
     folder = build_clip(tmp_path / "clip")
     (folder / "preprocessor_config.json").write_text('{"size": 32}')
     with pytest.raises(ModelUnavailable, match="lacks 'image_mean'"):
-        load_judge(locate_judge(str(folder)), torch.device("cpu"))
+        load_image_encoder(locate_image_encoder(str(folder)), torch.device("cpu"))

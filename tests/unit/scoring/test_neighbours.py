@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ticli.concept import Embedding
-from ticli.models.image_encoders import locate_judge
+from ticli.models.image_encoders import locate_image_encoder
 from ticli.scoring import measures
 
 
@@ -31,7 +31,7 @@ class Bare:
 def tokenizer() -> Any:
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(locate_judge("starter").folder)
+    return CLIPTokenizer.from_pretrained(locate_image_encoder("starter").folder)
 
 
 def test_norm_share_and_nearest_words(tokenizer, monkeypatch) -> None:
