@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -401,14 +403,8 @@ def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Mig
     if version == len(steps):
         return
     copy = database.with_name(f"library-v{version}-backup.db")
-    unfinished = copy.with_name(f"{copy.name}.new")
     try:
-        unfinished.unlink(missing_ok=True)
-        create_private(unfinished)
-        connection.execute("VACUUM INTO ?", (str(unfinished),))
-        sync_file(unfinished)
-        unfinished.replace(copy)
-        sync_folder(copy.parent)
+        copy_database(database, copy)
     except OSError as error:
         raise explain(error, copy, database.stat().st_size) from error
     connection.execute("BEGIN EXCLUSIVE")
@@ -449,7 +445,26 @@ def change(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-# Whole databases copied while others use them: each copy, each replacement is of one moment.
+@contextlib.contextmanager
+def changing(places: Places) -> Iterator[sqlite3.Connection]:
+    """Open the library and change it in one transaction. Raises as open_to_write does."""
+    connection = open_to_write(places.database, places.blobs)
+    with contextlib.closing(connection), explained(places.database), change(connection):
+        yield connection
+
+
+def free_name(database: Path, what: str) -> Path:
+    """A name that no file has yet, for a database that is put aside now."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for number in itertools.count(1):
+        end = "" if number == 1 else f"-{number}"
+        aside = database.with_name(f"library-{what}-{moment}{end}.db")
+        if not aside.exists() and not aside.with_name(f"{aside.name}-journal").exists():
+            break
+    return aside
+
+
+# Whole databases are copied while others use them: every copy shows one moment.
 
 
 def copy_database(database: Path, target: Path) -> None:
@@ -476,8 +491,7 @@ def replace_content(places: Places, source: Path, aside: Path | None) -> None:
     schema. Other processes wait; killed at any moment, the library is the old one or the new one.
     Raises OSError, sqlite3.Error and TiError.
     """
-    connection = open_to_write(places.database, places.blobs)
-    with contextlib.closing(connection):
+    with contextlib.closing(open_to_write(places.database, places.blobs)) as connection:
         # Read-only, it takes no part in the transaction, which so needs no journal for two files.
         connection.execute("ATTACH ? AS source", (f"{source.as_uri()}?mode=ro",))
         with change(connection):

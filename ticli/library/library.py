@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from ticli.concept import FACTS, Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
 from ticli.library import record, store
-from ticli.library.database import change, explained, open_to_read, open_to_write
+from ticli.library.database import changing, explained, open_to_read
 from ticli.library.query import (
     Entry,
     Query,
@@ -103,7 +103,7 @@ class Library:
         """
         library = cls(places())
         if write:
-            with library._changing():
+            with changing(library.places):
                 pass
         return library
 
@@ -178,7 +178,7 @@ class Library:
         saved: list[Concept] = []
         added: list[Concept] = []
         try:
-            with self._changing() as connection:
+            with changing(self.places) as connection:
                 taken = find_taken(connection, self.places.blobs, wanted, replace)
                 for old, (concept, embedding) in zip(taken, wanted, strict=True):
                     if old is not None and not replace:
@@ -206,7 +206,7 @@ class Library:
         keys = list(dict.fromkeys(lookup_name(name) for name in names))
         if not self.matching_names(Query(limit=1)):
             raise self._unknown(keys)
-        with self._changing() as connection:
+        with changing(self.places) as connection:
             doomed = self._all_of(connection, keys)
             for concept in doomed:
                 record.delete(connection, concept.name)
@@ -216,7 +216,7 @@ class Library:
     def rename(self, old: str, token: Token) -> Concept:
         """Give a concept another name and token at once. Raises NotFound and Conflict."""
         before = self.get(old)
-        with self._changing() as connection:
+        with changing(self.places) as connection:
             before = self._all_of(connection, [before.name])[0]
             holder = record.select_one(connection, token.name, self.places.blobs)
             if holder is not None and holder.name != before.name:
@@ -243,7 +243,7 @@ class Library:
         before = self.get(name)
         if not add and not remove and notes is None:
             return before
-        with self._changing() as connection:
+        with changing(self.places) as connection:
             before = self._all_of(connection, [before.name])[0]
             kept = [tag for tag in before.tags if tag not in remove]
             tags = tuple(dict.fromkeys([*kept, *map(_checked_tag, add)]))
@@ -267,7 +267,7 @@ class Library:
 
         False, and nothing is stored, where the concept is gone or is another by now.
         """
-        with self._changing() as connection:
+        with changing(self.places) as connection:
             now = record.select_one(connection, scored.name, self.places.blobs)
             if now is None or now.sha256 != scored.sha256:
                 return False
@@ -281,7 +281,7 @@ class Library:
         if not keys:
             return True
         try:
-            with self._changing() as connection:
+            with changing(self.places) as connection:
                 record.mark_used(connection, keys, now())
         except TiError as error:
             if error.details.get("read_only"):
@@ -301,23 +301,11 @@ class Library:
         return self._read(lambda link: read(link, query, self.places.blobs), [])
 
     def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
-        database = self.places.database
-        connection = open_to_read(database, self.places.blobs)
+        connection = open_to_read(self.places.database, self.places.blobs)
         if connection is None:
             return nothing
-        with contextlib.closing(connection), explained(database):
+        with contextlib.closing(connection), explained(self.places.database):
             return look(connection)
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
-        database = self.places.database
-        connection = open_to_write(database, self.places.blobs)
-        with (
-            contextlib.closing(connection),
-            explained(database),
-            change(connection),
-        ):
-            yield connection
 
     def _all_of(self, connection: sqlite3.Connection, names: Sequence[str]) -> list[Concept]:
         found = {name: record.select_one(connection, name, self.places.blobs) for name in names}
@@ -338,7 +326,7 @@ class Library:
     def _drop_files(self, concepts: Iterable[Concept]) -> None:
         """Remove the files that no row has any more, while no other process can add one."""
         gone = list(concepts)
-        with self._changing() as connection:
+        with changing(self.places) as connection:
             hashes = {concept.sha256 for concept in gone}
             store.drop_blobs(
                 self.places.blobs,

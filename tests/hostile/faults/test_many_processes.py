@@ -17,6 +17,7 @@ READY = """
 import sys; sys.path.insert(0, sys.argv[1])
 import sqlite_utils
 from changes import Library, word
+from ticli.library.database import changing
 print("ready", flush=True)
 sys.stdin.read(1)
 """
@@ -130,7 +131,7 @@ Library.open().add(*word("late", 5))
 LONG_WRITER = """
 import time
 library = Library.open()
-with library._changing() as link:
+with changing(library.places) as link:
     link.execute("UPDATE concepts SET notes = 'later'")
     time.sleep(1.5)
 """

@@ -19,14 +19,7 @@ from typing import IO, Any, BinaryIO
 from ticli import __version__
 from ticli.durable import explain
 from ticli.errors import BadContent, NotFound, TiError
-from ticli.library.database import (
-    LOST,
-    change,
-    copy_database,
-    explained,
-    open_to_read,
-    open_to_write,
-)
+from ticli.library.database import LOST, changing, copy_database, explained, open_to_read
 from ticli.library.library import now
 from ticli.library.record import parse_document
 from ticli.library.store import blob_path, photos_folder, read_regular, stored_photos
@@ -146,18 +139,12 @@ def _rows(places: Places) -> list[RowFile]:
 @contextlib.contextmanager
 def _unchanging(places: Places) -> Iterator[None]:
     """Keep others from changing the library; one that may only be read stays as it is anyway."""
-    try:
-        connection = open_to_write(places.database, places.blobs)
-    except TiError as error:
-        if not error.details.get("read_only"):
-            raise
-        yield
-        return
-    with (
-        contextlib.closing(connection),
-        explained(places.database),
-        change(connection),
-    ):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(changing(places))
+        except TiError as error:
+            if not error.details.get("read_only"):
+                raise
         yield
 
 

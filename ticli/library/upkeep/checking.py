@@ -52,11 +52,6 @@ class RowFile:
     photos: tuple[str, ...]
 
 
-def schema_of(connection: sqlite3.Connection, database: Path) -> int:
-    """The schema number of a database of ours. Raises BadContent and Conflict."""
-    return check_version(connection, database)
-
-
 def damages(connection: sqlite3.Connection) -> list[str]:
     """What SQLite's own checks find wrong, every word index among them. Raises sqlite3.Error."""
     found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)")]
@@ -126,7 +121,7 @@ def is_whole(database: Path, blobs: Path) -> bool:
     """
     try:
         with explained(database), contextlib.closing(connect_to_read(database)) as connection:
-            version = schema_of(connection, database)
+            version = check_version(connection, database)
             if damages(connection) or not same_schema(connection):
                 return False
             if rows_without_words(connection):
@@ -308,7 +303,7 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
     database = places.database
     try:
         with explained(database):
-            version = schema_of(connection, database)
+            version = check_version(connection, database)
             damaged_parts = damages(connection)
             rows = list(row_files(connection))
             wordless = rows_without_words(connection)

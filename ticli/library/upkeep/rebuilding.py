@@ -7,7 +7,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ticli.concept import TYPES, Concept, reader
 from ticli.durable import explain, sync_folder
 from ticli.errors import BadContent, NotFound
 from ticli.library import record
-from ticli.library.database import build_database, change, explained, locked
+from ticli.library.database import build_database, change, explained, free_name, locked
 from ticli.library.store import read_blob, stored_blobs
 from ticli.library.upkeep.checking import is_ours, is_whole, later_values
 from ticli.paths import Places
@@ -91,11 +90,7 @@ def _evidence(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
 def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
     """Put a database of these concepts in place; return where the old one is now."""
     unfinished = database.with_name("library.db.rebuilt")
-    with (
-        explained(unfinished),
-        contextlib.closing(build_database(unfinished)) as new,
-        change(new),
-    ):
+    with explained(unfinished), contextlib.closing(build_database(unfinished)) as new, change(new):
         for concept in concepts:
             record.insert(new, concept)
     put_aside = set_aside(database)
@@ -113,11 +108,7 @@ def set_aside(database: Path) -> Path | None:
     journal = database.with_name(f"{database.name}-journal")
     if not database.exists() and not journal.exists():
         return None
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside, number = database.with_name(f"library-damaged-{moment}.db"), 1
-    while aside.exists() or aside.with_name(f"{aside.name}-journal").exists():
-        number += 1
-        aside = database.with_name(f"library-damaged-{moment}-{number}.db")
+    aside = free_name(database, "damaged")
     # The database first: a journal that is left alone is looked at by nobody, while one beside
     # another database would be rolled back into it.
     if database.exists():

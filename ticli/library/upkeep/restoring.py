@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ticli.concept import HASH, Concept
@@ -17,9 +16,11 @@ from ticli.errors import BadContent, Conflict, Usage
 from ticli.library import record
 from ticli.library.database import (
     LOST,
-    change,
+    changing,
+    check_version,
     connect_to_read,
     explained,
+    free_name,
     is_present,
     locked,
     open_to_write,
@@ -123,7 +124,7 @@ def _prepare(backup: BackupFile, folder: Path) -> list[Concept]:
     try:
         with explained(database):
             with contextlib.closing(connect_to_read(database)) as connection:
-                checking.schema_of(connection, database)
+                check_version(connection, database)
                 if not checking.same_schema(connection):
                     raise BadContent("its tables are not those of a library", DECEIVING)
                 if damages := checking.damages(connection):
@@ -166,10 +167,8 @@ def _check_row(backup: BackupFile, concept: Concept) -> None:
 
 def _sort_out(places: Places, concepts: Sequence[Concept]) -> tuple[list[Concept], list[Concept]]:
     """The concepts that are new here, and those that are here already. Raises Conflict."""
-    with (
-        explained(places.database),
-        contextlib.closing(connect_to_read(places.database)) as connection,
-    ):
+    database = places.database
+    with explained(database), contextlib.closing(connect_to_read(database)) as connection:
         here = {row.name: row.sha256 for row in checking.row_files(connection)}
     taken = [c.name for c in concepts if here.get(c.name, c.sha256) != c.sha256]
     if taken:
@@ -199,12 +198,7 @@ def _store_files(places: Places, backup: BackupFile, concepts: Sequence[Concept]
 
 
 def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
-    connection = open_to_write(places.database, places.blobs)
-    with (
-        contextlib.closing(connection),
-        explained(places.database),
-        change(connection),
-    ):
+    with changing(places) as connection:
         for concept in concepts:
             try:
                 record.insert(connection, concept)
@@ -216,14 +210,9 @@ def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
 
 def _put_in_place(places: Places, database: Path, there: Standing) -> Path | None:
     """Make the staged database the library's; return where the old one is, if there was one."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:
         if there.concepts is not None:
-            aside = places.home / f"library-replaced-{moment}.db"
-            number = 1
-            while aside.exists():
-                number += 1
-                aside = places.home / f"library-replaced-{moment}-{number}.db"
+            aside = free_name(places.database, "replaced")
             with explained(places.database):
                 replace_content(places, database, aside if there.concepts else None)
             return aside if there.concepts else None
