@@ -101,6 +101,17 @@ def test_a_fresh_seed_is_printed_named_and_kept(run):
     assert "no concept in" in result.err
 
 
+def test_a_concept_named_without_brackets_is_hinted_at_once(run, library_with):
+    library_with("easyneg", "mug", noun="mug")
+    call = ("generate", "-", "--negative", "easyneg", "--dry-run")
+    result = run(*call, stdin="a tree\na <mug> mug\n")
+    assert result.code == 0
+    assert result.err.count("write <easyneg>") == 1
+    assert "<mug> for" not in result.err
+    assert "write <easyneg>" not in run(*call, "-q", stdin="a tree\n").err
+    assert "write <" not in run("generate", "a <easyneg>", "--dry-run").err
+
+
 def test_quiet_leaves_the_paths_alone(run, library_with):
     library_with("mug", noun="cup")
     result = run("generate", "a <mug>", "-q", "--no-noun", "--seed", "7", *QUICK)

@@ -116,6 +116,7 @@ class Scorer:
             self._model = None
             self.note(f"loading {source.describe()} …")
             self._model = load_model(source, self.hardware)
+            self._model.tell = self.note
             if found := settle_prediction(self._model):
                 self.note(found)
         return self._model

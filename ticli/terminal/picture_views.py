@@ -65,7 +65,7 @@ class Gallery:
 
 
 def say_plan(output: Output, plan: PicturePlan) -> None:
-    """Say on stderr which model draws what, and what the user may not expect."""
+    """Say on stderr which model draws what, and what may surprise the user."""
     for note in plan.choice.notes:
         output.note(note)
     if plan.choice.source.safety_checker:
@@ -93,22 +93,14 @@ def show_plan(output: Output, plan: PicturePlan) -> None:
         grid = plan.grid.shown if plan.grid else None
         output.document({"dry_run": True, "pictures": items, "grid": grid})
         return
-    output.table(
-        COLUMNS,
-        [
-            (
-                item["path"],
-                str(item["seed"]),
-                f"{item['width']}x{item['height']}",
-                str(item["steps"]),
-                f"{item['guidance']:g}",
-                item["sampler"],
-                item["model"],
-                item["used"],
-            )
-            for item in items
-        ],
-    )
+    size = f"{plan.drawing.width}x{plan.drawing.height}"
+    steps, guidance = str(plan.drawing.steps), f"{plan.drawing.guidance:g}"
+    sampler, model = plan.drawing.sampler, plan.choice.source.id
+    rows = [
+        (item["path"], str(item["seed"]), size, steps, guidance, sampler, model, item["used"])
+        for item in items
+    ]
+    output.table(COLUMNS, rows)
 
 
 def record(plan: PicturePlan, planned: PlannedPicture, shown: str) -> dict[str, Any]:

@@ -68,31 +68,24 @@ def say_plan(output: Output, subjects: Sequence[ScoreSubject]) -> None:
 
 def show_planned(output: Output, subjects: Sequence[ScoreSubject]) -> None:
     """Write what would be scored, by which protocol and with which photos."""
-    planned = [
-        {
-            "name": subject.label,
-            "token": subject.concept.token,
-            "trigger": subject.trigger,
-            "class_word": subject.class_word,
-            "photos": [photo.file for photo in subject.photos.photos],
-            "protocols": [protocol.as_json() for protocol in subject.protocols],
-        }
-        for subject in subjects
-    ]
     if output.json:
+        planned = [
+            {
+                "name": subject.label,
+                "token": subject.concept.token,
+                "trigger": subject.trigger,
+                "class_word": subject.class_word,
+                "photos": [photo.file for photo in subject.photos.photos],
+                "protocols": [protocol.as_json() for protocol in subject.protocols],
+            }
+            for subject in subjects
+        ]
         output.document({"dry_run": True, "subjects": planned})
         return
     rows = [
-        (
-            subject.label,
-            subject.trigger,
-            subject.class_word,
-            str(len(subject.photos.photos)),
-            protocol.model,
-            protocol.encoder,
-        )
-        for subject in subjects
-        for protocol in subject.protocols
+        (s.label, s.trigger, s.class_word, str(len(s.photos.photos)), by.model, by.encoder)
+        for s in subjects
+        for by in s.protocols
     ]
     output.table(PLANNED_COLUMNS, rows)
 
@@ -121,33 +114,19 @@ def score_line(report: Mapping[str, Any]) -> str:
 def _rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     name, encoder = report["name"], report["protocol"]["encoder"]
     photos = report["photos"]
-    real = {"image": photos["image"], "copied": photos["copied"]}
-    word = {**report["word"], "way": report["way"]}
+    places = [place for found in report["places"].values() for place in found]
+    # Each vector's norm over the vocabulary's median, and the words nearest to it.
+    norms = " ".join(f"{place['ratio']:.2f}x" for place in places)
+    near = "; ".join(" ".join(word["word"] for word in place["nearest"]) for place in places)
     sides = (
-        (report["token"], word, _norm(report), _nearest(report)),
+        (report["token"], {**report["word"], "way": report["way"]}, norms, near),
         (report["class_word"], report["class"], "", ""),
-        (f"{photos['count']} photos", real, "", ""),
+        (f"{photos['count']} photos", photos, "", ""),
     )
     return [
-        (name, of, *(_number(figures.get(key)) for _, key in NUMBERS), norm, near, encoder)
-        for of, figures, norm, near in sides
+        (name, of, *(_number(figures.get(key)) for _, key in NUMBERS), *rest, encoder)
+        for of, figures, *rest in sides
     ]
-
-
-def _norm(report: Mapping[str, Any]) -> str:
-    """Each vector's norm over the vocabulary's median."""
-    return " ".join(
-        f"{place['ratio']:.2f}x" for places in report["places"].values() for place in places
-    )
-
-
-def _nearest(report: Mapping[str, Any]) -> str:
-    """The words of the vocabulary nearest to each vector."""
-    return "; ".join(
-        " ".join(near["word"] for near in place["nearest"])
-        for places in report["places"].values()
-        for place in places
-    )
 
 
 def _number(value: float | None) -> str:
