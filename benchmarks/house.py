@@ -1,8 +1,7 @@
-"""Measure the shape of Python packages: `python benchmarks/house.py ticli [OTHER_PACKAGE …]`.
+"""Measure the shape of Python packages: `python benchmarks/house.py FOLDER [FOLDER …]`.
 
-Prints one column per package: modules, lines, the longest chain of imports, circles, how long
-functions are, and names that stand for two things. The code is parsed and never imported. Tests
-inside a package are left out, and so are imports that only the type checker follows.
+Prints one column per package. Every .py file is a module, `__init__.py` too, tests apart. The code
+is parsed and never imported. Imports that only the type checker follows are left out.
 """
 
 from __future__ import annotations
@@ -10,190 +9,139 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-Graph = Mapping[str, set[str]]
-
-
-@dataclass(frozen=True)
-class Module:
-    """One source file of a package, under the name it is imported by."""
-
-    name: str
-    path: Path
-    text: str
-    tree: ast.Module
-
-    @property
-    def is_package(self) -> bool:
-        return self.path.name == "__init__.py"
+Import = ast.Import | ast.ImportFrom
+Graph = dict[str, set[str]]
 
 
 class House:
-    """The modules of a package and what imports what."""
+    """The modules of a package, and what stands in them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-        self.modules = {module.name: module for module in _read(self.folder)}
-
-    @cached_property
-    def lines(self) -> int:
-        return sum(len(module.text.splitlines()) for module in self.modules.values())
-
-    @cached_property
-    def functions(self) -> list[int]:
-        """How many lines each function has."""
-        return sorted(
-            node.end_lineno - node.lineno + 1
-            for node in self._nodes(ast.FunctionDef, ast.AsyncFunctionDef)
-        )
-
-    @cached_property
-    def classes(self) -> Counter[str]:
-        return Counter(node.name for node in self._nodes(ast.ClassDef))
-
-    @cached_property
-    def dataclasses(self) -> int:
-        return sum(
-            any("dataclass" in ast.unparse(mark) for mark in node.decorator_list)
-            for node in self._nodes(ast.ClassDef)
-        )
-
-    @cached_property
-    def files(self) -> Counter[str]:
-        """The base names of files, packages apart."""
-        return Counter(m.path.stem for m in self.modules.values() if not m.is_package)
+        self.paths: dict[str, Path] = {}
+        self.trees: dict[str, ast.Module] = {}
+        self.lines = 0
+        for path in sorted(folder.resolve().rglob("*.py")):
+            inside = path.relative_to(folder.resolve()).with_suffix("").parts
+            if any(part in ("tests", "test") or part.startswith("test_") for part in inside):
+                continue
+            name = ".".join([folder.resolve().name, *inside]).removesuffix(".__init__")
+            text = path.read_text(encoding="utf-8")
+            self.paths[name], self.trees[name] = path, ast.parse(text)
+            self.lines += len(text.splitlines())
+        nodes = [node for tree in self.trees.values() for node in ast.walk(tree)]
+        functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self.function_lines = sorted(n.end_lineno - n.lineno + 1 for n in functions)
+        classes = [n for n in nodes if isinstance(n, ast.ClassDef)]
+        self.classes = Counter(n.name for n in classes)
+        marks = [[ast.unparse(mark) for mark in n.decorator_list] for n in classes]
+        self.dataclasses = sum("dataclass" in " ".join(texts) for texts in marks)
+        self.files = Counter(p.stem for p in self.paths.values() if p.name != "__init__.py")
 
     def imports(self, inside_functions: bool) -> Graph:
         """Which modules of the package each module imports."""
-        graph = {}
-        for module in self.modules.values():
-            found = {
-                target
-                for node in _imports(module.tree, inside_functions)
-                for target in self._targets(module, node)
-            }
-            graph[module.name] = found - {module.name}
+        graph: Graph = {}
+        for name, tree in self.trees.items():
+            found = [self._targets(name, n) for n in import_statements(tree, inside_functions)]
+            graph[name] = {target for targets in found for target in targets} - {name}
         return graph
 
-    def _nodes(self, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
-        for module in self.modules.values():
-            yield from (node for node in ast.walk(module.tree) if isinstance(node, kinds))
-
-    def _targets(self, module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    def _targets(self, name: str, node: Import) -> list[str]:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in self.modules)
-            return
-        source = node.module or ""
-        if node.level:
-            parts = module.name.split(".")
-            home = parts[: len(parts) - node.level + module.is_package]
-            source = ".".join([*home, *([node.module] if node.module else [])])
-        for alias in node.names:
-            # `from package import module` imports the module; the package only holds it.
-            named = f"{source}.{alias.name}"
-            if named in self.modules:
-                yield named
-            elif source in self.modules:
-                yield source
+            return [alias.name for alias in node.names if alias.name in self.trees]
+        parts = name.split(".") + ["__init__"] * (self.paths[name].name == "__init__.py")
+        home = parts[: -node.level] if node.level else []
+        package = ".".join([*home, node.module] if node.module else home)
+        # `from package import module` imports the module; the package only holds it.
+        named = [(f"{package}.{alias.name}", package) for alias in node.names]
+        return [next((n for n in names if n in self.trees), name) for names in named]
+
+
+def import_statements(tree: ast.AST, inside_functions: bool) -> Iterator[Import]:
+    """The imports of a module, with or without those that run when a function is called."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, Import):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from import_statements(ast.Module(node.orelse, []), inside_functions)
+        elif inside_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from import_statements(node, inside_functions)
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """The groups of modules that import each other (Tarjan 1972)."""
+    """The groups of modules that import each other."""
     return [group for group in _groups(graph) if len(group) > 1]
 
 
-def longest_chain(graph: Graph) -> list[str]:
+def longest_chain(graph: Graph) -> tuple[str, ...]:
     """The modules of the longest chain of imports; a circle counts with all its modules."""
-    chains: dict[str, list[str]] = {}
-    for group in _groups(graph):  # what a group imports comes before it
+    chains: dict[str, tuple[str, ...]] = {}
+    for group in _groups(graph):
         below = [chains[target] for name in group for target in graph[name] if target in chains]
-        chain = [*group, *max(below, key=len, default=[])]
-        chains |= dict.fromkeys(group, chain)
-    return max(chains.values(), key=len, default=[])
+        chains |= dict.fromkeys(group, (*group, *max(below, key=len, default=())))
+    return max(chains.values(), key=len)
 
 
 def repeated(names: Counter[str]) -> list[str]:
+    """The names that occur more than once."""
     return sorted(name for name, count in names.items() if count > 1)
 
 
 def _groups(graph: Graph) -> list[list[str]]:
-    index: dict[str, int] = {}
+    """Strongly connected components; what a group imports comes before it (Tarjan 1972)."""
     low: dict[str, int] = {}
     stack: list[str] = []
     groups: list[list[str]] = []
 
     def visit(name: str) -> None:
-        index[name] = low[name] = len(index)
+        index = low[name] = len(low)
         stack.append(name)
         for target in sorted(graph[name]):
-            if target not in index:
+            if target not in low:
                 visit(target)
+            if target in stack:
                 low[name] = min(low[name], low[target])
-            elif target in stack:
-                low[name] = min(low[name], index[target])
-        if low[name] == index[name]:
-            at = stack.index(name)
-            groups.append(stack[at:])
-            del stack[at:]
+        if low[name] == index:
+            groups.append(stack[stack.index(name) :])
+            del stack[stack.index(name) :]
 
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 20 * len(graph)))
     for name in graph:
-        if name not in index:
+        if name not in low:
             visit(name)
     return groups
 
 
-def _imports(tree: ast.AST, inside_functions: bool) -> Iterator[ast.Import | ast.ImportFrom]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
-        elif inside_functions or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _imports(node, inside_functions)
-
-
-def _read(folder: Path) -> Iterator[Module]:
-    for path in sorted(folder.rglob("*.py")):
-        inside = path.relative_to(folder)
-        if any(part in ("tests", "test") or part.startswith("test_") for part in inside.parts):
-            continue
-        names = [folder.name, *inside.with_suffix("").parts]
-        text = path.read_text(encoding="utf-8")
-        name = ".".join(names[:-1] if path.name == "__init__.py" else names)
-        yield Module(name, path, text, ast.parse(text))
-
-
 def measures(house: House) -> dict[str, str]:
     """The rows of the table for one package."""
-    count, lengths = len(house.modules), house.functions
+    count, lengths = len(house.trees), house.function_lines or [0]
+    graphs = house.imports(inside_functions=False), house.imports(inside_functions=True)
+    chains = " / ".join(f"{len(longest_chain(graph))}" for graph in graphs)
     return {
         "modules": f"{count}",
-        "lines": f"{house.lines:,}",
+        "lines": f"{house.lines}",
         "lines a module": f"{house.lines / count:.0f}",
-        "longest import chain": f"{len(longest_chain(house.imports(False)))}",
-        "… with imports inside functions": f"{len(longest_chain(house.imports(True)))}",
-        "import circles": f"{len(circles(house.imports(True)))}",
-        "function, median / p90": f"{median(lengths):.0f} / {lengths[len(lengths) * 9 // 10]}",
-        "classes, of them dataclasses": f"{house.classes.total()}, {house.dataclasses}",
-        "file names that occur twice": f"{len(repeated(house.files))}",
-        "class names that occur twice": f"{len(repeated(house.classes))}",
+        "longest import chain: at import / in all": chains,
+        "import circles: at import / in all": " / ".join(f"{len(circles(g))}" for g in graphs),
+        "median / p90 function": f"{median(lengths):.0f} / {lengths[len(lengths) * 9 // 10]}",
+        "classes / of them dataclasses": f"{house.classes.total()} / {house.dataclasses}",
+        "base names that occur more than once": f"{len(repeated(house.files))}",
+        "class names that occur more than once": f"{len(repeated(house.classes))}",
     }
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit("usage: python benchmarks/house.py PACKAGE_FOLDER …")
-    columns = {path: measures(House(Path(path))) for path in sys.argv[1:]}
-    print("| |" + "|".join(f" {Path(path).resolve().name} " for path in columns) + "|")
+    houses = [House(Path(folder)) for folder in sys.argv[1:]]
+    if not houses or not all(house.trees for house in houses):
+        sys.exit("usage: python benchmarks/house.py FOLDER [FOLDER …], each with a Python package")
+    columns = [measures(house) for house in houses]
+    print("| | " + " | ".join(Path(folder).resolve().name for folder in sys.argv[1:]) + " |")
     print("|---|" + "--:|" * len(columns))
-    for row in next(iter(columns.values())):
-        print(f"| {row} |" + "|".join(f" {column[row]} " for column in columns.values()) + "|")
+    for row in columns[0]:
+        print(f"| {row} | " + " | ".join(column[row] for column in columns) + " |")
 
 
 if __name__ == "__main__":
