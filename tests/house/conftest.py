@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -40,3 +42,13 @@ def sources() -> list[Source]:
     found = [read(path) for path in sorted((ROOT / "ticli").rglob("*.py"))]
     assert len(found) > 50
     return found
+
+
+@pytest.fixture(scope="session")
+def house() -> ModuleType:
+    """benchmarks/house.py, which measures packages."""
+    place = ROOT / "benchmarks" / "house.py"
+    specification = importlib.util.spec_from_file_location("house", place)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
