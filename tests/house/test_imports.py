@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
-RANKS = {
-    "photos": 1,
-    "library": 1,
-    "models": 2,
-    "inversion": 3,
-    "generation": 3,
-    "scoring": 4,
-    "interface": 5,
-    "terminal": 6,
-    "commands": 7,
-    "app": 8,
-    "__main__": 9,
-}
-WORDS = 0
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+# A room imports only rooms of earlier lines, not its neighbours on its own line. The modules beside
+# the rooms, and `families`, come before all of them and import each other.
+ORDER = (
+    {"photos", "library"},
+    {"models"},
+    {"inversion", "generation"},
+    {"scoring"},
+    {"interface"},
+    {"terminal"},
+    {"commands"},
+    {"app"},
+    {"__main__"},
+)
+BASE = 0
+RANKS = {room: rank for rank, rooms in enumerate(ORDER, BASE + 1) for room in rooms}
 HEAVY = {
     "torch",
     "numpy",
@@ -51,23 +56,14 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield module, node.lineno
 
 
-def at_module_level(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def at_module_level(house, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """What importing the module imports: not what stands in functions or for the type checker."""
-    waiting: list[ast.AST] = list(tree.body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            waiting += node.orelse
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from imported(node)
-        waiting += ast.iter_child_nodes(node)
+    for node in house.import_statements(tree, inside_functions=False):
+        yield from imported(node)
 
 
 def rank(room: str) -> int:
-    return RANKS.get(room, WORDS)
+    return RANKS.get(room, BASE)
 
 
 def test_a_room_imports_only_rooms_before_it(sources) -> None:
@@ -78,17 +74,17 @@ def test_a_room_imports_only_rooms_before_it(sources) -> None:
             if parts[0] != "ticli" or parts[1] in (source.room, "__version__"):
                 continue
             here, there = rank(source.room), rank(parts[1])
-            if there > here or (there == here != WORDS):
+            if there > here or (there == here != BASE):
                 wrong.append(f"{source.path}:{line} imports {module}")
     assert wrong == []
 
 
-def test_the_words_need_nothing_installed_at_import(sources) -> None:
+def test_what_starts_fast_needs_nothing_installed_at_import(house, sources) -> None:
     wrong = [
         f"{source.path}:{line} imports {module}"
         for source in sources
-        if rank(source.room) == WORDS or source.room in FREE_OF_HEAVY
-        for module, line in at_module_level(source.tree)
+        if rank(source.room) == BASE or source.room in FREE_OF_HEAVY
+        for module, line in at_module_level(house, source.tree)
         if module.split(".")[0] in HEAVY
     ]
     assert wrong == []
@@ -115,13 +111,24 @@ def test_private_parts_of_typer_are_left_alone(sources) -> None:
     assert wrong == []
 
 
+def test_contributing_gives_the_same_order(sources) -> None:
+    text = CONTRIBUTING.read_text(encoding="utf-8").split("**The import rule.**")[1]
+    paragraph = next(part for part in text.split("\n\n") if "→" in part)
+    told = [set(re.findall(r"`(\w+)", step)) for step in paragraph.split("→")]
+    assert told[0] <= {"families"}, "these come before every room"
+    named = set.union(*told[1:])
+    assert [rooms & named for rooms in ORDER if rooms & named] == told[1:]
+    folders = {source.room for source in sources if "/" in source.path}
+    assert folders - {"families"} <= named
+
+
 def test_the_rule_is_about_rooms_that_exist(sources) -> None:
     rooms = {source.room for source in sources}
     assert {"photos", "library", "models", "inversion", "generation"} <= rooms
     assert {"terminal", "commands", "app", "__main__", "errors"} <= rooms
 
 
-def test_what_judges_a_word_has_no_part_in_learning_it(sources) -> None:
+def test_what_judges_a_concept_has_no_part_in_learning_it(sources) -> None:
     """A figure counts only where nothing was chosen by the encoder that gives it."""
     learning = [source for source in sources if source.room in ("photos", "models", "inversion")]
     wrong = [
