@@ -25,7 +25,7 @@ def texts() -> list[Path]:
             and not name.endswith(".egg-info")
             and (name == ".ci" or not name.startswith("."))
         ]
-        found += [Path(folder, name) for name in names]
+        found += [Path(folder, name) for name in names if name != ".git"]
     found = [p for p in found if p.suffix in SUFFIXES and p.stat().st_size < 10**6]
     assert len(found) > 100
     return found
