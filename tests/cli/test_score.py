@@ -101,7 +101,7 @@ def test_the_same_call_gives_the_same_figures(score, library_with) -> None:
     assert len(library.get("mug").scores) == 1
 
 
-def test_the_table_has_the_word_its_class_word_and_its_photos(score, library_with) -> None:
+def test_the_table_has_the_concept_its_class_word_and_its_photos(score, library_with) -> None:
     library_with("mug", width=WIDTH, noun="mug")
     result = score("mug", "--photos", str(EXAMPLES))
     assert result.code == 0, result.err
@@ -128,7 +128,7 @@ def test_show_says_what_was_scored(run, score, library_with) -> None:
     assert run("show", "mug", "--field", "scores").lines[0].startswith("{")
 
 
-def test_an_encoder_that_warmed_the_word_up_is_warned_of(
+def test_an_encoder_that_gave_the_warm_start_is_warned_of(
     run, score, library_with, clip, dino, tmp_path
 ) -> None:
     """By its folder or by its weights; where that cannot be told, that is said."""
@@ -182,7 +182,7 @@ def test_dino_compares_pictures_alone(run, model, dino, scenes, library_with) ->
     assert "needs an encoder that reads" in result.err
 
 
-def test_several_words_and_a_file_are_plotted(
+def test_several_concepts_and_a_file_are_plotted(
     run, score, library_with, dino, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,7 +247,7 @@ def test_what_is_wrong_is_said_before_anything_is_drawn(
     assert said in result.err
 
 
-def test_other_models_are_judged_by_the_papers_encoder(run, model, library_with) -> None:
+def test_other_models_are_scored_by_the_papers_encoder(run, model, library_with) -> None:
     library_with("mug", width=WIDTH, noun="mug")
     result = run("score", "mug", "--photos", str(EXAMPLES), "-m", model)
     assert result.code == 5
@@ -255,7 +255,7 @@ def test_other_models_are_judged_by_the_papers_encoder(run, model, library_with)
     assert "hf download" in result.err
 
 
-def test_a_word_without_a_class_word_needs_one(run, library_with) -> None:
+def test_a_concept_without_a_class_word_needs_one(run, library_with) -> None:
     library_with("mug", noun="", init="random")
     result = run("score", "mug", "--photos", str(EXAMPLES), "--dry-run")
     assert result.code == 2

@@ -1,1 +1,1 @@
-"""Words used in pictures: prompts resolved, a model chosen, pictures drawn and written."""
+"""From a prompt to pictures: look up its concepts, choose a model, draw and write."""

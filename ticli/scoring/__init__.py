@@ -1,1 +1,1 @@
-"""Judging a learned word: pictures drawn under one protocol, measured by an outside encoder."""
+"""How good a concept is: draw it under one protocol and measure the pictures."""

@@ -1,4 +1,4 @@
-"""Concepts scored: drawn beside their class word under one protocol, and measured."""
+"""Score concepts: draw each beside its class word under one protocol, and measure both."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from ticli.scoring.score_plan import ScorePlan, ScoreSubject
 
 DIGITS = 4
 BATCH = 32
-TOLD_EVERY = 10.0  # seconds
+NOTE_EVERY = 10.0  # seconds
 # Pixels drawn at once: all sixteen of the starter's, and one of a large model's.
 PIXELS_AT_ONCE = 16 * 128 * 128
 # The parts of a protocol that the pictures depend on.
@@ -181,11 +181,11 @@ def draw_protocol(
     total = sum(job.count for job in jobs)
     note(f"drawing {total} pictures of {words!r} …")
     drawn: list[list[Image.Image]] = []
-    told = time.monotonic()
+    noted = time.monotonic()
     for pictures in draw_prompts(model, jobs, rows, protocol.drawn):
         drawn.append(pictures)
-        if time.monotonic() - told >= TOLD_EVERY:
-            told = time.monotonic()
+        if time.monotonic() - noted >= NOTE_EVERY:
+            noted = time.monotonic()
             note(f"{sum(map(len, drawn))} of {total} pictures of {words!r}")
     return ProtocolPictures(drawn[0], drawn[1:])
 

@@ -18,7 +18,7 @@ TEXT_KEYS = (
     *("obedience", "obedience_bare"),
 )
 NEAREST = 5
-# Chunks of 8192 vectors keep a table of 256 000 words, as Gemma's, from being copied whole.
+# Vectors at a time: Gemma's table has 256 000, and a copy of it all would be large.
 CHUNK = 8192
 
 
@@ -80,7 +80,7 @@ def text_figures(seen: PictureFeatures, texts: SentenceFeatures) -> Figures:
 def obedience(concept: Mapping[str, Any], class_word: Mapping[str, Any]) -> Figures:
     """(T − T0) / (Tc − T0), Tc the class word's T: 1 obeys as well as it, 0 not at all.
 
-    None where the class word's own pictures do not tell the scenes from T0.
+    None if the class word's own pictures do not show the scenes either.
     """
     return {
         "obedience": way(concept["text"], concept["text_plain"], class_word["text"]),
