@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,16 +19,6 @@ if TYPE_CHECKING:
 
 
 STDIN = "-"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to restore, and how."""
-
-    file: str
-    merge: bool
-    yes: bool
-    dry_run: bool
 
 
 def restore(
@@ -52,27 +41,24 @@ def restore(
 ) -> None:
     """Bring a library back from a backup.
 
-    Every file is compared with its hash before anything is changed. A library that is there is
-    replaced after a question; its database is put aside, and what that names is kept.
+    Every file is compared with its hash before anything changes. Before replacing a library, ti
+    asks. It puts the old database aside and keeps every file that database names.
     """
-    output = open_output(json, quiet, verbose, no_color, debug)
-    _show(output, _restore(output, Request(file, merge, yes, dry_run)), dry_run)
-
-
-def _restore(output: Output, request: Request) -> Restored:
-    from ticli.library.upkeep.restoring import restore, standing
+    from ticli.library.upkeep import restoring
     from ticli.paths import places
 
-    with _opened(request.file) as backup:
-        there = standing(places())
-        if not request.dry_run and not request.merge and (there.concepts or there.damaged):
+    output = open_output(json, quiet, verbose, no_color, debug)
+    with _opened(file) as backup:
+        there = restoring.standing(places())
+        if not dry_run and not merge and (there.concepts or there.damaged):
             old = "the damaged library" if there.damaged else f"{there.concepts:,} concepts"
             output.confirm(
                 f"Replace {old} in {places().home} by {backup.manifest.get('concepts')} from "
                 f"{backup.origin}?",
-                request.yes,
+                yes,
             )
-        return restore(places(), backup, merge=request.merge, dry_run=request.dry_run)
+        done = restoring.restore(places(), backup, merge=merge, dry_run=dry_run)
+    _show(output, done, dry_run)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,28 +22,6 @@ if TYPE_CHECKING:
 MOST_NAMED = 10
 
 
-@dataclass(frozen=True)
-class Doomed:
-    """What will be removed."""
-
-    concepts: tuple[Concept, ...]
-    runs: tuple[UnfinishedRun, ...]
-
-    @property
-    def names(self) -> list[str]:
-        concepts = [concept.name for concept in self.concepts]
-        return list(dict.fromkeys([*concepts, *(run.name for run in self.runs)]))
-
-    def question(self) -> str:
-        """What the user is asked."""
-        parts = [concept.name for concept in self.concepts]
-        parts += [f"the unfinished run of {run.name}" for run in self.runs]
-        more = len(parts) - MOST_NAMED
-        if more > 1:
-            parts = [*parts[:MOST_NAMED], f"{more:,} more"]
-        return f"Remove {', '.join(parts)}?"
-
-
 def rm(
     names: options.NamesArgument,
     unfinished: Annotated[
@@ -60,9 +37,9 @@ def rm(
 ) -> None:
     """Remove concepts and unfinished runs.
 
-    A name stands for its concept and for a run of that name that was not finished.
+    A name stands for the concept and for an unfinished run of that name.
 
-    All are removed or, where one of the names is unknown, none.
+    If one of the names is unknown, nothing is removed.
     """
     from ticli.inversion.run_folder import discard
     from ticli.inversion.run_folder import unfinished as find_runs
@@ -71,33 +48,42 @@ def rm(
 
     output = open_output(json, quiet, verbose, no_color, debug)
     library = Library.open()
-    runs = {run.name: run for run in find_runs(places().runs)}
-    doomed = _find(given_names(names), None if unfinished else library, runs)
-    if doomed.names and not dry_run:
-        output.confirm(doomed.question(), yes)
-        if doomed.concepts:
-            library.remove([concept.name for concept in doomed.concepts])
-        for run in doomed.runs:
+    all_runs = {run.name: run for run in find_runs(places().runs)}
+    wanted = given_names(names)
+    concepts = _find(wanted, None if unfinished else library, all_runs)
+    runs = [all_runs[name] for name in wanted if name in all_runs]
+    removed, stopped = [concept.name for concept in concepts], [run.name for run in runs]
+    if (concepts or runs) and not dry_run:
+        output.confirm(_question([*removed, *(f"the unfinished run of {n}" for n in stopped)]), yes)
+        if concepts:
+            library.remove(removed)
+        for run in runs:
             discard(run)
     if json:
         output.document(
             {
-                "removed": [concept.name for concept in doomed.concepts],
-                "unfinished": [run.name for run in doomed.runs],
-                "bytes": sum(concept.bytes for concept in doomed.concepts),
+                "removed": removed,
+                "unfinished": stopped,
+                "bytes": sum(concept.bytes for concept in concepts),
                 "dry_run": dry_run,
             }
         )
     else:
-        output.lines(doomed.names)
+        output.lines(list(dict.fromkeys([*removed, *stopped])))
     if dry_run:
         output.note("nothing was removed (--dry-run)")
 
 
+def _question(parts: list[str]) -> str:
+    more = len(parts) - MOST_NAMED
+    shown = [*parts[:MOST_NAMED], f"{more:,} more"] if more > 1 else parts
+    return f"Remove {', '.join(shown)}?"
+
+
 def _find(
     names: Sequence[str], library: Library | None, runs: Mapping[str, UnfinishedRun]
-) -> Doomed:
-    """Find everything that bears these names. Raises NotFound naming those that nothing bears."""
+) -> list[Concept]:
+    """The concepts of these names. Raises NotFound if a name has neither a concept nor a run."""
     found = library.find_all(names) if library else {}
     missing = [name for name in names if name not in found and name not in runs]
     if missing:
@@ -110,7 +96,4 @@ def _find(
             names=missing,
             nearest=nearest(missing, known),
         )
-    return Doomed(
-        tuple(found.values()),
-        tuple(runs[name] for name in names if name in runs),
-    )
+    return list(found.values())
