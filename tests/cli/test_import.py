@@ -89,7 +89,7 @@ def test_one_name_for_two_models_is_no_pair(run) -> None:
     save_file({"<x>": torch.ones(2, 1024) / 40}, "sd2.safetensors")
     result = run("import", "sd1.safetensors", "sd2.safetensors")
     assert result.code == 4
-    assert "several files hold a word called 'x'" in result.err
+    assert "several files hold a concept called 'x'" in result.err
 
 
 def test_a_pair_of_unequal_vectors_is_refused(run) -> None:

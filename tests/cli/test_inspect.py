@@ -56,7 +56,7 @@ def test_json_says_everything(run) -> None:
     assert (word["name"], word["key"], word["widths"]) == ("mug", "<Mug>", {"clip_l": 768})
     assert word["norms"]["clip_l"][1] == pytest.approx(ROWS[1].norm().item(), rel=1e-5)
     assert [word["name"] for word in two["words"]] == ["a", "b"]
-    assert "2 words" in two["problem"] and "--all" in two["hint"]
+    assert "2 concepts" in two["problem"] and "--all" in two["hint"]
     assert text["words"] == [] and text["problem"] and text["hint"]
 
 

@@ -1,4 +1,4 @@
-"""`ti import`: files of learned words into the library."""
+"""`ti import`: add concepts from files to the library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_files(
         list[str],
         typer.Argument(
             metavar="FILE...",
-            help="Files of learned words, or a concept's folder; - reads one from stdin.",
+            help="Files, or a concept's folder; - reads a file from stdin.",
             show_default=False,
         ),
     ],
@@ -31,12 +31,12 @@ def import_files(
             "--token",
             "-t",
             metavar="TOKEN",
-            help="What the word is called here; of several in a file, the one to take.",
+            help="The token to give it here; if a file holds several, the one to take.",
             show_default=False,
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Take every word of a file that holds several.")
+        bool, typer.Option("--all", help="Take every concept of a file that holds several.")
     ] = False,
     base: Annotated[
         str | None,
@@ -54,11 +54,11 @@ def import_files(
     no_color: options.NoColorOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Take learned words from files.
+    """Import concepts from files.
 
-    Read are safetensors and torch files of ti, diffusers, AUTOMATIC1111, kohya, OneTrainer and
-    others, pictures that carry a word, and concept folders; nothing in them is ever run. Several
-    files are all taken or, where one of them cannot be, none. ti inspect shows what a file holds.
+    ti reads safetensors and torch files of ti, diffusers, AUTOMATIC1111, kohya, OneTrainer and
+    others, pictures that carry a concept, and concept folders. It never runs anything in them. If
+    one of several files cannot be imported, none is. ti inspect shows what a file holds.
     """
     from ticli.commands.arguments import read_files
     from ticli.library.importing import Wanted, choose_words, join_pairs, store_all
@@ -66,13 +66,15 @@ def import_files(
 
     output = open_output(json, quiet, verbose, no_color, debug)
     if token is not None and everything:
-        raise Usage("--token takes one word and --all takes every one", "choose one of them")
+        raise Usage("--token takes one concept and --all takes every one", "choose one of them")
     library = Library.open()
     learned_on = _learned_on(base) if base is not None else None
     wanted = Wanted(token, everything, learned_on, usable_widths(output.detail))
     contents = join_pairs(read_files(files, wanted))
     if token is not None and len(contents) > 1:
-        raise Usage("--token names one word, and there are several files", "import them one by one")
+        raise Usage(
+            "--token names one concept, and there are several files", "import them one by one"
+        )
     words = [word for read in contents for word in choose_words(read, wanted)]
     for read in contents:
         for note in read.notes:
@@ -100,10 +102,10 @@ def _learned_on(name: str) -> LearnedOn:
 
 
 def usable_widths(report: Callable[[str], None]) -> Callable[[], Collection[int]]:
-    """Ask for the widths of every model on this machine: a word of one can be used here.
+    """Return a function that gives the widths of every model on this machine.
 
-    They are asked for only where no table knows a width; a cache that cannot be read is reported
-    and passed over.
+    It is called only for a width that no table knows. A cache that cannot be read is reported and
+    skipped.
     """
 
     def ask() -> Collection[int]:

@@ -1,4 +1,4 @@
-"""`ti inspect`: what a file is and what is in it, without importing it."""
+"""`ti inspect`: say what a file is and what it holds, without importing it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def inspect(
     no_color: options.NoColorOption = False,
     debug: options.DebugOption = False,
 ) -> None:
-    """Say what files are and which words they hold.
+    """Say what files are and which concepts they hold.
 
-    Nothing is imported; each word is shown with the name that an import would give it. A file that
-    cannot be imported is described by its problem, which is no failure. -v shows all metadata.
+    Nothing is imported. Each concept is shown with the name that an import would give it. If a file
+    cannot be imported, its page says why; that is no failure. -v shows all metadata.
     """
     from ticli.terminal.concept_views import show_inspections
 
@@ -44,10 +44,10 @@ def _inspected(file: str) -> list[Inspection]:
     from ticli.commands.arguments import opened_files
     from ticli.commands.import_ import usable_widths
     from ticli.errors import BadContent
-    from ticli.library.importing import Wanted, inspect_sources, refused_name
+    from ticli.library.importing import Wanted, inspect_sources, refused
 
     try:
         with opened_files(file) as sources:
             return inspect_sources(sources, Wanted(usable=usable_widths(lambda reason: None)))
     except BadContent as error:
-        return [refused_name(file, error)]
+        return [refused(file, 0, error)]

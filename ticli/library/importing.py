@@ -1,4 +1,4 @@
-"""Files on their way in: all are read and checked before the first word is stored."""
+"""Import files: all are read and checked before the first concept is stored."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LearnedOn:
-    """The model a user says a word was learned on, with its widths by encoder."""
+    """The model that the user says a concept was learned on, with its widths by encoder."""
 
     base: BaseModel
     widths: Mapping[str, int]
@@ -50,7 +50,7 @@ class LearnedOn:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user said: `token` names or picks the word, `everything` takes all words of a file.
+    """What the user asks for: a `token` to give or to choose by, or `everything` in a file.
 
     `usable` lists the widths of the models on this machine.
     """
@@ -63,7 +63,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Incoming:
-    """One word, ready to be stored, and what is odd about its file."""
+    """One concept, ready to be stored, and what is odd about its file."""
 
     concept: Concept
     embedding: Embedding
@@ -71,7 +71,7 @@ class Incoming:
 
 
 def read_source(source: Source, wanted: Wanted) -> Contents:
-    """Read one file; every word of it knows the name its file suggests. Raises BadContent."""
+    """Read one file, and give its concepts the name that the file suggests. Raises BadContent."""
     said = wanted.learned_on.widths if wanted.learned_on is not None else {}
     contents = read_words(source.file, Widths(said, wanted.usable))
     words = tuple(
@@ -82,10 +82,10 @@ def read_source(source: Source, wanted: Wanted) -> Contents:
 
 
 def join_pairs(files: Sequence[Contents]) -> list[Contents]:
-    """Put together the files that diffusers writes for the encoders of one word.
+    """Join the files that diffusers writes for the encoders of one concept.
 
-    They have the same key and no encoder in common. Raises BadContent where they differ in their
-    numbers of vectors.
+    They have the same key and no encoder in common. Raises BadContent if they have unequal numbers
+    of vectors.
     """
     joined: list[Contents] = []
     places: dict[str, int] = {}
@@ -110,10 +110,10 @@ def join_pairs(files: Sequence[Contents]) -> list[Contents]:
 
 
 def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
-    """Choose the words of a file and name them.
+    """Choose concepts of a file and name them.
 
-    Raises Usage where one of several has to be named, or none has a name, and Conflict where
-    vectors have another width than the model named takes.
+    Raises Usage if the user has to choose one of several, or has to name one, and Conflict if the
+    vectors do not fit the model named.
     """
     words, given = list(contents.words), wanted.token
     if len(words) > 1 and not wanted.everything:
@@ -126,22 +126,22 @@ def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
         if len(chosen) != 1:
             shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
             raise Usage(
-                f"{contents.origin} holds {len(words)} words: {shown}",
+                f"{contents.origin} holds {len(words)} concepts: {shown}",
                 "take one with --token, or all with --all",
                 tokens=names,
             )
-        # The file's own way of writing it stays.
+        # Its token keeps the case that the file has.
         words, given = chosen, None
     return [_incoming(word, given, wanted.learned_on, contents.origin) for word in words]
 
 
 def store_all(library: Library, words: Sequence[Incoming], replace: bool) -> list[Concept]:
-    """Store words, all or none. Raises Conflict where a name is taken or stands twice."""
+    """Store all concepts or none. Raises Conflict if a name is taken or occurs twice."""
     counts = Counter(word.concept.name for word in words)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise Conflict(
-            f"several files hold a word called {', '.join(map(repr, twice))}",
+            f"several files hold a concept called {', '.join(map(repr, twice))}",
             "import them one by one, each with its own --token",
         )
     return library.add_all([(word.concept, word.embedding) for word in words], replace=replace)
@@ -163,9 +163,9 @@ def _incoming(
     return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
 
 
-# From what a user names to files that are open: a file, a concept's folder, a pipe.
+# Opening what the user named: a file, or the folder of a concept repository.
 
-# What diffusers calls its files; further encoders, as those of SDXL and SD3, have their own.
+# How diffusers names its files: one for each encoder.
 WORD_FILES = ("learned_embeds", "learned_embeds_2", "learned_embeds_3")
 SUFFIXES = (".safetensors", ".bin")
 TOKEN_FILE, KIND_FILE = "token_identifier.txt", "type_of_concept.txt"
@@ -174,9 +174,9 @@ LONGEST_NOTE = 4096
 
 @contextlib.contextmanager
 def open_sources(path: Path) -> Iterator[Sequence[Source]]:
-    """Open the file of a word, or the files of a folder in the layout of concept repositories.
+    """Open a file, or the files of a folder in the layout of concept repositories.
 
-    Such a folder may say its token and kind in two small text files. Raises NotFound and
+    Two small text files in such a folder may give its token and kind. Raises NotFound and
     BadContent.
     """
     with contextlib.ExitStack() as stack:
@@ -198,7 +198,7 @@ def open_sources(path: Path) -> Iterator[Sequence[Source]]:
 
 
 def _word_files(folder: Path) -> list[Path]:
-    """The files of a folder that hold its word; safetensors are preferred to pickles."""
+    """The files of a folder that hold its concept; safetensors are preferred to pickles."""
     found = []
     for stem in WORD_FILES:
         for suffix in SUFFIXES:
@@ -208,7 +208,7 @@ def _word_files(folder: Path) -> list[Path]:
     if not found:
         raise BadContent(
             f"{folder} is a folder without {WORD_FILES[0]}{SUFFIXES[0]}",
-            "name the files of learned words themselves",
+            "name the files themselves",
         )
     return found
 
@@ -224,18 +224,18 @@ def _note(path: Path) -> str:
     return lines[0].strip() if lines else ""
 
 
-# What a file is and what importing it would bring, without importing it.
+# `ti inspect`: what a file is, and what an import would add.
 
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a file: its name after an import, "" where one must be given, and its vectors."""
+    """One concept of a file and its name after an import, "" if the user must give one."""
 
     read: Imported
     name: str
 
     def as_json(self) -> dict[str, Any]:
-        """The word as a document."""
+        """The concept as a document."""
         token = choose_token(self.read, self.name or "unnamed")
         concept = imported_concept(self.read, token)
         return {
@@ -255,10 +255,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Inspection:
-    """One file: what it is, its words, what an import would say of it.
+    """One file: what it is, its concepts, and what an import would say.
 
-    `container` and `layout` are "" where it could not be read; `problem` says why and `hint` what
-    to do.
+    `container` and `layout` are "" if it could not be read; then `problem` says why, and `hint`
+    what to do.
     """
 
     file: str
@@ -289,27 +289,23 @@ class Inspection:
 
 
 def inspect_sources(sources: Sequence[Source], wanted: Wanted) -> list[Inspection]:
-    """Say what the files behind one name are; what is refused is described by its refusal."""
+    """Describe the files behind one name; a file that is refused is described by the refusal."""
     read: list[Contents] = []
-    refused: list[Inspection] = []
+    unread: list[Inspection] = []
     sizes = {source.file.origin: source.file.size for source in sources}
     for source in sources:
         try:
             read.append(read_source(source, wanted))
         except BadContent as error:
-            refused.append(_refused(source.file.origin, source.file.size, error))
+            unread.append(refused(source.file.origin, source.file.size, error))
     with contextlib.suppress(BadContent):
-        # Two files that do not belong together are each described as they are.
+        # Two files that do not belong together stay apart.
         read = join_pairs(read)
-    return [*(_described(contents, sizes) for contents in read), *refused]
+    return [*(_described(contents, sizes) for contents in read), *unread]
 
 
-def refused_name(file: str, error: BadContent) -> Inspection:
-    """Describe a file that could not even be opened."""
-    return _refused(file, 0, error)
-
-
-def _refused(file: str, size: int, error: BadContent) -> Inspection:
+def refused(file: str, size: int, error: BadContent) -> Inspection:
+    """Describe a file that cannot be read."""
     return Inspection(file, size, problem=error.message, hint=error.hint)
 
 
@@ -317,7 +313,15 @@ def _described(contents: Contents, sizes: dict[str, int]) -> Inspection:
     words = tuple(Word(word, _name(word)) for word in contents.words)
     warnings = tuple(dict.fromkeys(text for word in contents.words for text in word.warnings))
     size = sum(sizes.get(origin, 0) for origin in contents.origin.split(" + "))
-    inspection = Inspection(
+    # What an import would ask for.
+    problem, hint = "", ""
+    if any(not word.name for word in words):
+        problem = "the file does not say what its concept is called"
+        hint = 'import it with --token "<name>"'
+    elif len(words) > 1:
+        problem = f"it holds {len(words)} concepts"
+        hint = "import one with --token, or all with --all"
+    return Inspection(
         contents.origin,
         size,
         contents.container,
@@ -326,17 +330,9 @@ def _described(contents: Contents, sizes: dict[str, int]) -> Inspection:
         words,
         contents.notes,
         warnings,
+        problem,
+        hint,
     )
-    problem, hint = next(_problems(words), ("", ""))
-    return replace(inspection, problem=problem, hint=hint)
-
-
-def _problems(words: Sequence[Word]) -> Iterator[tuple[str, str]]:
-    """What an import would ask for."""
-    if any(not word.name for word in words):
-        yield "the file does not say what its word is called", 'import it with --token "<name>"'
-    if len(words) > 1:
-        yield f"it holds {len(words)} words", "import one with --token, or all with --all"
 
 
 def _name(word: Imported) -> str:

@@ -1,4 +1,4 @@
-"""The library of learned words: rows and files together, each change whole or not at all."""
+"""The library of concepts: rows and files together, every change whole or not made at all."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ from ticli.library.record import check_vectors, norms_of, same_vectors
 from ticli.names import Token, did_you_mean, lookup_name, nearest, parse_token
 from ticli.paths import Places, places
 
-# Storing words, all or none: what is in the way is found first, then files, then rows.
-
-# What may differ between two additions of the same thing.
+# What may differ between two additions of the same concept.
 INCIDENTAL = [key for key, it in FACTS.items() if it.varies or it.source in ("row", "place")]
 
-Word = tuple[Concept, Embedding]
+Pair = tuple[Concept, Embedding]
 
 
 def described(concept: Concept, embedding: Embedding) -> Concept:
-    """The concept with what its token and vectors say of it. Raises BadContent and Usage."""
+    """The concept with its name, widths and norms filled in. Raises BadContent and Usage."""
     token = parse_token(concept.token)
     check_vectors(embedding, token.text)
     return replace(
@@ -52,15 +50,15 @@ def described(concept: Concept, embedding: Embedding) -> Concept:
 
 
 def find_taken(
-    connection: sqlite3.Connection, blobs: Path, words: Sequence[Word], replacing: bool
+    connection: sqlite3.Connection, blobs: Path, wanted: Sequence[Pair], replacing: bool
 ) -> list[Concept | None]:
-    """What stands in the place of each word. Raises Conflict where that is another one."""
-    names = [concept.name for concept, _ in words]
+    """What has the name of each concept now. Raises Conflict if that is another concept."""
+    names = [concept.name for concept, _ in wanted]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise Conflict(f"{twice[0]!r} is given twice", "give each word a name of its own")
+        raise Conflict(f"{twice[0]!r} is given twice", "give each concept a name of its own")
     taken = [record.select_one(connection, name, blobs) for name in names]
-    for old, (wanted, embedding) in zip(taken, words, strict=True):
-        if old is not None and not replacing and not _is_same(old, wanted, embedding):
+    for old, (concept, embedding) in zip(taken, wanted, strict=True):
+        if old is not None and not replacing and not _is_same(old, concept, embedding):
             raise Conflict(
                 f"{old.name!r} is in the library already",
                 "give --replace, or another --token",
@@ -75,7 +73,7 @@ def now() -> str:
 
 
 def _is_same(old: Concept, wanted: Concept, embedding: Embedding) -> bool:
-    """Whether an addition repeats what is there; a broken file is not the same."""
+    """Whether the same concept is there already, with its file whole."""
     if replace(wanted, **{key: getattr(old, key) for key in INCIDENTAL}) != old:
         return False
     try:
@@ -96,10 +94,10 @@ class Library:
 
     @classmethod
     def open(cls, *, write: bool = False) -> Library:
-        """Open the user's library; with `write` it is made if missing and proved writable.
+        """Open the user's library. With `write`, make it if needed and prove it writable.
 
-        Without, a library that does not exist is an empty one and nothing is created. Raises
-        BadContent (damaged, foreign, lost), Conflict (made by a newer `ti`) and TiError.
+        Without `write`, a missing library counts as empty and nothing is created. Raises BadContent
+        (damaged, foreign, lost), Conflict (made by a newer `ti`) and TiError.
         """
         library = cls(places())
         if write:
@@ -117,7 +115,7 @@ class Library:
         return self._read(lambda link: record.select_one(link, key, self.places.blobs), None)
 
     def find_all(self, names: Iterable[str]) -> dict[str, Concept]:
-        """The concepts that there are of these names, by the name given."""
+        """The concepts that have these names, by the name given; unknown names are left out."""
         blobs = self.places.blobs
 
         def look(link: sqlite3.Connection) -> dict[str, Concept]:
@@ -134,7 +132,7 @@ class Library:
         return concept
 
     def get_all(self, names: Sequence[str]) -> list[Concept]:
-        """The concepts of these names, in one look. Raises NotFound naming all there are not."""
+        """The concepts of these names. Raises NotFound naming all that do not exist."""
         found = self.find_all(names)
         if missing := [name for name in names if name not in found]:
             raise self._unknown(missing)
@@ -157,7 +155,7 @@ class Library:
         return self._ask(query_names, query)
 
     def search(self, text: str) -> list[Concept]:
-        """Concepts that have every word of `text`, best first, as searching.find says."""
+        """The concepts that have every word of `text`, best match first."""
         return self.concepts(Query(words=text))
 
     def embedding(self, concept: Concept) -> Embedding:
@@ -165,16 +163,16 @@ class Library:
         return store.load_blob(concept)
 
     def add(self, concept: Concept, embedding: Embedding, *, replace: bool = False) -> Concept:
-        """Store a new concept; path, bytes, sha256 and, where empty, created are filled in.
+        """Store a new concept and fill in its path, bytes, sha256 and, if empty, created.
 
-        The same thing added twice is there once. A name that is taken is a Conflict unless
-        `replace`, which leaves nothing of the old concept. Raises NoSpace and TiError.
+        Adding the same concept twice stores it once. If another concept has the name, `replace`
+        removes it; without `replace` that is a Conflict. Raises NoSpace and TiError too.
         """
         return self.add_all([(concept, embedding)], replace=replace)[0]
 
-    def add_all(self, words: Sequence[Word], *, replace: bool = False) -> list[Concept]:
-        """Store new concepts as `add` does, all of them or none."""
-        wanted = [(described(concept, embedding), embedding) for concept, embedding in words]
+    def add_all(self, pairs: Sequence[Pair], *, replace: bool = False) -> list[Concept]:
+        """Store new concepts as `add` does: all of them or none."""
+        wanted = [(described(concept, embedding), embedding) for concept, embedding in pairs]
         saved: list[Concept] = []
         added: list[Concept] = []
         try:
@@ -193,7 +191,7 @@ class Library:
                     record.insert(connection, concept)
         except TiError:
             if saved:
-                # What could not be removed now is garbage that no row names.
+                # A file that cannot be removed now is left to `ti prune`.
                 with contextlib.suppress(TiError):
                     self._drop_files(saved)
             raise
@@ -239,7 +237,7 @@ class Library:
         remove: Sequence[str] = (),
         notes: str | None = None,
     ) -> Concept:
-        """Change tags and, unless None, the notes; with neither, only look. Raises NotFound."""
+        """Change the tags and, unless None, the notes. Raises NotFound."""
         before = self.get(name)
         if not add and not remove and notes is None:
             return before
@@ -254,18 +252,18 @@ class Library:
     def keep_photos(self, photos: Iterable[tuple[str, Path]]) -> list[Path]:
         """Copy photos, given as (sha256, path), into the library; return those gone or changed.
 
-        A copy lives as long as a concept that was learned from it. Raises NoSpace.
+        A copy stays as long as any concept that was learned from it. Raises NoSpace.
         """
         return [path for sha256, path in photos if not store.keep_photo(self._photos, sha256, path)]
 
     def kept_photos(self, concept: Concept) -> list[Path]:
-        """The copies of a concept's photos that this library has, in the concept's order."""
+        """The copies of a concept's photos that the library kept, in the concept's order."""
         return store.find_photos(self._photos, [photo.sha256 for photo in concept.photos])
 
     def keep_scores(self, scored: Concept, reports: Sequence[Mapping[str, Any]]) -> bool:
-        """Add reports to a concept's row; a new one takes the place of its protocol's old one.
+        """Add reports to a concept's row; each replaces the old report of its protocol.
 
-        False, and nothing is stored, where the concept is gone or is another by now.
+        Returns False and stores nothing if the concept has been removed or replaced since.
         """
         with changing(self.places) as connection:
             now = record.select_one(connection, scored.name, self.places.blobs)
@@ -276,7 +274,7 @@ class Library:
         return True
 
     def touch(self, names: Iterable[str]) -> bool:
-        """Record that concepts were used now; False where the library may only be read."""
+        """Record that concepts are used now; False if the library is read-only."""
         keys = [lookup_name(name) for name in names]
         if not keys:
             return True
@@ -296,7 +294,7 @@ class Library:
     def _ask(
         self, read: Callable[[sqlite3.Connection, Query, Path], list[Found]], query: Query
     ) -> list[Found]:
-        # A wrong query is wrong in an empty library too.
+        # Refuse a wrong query even if the library is empty.
         check_query(query)
         return self._read(lambda link: read(link, query, self.places.blobs), [])
 
@@ -324,7 +322,7 @@ class Library:
         )
 
     def _drop_files(self, concepts: Iterable[Concept]) -> None:
-        """Remove the files that no row has any more, while no other process can add one."""
+        """Remove the files and photos that no row needs any more."""
         gone = list(concepts)
         with changing(self.places) as connection:
             hashes = {concept.sha256 for concept in gone}

@@ -1,4 +1,4 @@
-"""A concept written down in a file that may come from a stranger, checked field by field."""
+"""Concepts as rows of the database and as JSON; what vectors say of themselves."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ from ticli.errors import BadContent
 from ticli.names import Token, parse_token
 from ticli.plain_text import json_text
 
-# What a set of vectors says of itself, and the plainest concept that holds it.
-
 # The vocabularies of CLIP have rows of norm about 0.4; no training that helps goes this far.
 LARGEST_NORM = 100.0
 
 
 def longest_vector(norms: Mapping[str, list[float]]) -> float | None:
-    """The largest norm in a CLIP encoder, where it is larger than any word can use, else None."""
+    """The largest norm in a CLIP encoder if it is too large to be of use, else None."""
     found = [max(values) for key, values in norms.items() if key.startswith("clip") and values]
     return max(found) if found and max(found) > LARGEST_NORM else None
 
@@ -58,10 +56,7 @@ def same_vectors(left: Embedding, right: Embedding) -> bool:
 
 
 def check_vectors(embedding: Embedding, word: str) -> None:
-    """Refuse vectors that would spoil every picture: none, not finite, or unequal in number.
-
-    Raises BadContent naming `word`.
-    """
+    """Raise BadContent, naming `word`, for vectors that would spoil every picture."""
     import numpy as np
 
     counts = {encoder: rows.shape[0] for encoder, rows in embedding.rows.items()}
@@ -148,7 +143,7 @@ def concept_from_row(row: Sequence[Any], blobs: Path) -> Concept:
 
 
 def damaged(name: object, error: Exception) -> BadContent:
-    """What is said of a row that cannot be understood."""
+    """The error for a row that cannot be read."""
     return BadContent(
         f"the row of {name!r} in the library is damaged: {error}",
         "other concepts are not affected: `ti doctor` looks at the whole library",
@@ -157,7 +152,7 @@ def damaged(name: object, error: Exception) -> BadContent:
 
 
 def row_from_concept(concept: Concept) -> dict[str, Any]:
-    """The columns of a concept, lists and mappings as JSON text."""
+    """The columns of a concept; lists and mappings become JSON text."""
     document = concept.as_json()
     row = {column: document[column] for column in PLAIN}
     for column in DOCUMENTS:
@@ -189,7 +184,7 @@ def is_referenced(connection: sqlite3.Connection, sha256: str) -> bool:
 
 
 def used_photos(connection: sqlite3.Connection, hashes: Collection[str]) -> set[str]:
-    """Those of these photos, given by their hashes, that some concept was learned from."""
+    """Those of these hashes that are photos of some concept."""
     found = connection.execute(
         "SELECT DISTINCT json_extract(photo.value, '$.sha256') AS hash "
         "FROM concepts, json_each(concepts.photos) AS photo "
@@ -207,7 +202,7 @@ def insert(connection: sqlite3.Connection, concept: Concept) -> None:
 
 
 def update(connection: sqlite3.Connection, name: str, concept: Concept) -> None:
-    """Change the row called `name` into `concept`, which keeps its place in the order."""
+    """Replace the row called `name`; it keeps its place in the order."""
     db = _writer(connection)
     number = connection.execute("SELECT id FROM concepts WHERE name = ?", (name,)).fetchone()[0]
     db["concepts"].update(number, row_from_concept(concept))
@@ -224,7 +219,7 @@ def delete(connection: sqlite3.Connection, name: str) -> None:
 
 
 def mark_used(connection: sqlite3.Connection, names: Sequence[str], moment: str) -> None:
-    """Record when concepts were last used; names that are gone are passed over."""
+    """Record when concepts were last used; unknown names are ignored."""
     connection.executemany(
         "UPDATE concepts SET used = ? WHERE name = ?", [(moment, name) for name in names]
     )
@@ -247,13 +242,13 @@ def _words(concept: Concept) -> dict[str, str]:
     }
 
 
-# The JSON object of a row, put together from its columns without building what they stand for.
+# The JSON object of a row, joined from its columns: far faster than building the Concept.
 
-# SQLite looks at them much faster than they are parsed; a row it does not like is looked at here.
+# SQLite checks JSON much faster than Python parses it. Rows that it refuses take the slow path.
 VALID = " AND ".join(f"json_valid(concepts.{column})" for column in DOCUMENTS)
 LISTS = tuple(key for key in DOCUMENTS if get_origin(STORED[key]) is tuple)
 RECORDS = {key: STORED[key]() for key in DOCUMENTS if is_dataclass(STORED[key])}
-# What an empty object stands for in a column that is younger than its row.
+# What {} stands for: the column is younger than its row.
 EMPTY = {column: json_text(asdict(record)) for column, record in RECORDS.items()}
 MARKS = {
     column: [f'"{part.name}": ' for part in fields(record)] for column, record in RECORDS.items()
@@ -295,7 +290,7 @@ def document_text(row: Sequence[Any], valid: bool, blobs: Path) -> str:
 
 
 def _is_plain(column: str, values: dict[str, Any]) -> bool:
-    """Whether the column's text can stand in the object as it is; "{}" is filled in."""
+    """Whether the column's text can go into the object as it is; "{}" is filled in."""
     text: str = values[column]
     if not text.startswith("[" if column in LISTS else "{"):
         return False
