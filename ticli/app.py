@@ -130,14 +130,14 @@ VERBS = (
     Verb(
         "import",
         SHARE,
-        "Take learned words from files",
+        "Import concepts from files",
         "import_:import_files",
         ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
     ),
     Verb(
         "inspect",
         SHARE,
-        "Say what files are and which words they hold",
+        "Say what files are and which concepts they hold",
         "inspect:inspect",
         ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt"),
     ),
