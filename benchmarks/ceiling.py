@@ -26,88 +26,89 @@ import torch
 from protocol import PhotoSet, chosen, read_sets
 
 from ticli.inversion.draws import Draw, DrawRule, draw
-from ticli.inversion.engine import Learning, advance, begin
+from ticli.inversion.engine import Training, open_engine
 from ticli.inversion.evaluation import held_out_loss
 from ticli.inversion.examples import Examples
 from ticli.inversion.loss import draw_rule
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.result import conclude
-from ticli.inversion.run_folder import finish, open_run
+from ticli.inversion.run_folder import finish
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
-from ticli.paths import places
 from ticli.recipe import Recipe, load_recipe
 
 COLUMNS = ("set", "no word", "class word", "learned", "free", "of the way")
 
 
-def learn(photo_set: PhotoSet, recipe: Recipe) -> tuple[Learning, dict[str, float]]:
+def learn(photo_set: PhotoSet, recipe: Recipe) -> tuple[Training, dict[str, float]]:
     """Learn a set's word; the finished run, and the losses of words on the photo held out."""
     request = Request(
         (str(photo_set.folder),), f"<ceiling-{photo_set.name}>", recipe, "starter", 0, False, True
     )
     plan = make_plan(request, Library.open())
-    with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-        for _ in advance(learning, lambda: None):
-            pass
-        concept, _ = conclude(learning)
-        finish(run)
-    judge = learning.judge
-    empty = learning.model.tokenise("", {})
+    engine = open_engine(plan, pick_hardware("cpu"), Library.open(), fresh=True)
+    for event in engine.learn([plan]):
+        if event.error is not None:
+            raise event.error
+        if event.kind == "ended":
+            training = event.training
+            concept, _ = conclude(training)
+            finish(training.run)
+    judge = training.judge
+    empty = training.model.tokenise("", {})
     nothing = replace(judge.plain, sentences=[[empty]] * len(judge.plain.sentences))
     losses = {
         "no word": held_out_loss(judge.model, nothing, judge.stand_in, judge.draw, judge.batch),
         "class word": concept.outcome.held_out_init,
         "learned": concept.outcome.held_out,
     }
-    return learning, losses
+    return training, losses
 
 
-def free_loss(learning: Learning, parts: int, steps: int, rate: float) -> float:
+def free_loss(training: Training, parts: int, steps: int, rate: float) -> float:
     """Mean held-out loss with conditioning learned freely for each part of the timesteps."""
-    judge, recipe = learning.judge, learning.plan.recipe
-    rule = draw_rule(learning.model, learning.examples, recipe)
+    judge, recipe = training.judge, training.plan.recipe
+    rule = draw_rule(training.model, training.examples, recipe)
     low, high = rule.timesteps
     total = 0.0
     for number in range(parts):
         bounds = low + (high - low) * number // parts, low + (high - low) * (number + 1) // parts
-        hidden = _learn_conditioning(learning, replace(rule, timesteps=bounds), steps, rate)
+        hidden = _learn_conditioning(training, replace(rule, timesteps=bounds), steps, rate)
         t = judge.draw.timesteps
         inside = ((t >= bounds[0]) & (t < bounds[1])).nonzero().flatten()
         with torch.no_grad():
             for one in inside.split(recipe.batch):
-                total += float(_losses(learning, judge.examples, judge.draw, one, hidden).sum())
+                total += float(_losses(training, judge.examples, judge.draw, one, hidden).sum())
     return total / len(judge.draw.timesteps)
 
 
 def _learn_conditioning(
-    learning: Learning, rule: DrawRule, steps: int, rate: float
+    training: Training, rule: DrawRule, steps: int, rate: float
 ) -> torch.nn.Parameter:
     """Start from the conditioning of the word that was kept, and let all of it go where it will."""
-    prompt = learning.examples.prompt(0, 0)
-    kept = learning.attempts.winner.rows
-    word = {learning.plan.token.name: {key: kept[key] for key in learning.state.vectors.rows}}
+    prompt = training.examples.prompt(0, 0)
+    kept = training.restarts.winner.rows
+    word = {training.plan.token.name: {key: kept[key] for key in training.state.vectors.rows}}
     with torch.no_grad():
-        start = learning.model.condition([prompt], word).hidden
+        start = training.model.condition([prompt], word).hidden
     hidden = torch.nn.Parameter(start.clone())
     optimizer = torch.optim.Adam([hidden], lr=rate)
     every = torch.arange(rule.batch)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 - step / steps)
-        drawn = draw(learning.plan.seed, step, rule)
+        drawn = draw(training.plan.seed, step, rule)
         optimizer.zero_grad()
-        _losses(learning, learning.examples, drawn, every, hidden).mean().backward()
+        _losses(training, training.examples, drawn, every, hidden).mean().backward()
         optimizer.step()
     return hidden
 
 
 def _losses(
-    learning: Learning, examples: Examples, drawn: Draw, part: torch.Tensor, hidden: torch.Tensor
+    training: Training, examples: Examples, drawn: Draw, part: torch.Tensor, hidden: torch.Tensor
 ) -> torch.Tensor:
     """Denoising losses of some samples under the same conditioning for all, (samples,)."""
-    model = learning.model
+    model = training.model
     z = examples.latents.sample(drawn.photos[part], drawn.mirrored[part], drawn.spread[part])
     eps, t = drawn.noise[part], drawn.timesteps[part]
     base = model.condition([model.tokenise("", {})] * len(part), {})
@@ -151,8 +152,8 @@ def main() -> None:
     print(f"| {' | '.join(COLUMNS)} |\n|---|{'--:|' * (len(COLUMNS) - 1)}", flush=True)
     for photo_set in wanted_sets(options.concepts, options.sets):
         own = recipe.with_flags(init=photo_set.word, kind=photo_set.kind)
-        learning, losses = learn(photo_set, own)
-        losses["free"] = free_loss(learning, options.parts, options.free_steps, options.free_rate)
+        training, losses = learn(photo_set, own)
+        losses["free"] = free_loss(training, options.parts, options.free_steps, options.free_rate)
         print(row(photo_set.name, losses), flush=True)
 
 

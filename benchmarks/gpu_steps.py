@@ -16,7 +16,7 @@ from ticli.inversion.context import build_context
 from ticli.inversion.examples import Latents
 from ticli.inversion.loss import Examples, Learner
 from ticli.inversion.state import new_state
-from ticli.inversion.step import enrol, gradients, take_step
+from ticli.inversion.step import gradients, make_learner, take_step
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.model import Model
 from ticli.names import Token
@@ -78,7 +78,7 @@ def learner_of(model: Model, batch: int, number: int = 0, preset: str = "") -> L
         context = build_context(model, plan, 1)
     state = new_state(start_vectors(model, Start("mug", 1, recipe.norm, number)), recipe)
     examples = Examples(name, latents, [texts] * PHOTOS, context=context)
-    return enrol(model, examples, state, recipe, number)
+    return make_learner(model, examples, state, recipe, number)
 
 
 def our_step(model: Model, learners: Sequence[Learner]) -> Callable[[], None]:

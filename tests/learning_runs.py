@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def plan_for(photos: Path, model: Path, **knobs: Any) -> Any:
 def learn(
     plan: Any,
     stop_at: int | None = None,
-    bad: Callable[[Any], bool] = lambda learning: False,
+    bad: Callable[[Any], bool] = lambda training: False,
     watch: Callable[[Any, Any], None] | None = None,
 ) -> tuple[Any, Any]:
     """Run a plan to its Concept and Embedding, stopping after a step as a signal would.
@@ -43,31 +43,53 @@ def learn(
     While `bad` holds of the run the denoiser answers NaN in training steps; `watch` is called with
     the run and each step.
     """
-    from ticli.inversion.engine import advance, begin
     from ticli.inversion.result import conclude
     from ticli.inversion.run_folder import finish, open_run
-    from ticli.models.hardware import pick_hardware
     from ticli.paths import places
 
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-        spoil(learning, bad)
-        reached = learning.attempts
-        for step in advance(learning, lambda: 2 if reached.steps == stop_at else None):
+        training = begin(plan, run)
+        spoil(training, bad)
+        reached = training.restarts
+        for step in advance(training, lambda: 2 if reached.steps == stop_at else None):
             if watch:
-                watch(learning, step)
-        concept, embedding = conclude(learning)
+                watch(training, step)
+        concept, embedding = conclude(training)
         finish(run)
     return concept, embedding
 
 
-def spoil(learning: Any, bad: Callable[[Any], bool]) -> None:
+def begin(plan: Any, run: Any, hardware: Any = None) -> Any:
+    """A run in memory, ready for its next step."""
+    from ticli.inversion.engine import make_ready, open_engine
+    from ticli.library.library import Library
+    from ticli.models.hardware import pick_hardware
+
+    engine = open_engine(plan, hardware or pick_hardware("cpu"), Library.open())
+    return make_ready(plan, run, engine.model, None)
+
+
+def advance(training: Any, signalled: Callable[[], int | None] = lambda: None) -> Iterator[Any]:
+    """Take the steps of a run in memory that are left. Raises Stopped and Diverged."""
+    from ticli.inversion.engine import Engine
+    from ticli.library.library import Library
+    from ticli.paths import places
+
+    engine = Engine(training.model, Library.open(), places().runs, 1, trainings=[training])
+    for event in engine.learn([], signalled):
+        if event.error is not None:
+            raise event.error
+        if event.step is not None:
+            yield event.step
+
+
+def spoil(training: Any, bad: Callable[[Any], bool]) -> None:
     """Make the denoiser of a run answer NaN in bad training steps; evaluations stay whole."""
     import torch
 
     def answer_nan(_module: Any, _args: Any, output: Any) -> Any:
-        if torch.is_grad_enabled() and bad(learning):
+        if torch.is_grad_enabled() and bad(training):
             output.sample = output.sample * float("nan")
         return output
 
-    learning.model.denoiser.register_forward_hook(answer_nan)
+    training.model.denoiser.register_forward_hook(answer_nan)

@@ -10,9 +10,9 @@ from typing import Any
 def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iterator[Any]:
     """Take the recipe's remaining steps over `state`, yielding a Step after each."""
     from ticli.inversion.schedule import last_step
-    from ticli.inversion.step import enrol, gradients, take_step
+    from ticli.inversion.step import gradients, make_learner, take_step
 
-    learner = enrol(model, examples, state, recipe, seed)
+    learner = make_learner(model, examples, state, recipe, seed)
     while state.step < last_step(recipe, state.cooling):
         began = time.monotonic()
         (loss,) = gradients(model, [learner])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from learning_runs import make_photos, plan_for
+from learning_runs import begin, make_photos, plan_for
 from tiny_families import BUILDERS
 
 from ticli.inversion.context import drift
-from ticli.inversion.engine import begin
+from ticli.inversion.evaluation import evaluate
 from ticli.inversion.run_folder import open_run
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 
 
@@ -18,8 +17,8 @@ def test_drift_is_of_the_scenes_words_in_every_encoder(family_folders, tmp_path,
     photos = make_photos(tmp_path / "photos", 4)
     plan = plan_for(photos, family_folders[name], init="mug", hold_out="auto", norm="free", size=64)
     with open_run(places().runs, "mug", plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-    model, context, vectors = learning.model, learning.judge.context, learning.state.vectors
+        training = begin(plan, run)
+    model, context, vectors = training.model, training.judge.context, training.state.vectors
     assert set(context.begins) == {encoder.key for encoder in model.encoders}
     for encoder in model.encoders:
         prompt = context.prompts[0][encoder.key]
@@ -31,5 +30,5 @@ def test_drift_is_of_the_scenes_words_in_every_encoder(family_folders, tmp_path,
     at_class_word = drift(model, context, {"mug": vectors.start})
     away = drift(model, context, {"mug": {key: -5 * row for key, row in vectors.start.items()}})
     assert at_class_word == pytest.approx(0, abs=1e-5) and away > 1e-4
-    found = learning.judge.evaluate(vectors, 0)
-    assert 0 < found.held_out < 100 and found.held_out == learning.judge.held_out(vectors)
+    found = evaluate(training.model, [(training.judge, vectors, 0)])[0]
+    assert 0 < found.held_out < 100 and found.held_out == training.judge.held_out(vectors)

@@ -11,7 +11,7 @@ from ticli.inversion.examples import Latents
 from ticli.inversion.loss import Examples
 from ticli.inversion.recorded_steps import Replayer
 from ticli.inversion.state import new_state
-from ticli.inversion.step import enrol, gradients
+from ticli.inversion.step import gradients, make_learner
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.memory_estimate import measure_demand
 from ticli.models.memory_ladder import Savings
@@ -31,7 +31,7 @@ def learned_gradient(model, steps: int = 1) -> torch.Tensor:
     latents = Latents(torch.randn(shape, generator=generator), torch.full(shape, 0.1))
     sentences = [[model.tokenise("a photo of a <mug> on the moon", {"mug": 1})]] * 2
     state = new_state(start_vectors(model, Start("mug", 1, "free", 0)), RECIPE)
-    learner = enrol(model, Examples("mug", latents, sentences), state, RECIPE, 0)
+    learner = make_learner(model, Examples("mug", latents, sentences), state, RECIPE, 0)
     for _ in range(steps):
         gradients(model, [learner])
     rows = state.vectors.rows

@@ -11,7 +11,7 @@ from tiny_families import BUILDERS
 from ticli.inversion.examples import Latents
 from ticli.inversion.loss import Examples, Learner
 from ticli.inversion.state import new_state
-from ticli.inversion.step import enrol, gradients
+from ticli.inversion.step import gradients, make_learner
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.recipe import Recipe
 
@@ -33,7 +33,7 @@ def learner(model: Any, name: str, init: str, seed: int, vectors: int = 1) -> Le
         [model.tokenise(text, {name: vectors}), model.tokenise(f"<{name}>", {name: vectors})]
     ]
     state = new_state(start_vectors(model, Start(init, vectors, "free", seed)), RECIPE)
-    return enrol(model, Examples(name, latents, sentences * 2), state, RECIPE, seed)
+    return make_learner(model, Examples(name, latents, sentences * 2), state, RECIPE, seed)
 
 
 def rows(learned: Learner) -> dict[str, torch.Tensor]:

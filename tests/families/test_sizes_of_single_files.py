@@ -48,8 +48,9 @@ def test_the_first_run_has_the_size_of_what_trying_finds(small, run):
 
 
 def test_an_interrupted_first_run_is_continued(small):
+    from learning_runs import advance, begin
+
     from ticli.errors import Stopped
-    from ticli.inversion.engine import advance, begin
     from ticli.inversion.low_memory import prediction_by_photos
     from ticli.inversion.plan import Request, make_plan
     from ticli.inversion.run_folder import open_run
@@ -65,7 +66,7 @@ def test_an_interrupted_first_run_is_continued(small):
     )  # fmt: skip
     plan = make_plan(request, Library.open())
     with open_run(places().runs, "mug", plan.identity()) as held, pytest.raises(Stopped):
-        list(advance(begin(plan, held, hardware, None), lambda: signal.SIGINT))
+        list(advance(begin(plan, held, hardware), lambda: signal.SIGINT))
     again = make_plan(request, Library.open())
     assert again.recipe.size == 8 * SIDE_OF_VELOCITY and len(told) == 1
     with open_run(places().runs, "mug", again.identity()) as held:

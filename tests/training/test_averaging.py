@@ -8,6 +8,7 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import Stopped
+from ticli.inversion.evaluation import evaluate
 
 CALM = {"steps": 9, "lr": 0.05, "schedule": "constant", "stop": "never", "average": 3.0}
 
@@ -57,7 +58,7 @@ def test_the_mean_is_what_is_judged(plan):
     judged = []
 
     def watch(learning, step):
-        found = learning.judge.evaluate(learning.state.word, step.index)
+        found = evaluate(learning.model, [(learning.judge, learning.state.word, step.index)])[0]
         judged.append(found.held_out)
 
     concept, _ = learn(plan(evaluate_every=1, keep="best", drift_limit=2.0), watch=watch)

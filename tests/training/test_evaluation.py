@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from learning_runs import learn, make_photos, plan_for
+from learning_runs import begin, learn, make_photos, plan_for
 
 from ticli.errors import Usage
 from ticli.inversion.draws import draw
-from ticli.inversion.engine import begin
 from ticli.inversion.examples import spared_photo
 from ticli.inversion.loss import draw_rule
 from ticli.inversion.run_folder import open_run
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 
 
@@ -26,15 +24,15 @@ def loaded(tmp_path, tiny_folder):
             make_photos(photos, count)
         plan = plan_for(photos, tiny_folder, **knobs)
         with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
-            return begin(plan, run, pick_hardware("cpu"), None)
+            return begin(plan, run)
 
     return load
 
 
 def test_the_held_out_loss_is_the_mean_over_eight_stratified_timesteps(loaded):
-    learning = loaded(3)
-    judge, model = learning.judge, learning.model
-    drawn, row = judge.draw, learning.state.vectors.rows["clip_l"]
+    training = loaded(3)
+    judge, model = training.judge, training.model
+    drawn, row = judge.draw, training.state.vectors.rows["clip_l"]
     assert sorted(((drawn.timesteps - 500) * 8 // 500).tolist()) == list(range(8))
     assert drawn.photos.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
 
@@ -42,18 +40,18 @@ def test_the_held_out_loss_is_the_mean_over_eight_stratified_timesteps(loaded):
         hidden = model.condition([prompt], {"mug": {"clip_l": row}}).hidden
         return model.denoiser(z_t, t, hidden).sample
 
-    expected = loss_by_hand(learning, judge.examples, predicted)
-    assert judge.held_out(learning.state.vectors) == pytest.approx(expected, rel=1e-5)
+    expected = loss_by_hand(training, judge.examples, predicted)
+    assert judge.held_out(training.state.vectors) == pytest.approx(expected, rel=1e-5)
 
 
 @torch.no_grad()
-def loss_by_hand(learning, examples, predicted) -> float:
+def loss_by_hand(training, examples, predicted) -> float:
     """The mean over the fixed batch of (noise − predicted(z_t, t, prompt))²."""
-    drawn, latents, losses = learning.judge.draw, examples.latents, []
+    drawn, latents, losses = training.judge.draw, examples.latents, []
     for k, t in enumerate(drawn.timesteps):
         photo = int(drawn.photos[k])
         z = latents.mean[photo, 0] + latents.spread[photo, 0] * drawn.spread[k]
-        alpha = learning.model.noise_schedule.alphas_cumprod[t]
+        alpha = training.model.noise_schedule.alphas_cumprod[t]
         z_t = alpha.sqrt() * z + (1 - alpha).sqrt() * drawn.noise[k]
         own = bool(examples.private)
         answer = predicted(z_t[None], t, examples.prompt(photo, int(drawn.sentences[k]), own))
@@ -63,8 +61,8 @@ def loss_by_hand(learning, examples, predicted) -> float:
 
 def test_a_word_is_judged_beside_its_negative_twin(loaded):
     """As it is trained: guided away from the twin; the class word away from the twin's start."""
-    learning = loaded(3, negative_vectors=2, negative_guidance=4.0)
-    judge, model, vectors = learning.judge, learning.model, learning.state.vectors
+    training = loaded(3, negative_vectors=2, negative_guidance=4.0)
+    judge, model, vectors = training.judge, training.model, training.state.vectors
     twin = model.tokenise("<mug-neg>", {"mug-neg": 2})
 
     def guided_by(rows):
@@ -77,21 +75,21 @@ def test_a_word_is_judged_beside_its_negative_twin(loaded):
 
         return predicted
 
-    start = {name: dict(rows) for name, rows in learning.started(0).words("mug").items()}
+    start = {name: dict(rows) for name, rows in training.started(0).words("mug").items()}
     before = judge.held_out_init(vectors)
     with torch.no_grad():
         for row in vectors.parameters().values():
             row.add_(0.1)
-    own = loss_by_hand(learning, judge.examples, guided_by(vectors.words("mug")))
+    own = loss_by_hand(training, judge.examples, guided_by(vectors.words("mug")))
     assert judge.held_out(vectors) == pytest.approx(own, rel=1e-4)
-    class_word = loss_by_hand(learning, judge.plain, guided_by(start))
+    class_word = loss_by_hand(training, judge.plain, guided_by(start))
     assert judge.held_out_init(vectors) == before == pytest.approx(class_word, rel=1e-4)
 
 
 def test_another_crop_is_judged_with_its_photos_own_word(loaded):
     """As it is trained, the class word beside the same words; a photo held out has none."""
-    learning = loaded(3, photo_words=0.5)
-    judge, model, vectors = learning.judge, learning.model, learning.state.vectors
+    training = loaded(3, photo_words=0.5)
+    judge, model, vectors = training.judge, training.model, training.state.vectors
     with torch.no_grad():
         for row in vectors.parameters().values():
             row.add_(0.1)
@@ -107,9 +105,9 @@ def test_another_crop_is_judged_with_its_photos_own_word(loaded):
         for slot in prompt["clip_l"].slots
     }
     assert names == {"mug", *(f"mug-of-photo-{photo}" for photo in range(3))}
-    own = loss_by_hand(learning, judge.examples, predicted)
+    own = loss_by_hand(training, judge.examples, predicted)
     assert judge.held_out(vectors) == pytest.approx(own, rel=1e-4)
-    class_word = loss_by_hand(learning, judge.plain, predicted)
+    class_word = loss_by_hand(training, judge.plain, predicted)
     assert judge.held_out_init(vectors) == pytest.approx(class_word, rel=1e-4)
     assert class_word != pytest.approx(own, rel=1e-4)
     spared = loaded(4, photo_words=0.5, hold_out="auto").judge
@@ -127,51 +125,51 @@ def test_a_caption_that_cuts_the_word_off_is_refused_on_the_photo_held_out(loade
 
 
 def test_the_class_word_is_judged_in_the_same_sentences(loaded):
-    learning = loaded(3)
+    training = loaded(3)
     texts = {
-        learning.model.encoders[0]
+        training.model.encoders[0]
         .tokenizer.decode(prompt["clip_l"].ids[1 : prompt["clip_l"].end])
         .strip()
-        for prompts in learning.judge.plain.sentences
+        for prompts in training.judge.plain.sentences
         for prompt in prompts
     }
     assert "a photo of a mug" in texts and not any("mug mug" in text for text in texts)
-    assert all(not p["clip_l"].slots for ps in learning.judge.plain.sentences for p in ps)
-    vectors = learning.state.vectors
-    assert learning.judge.held_out_init(vectors) != learning.judge.held_out(vectors)
+    assert all(not p["clip_l"].slots for ps in training.judge.plain.sentences for p in ps)
+    vectors = training.state.vectors
+    assert training.judge.held_out_init(vectors) != training.judge.held_out(vectors)
 
 
 def test_noise_is_of_no_training_step(loaded):
-    learning = loaded(3)
-    rule = draw_rule(learning.model, learning.examples, learning.plan.recipe)
+    training = loaded(3)
+    rule = draw_rule(training.model, training.examples, training.plan.recipe)
     for step in range(20):
         trained = draw(0, step, rule).noise
-        assert not any(torch.equal(a, b) for a in learning.judge.draw.noise for b in trained)
+        assert not any(torch.equal(a, b) for a in training.judge.draw.noise for b in trained)
 
 
 def test_four_photos_spare_one_and_three_do_not(loaded):
-    learning = loaded(4, hold_out="auto")
-    spared = learning.prepared.photo
-    assert spared == spared_photo(learning.plan) and 0 <= spared < 4
-    assert len(learning.examples.latents.mean) == len(learning.examples.sentences) == 3
-    assert len(learning.judge.examples.latents.mean) == 1
-    trained = learning.examples.latents.mean
-    assert not any(torch.equal(learning.judge.examples.latents.mean[0], one) for one in trained)
-    assert len({spared_photo(plan_of_seed(learning, seed)) for seed in range(30)}) == 4
+    training = loaded(4, hold_out="auto")
+    spared = training.prepared.photo
+    assert spared == spared_photo(training.plan) and 0 <= spared < 4
+    assert len(training.examples.latents.mean) == len(training.examples.sentences) == 3
+    assert len(training.judge.examples.latents.mean) == 1
+    trained = training.examples.latents.mean
+    assert not any(torch.equal(training.judge.examples.latents.mean[0], one) for one in trained)
+    assert len({spared_photo(plan_of_seed(training, seed)) for seed in range(30)}) == 4
     assert loaded(4, hold_out="never").prepared.photo is None
-    learning = loaded(3, hold_out="auto")
-    assert learning.prepared.photo is None and len(learning.examples.latents.mean) == 3
+    training = loaded(3, hold_out="auto")
+    assert training.prepared.photo is None and len(training.examples.latents.mean) == 3
 
 
-def plan_of_seed(learning, seed: int):
+def plan_of_seed(training, seed: int):
     from dataclasses import replace
 
-    return replace(learning.plan, seed=seed)
+    return replace(training.plan, seed=seed)
 
 
 def test_other_crops_stand_in_for_a_photo(loaded):
-    learning = loaded(3)
-    others, own = learning.judge.examples.latents.mean, learning.examples.latents.mean
+    training = loaded(3)
+    others, own = training.judge.examples.latents.mean, training.examples.latents.mean
     assert others.shape == own.shape
     assert not any(torch.equal(a, b) for a in others for b in own)
 
@@ -203,9 +201,9 @@ def test_being_judged_changes_no_vector(tmp_path, tiny_folder):
 def test_drift_is_nothing_at_the_class_word_and_grows_away_from_it(loaded):
     from ticli.inversion.context import drift
 
-    learning = loaded(3, norm="free")
-    model, context = learning.model, learning.judge.context
-    start = learning.state.vectors.start["clip_l"]
+    training = loaded(3, norm="free")
+    model, context = training.model, training.judge.context
+    start = training.state.vectors.start["clip_l"]
     found = [
         drift(model, context, {"mug": {"clip_l": start * factor}}) for factor in (1, 1.2, 2, -4)
     ]
@@ -214,8 +212,8 @@ def test_drift_is_nothing_at_the_class_word_and_grows_away_from_it(loaded):
 
 
 def test_drift_is_of_the_scenes_words_alone(loaded):
-    learning = loaded(3)
-    context, encoder = learning.judge.context, learning.model.encoders[0]
+    training = loaded(3)
+    context, encoder = training.judge.context, training.model.encoders[0]
     ids = context.prompts[0]["clip_l"].ids
     prompt = context.prompts[0]["clip_l"]
     words = encoder.tokenizer.decode(ids[context.begins["clip_l"] : prompt.end])

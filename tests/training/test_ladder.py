@@ -12,7 +12,7 @@ from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import DeviceFailed
-from ticli.inversion.step import enrol, gradients
+from ticli.inversion.step import gradients, make_learner
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import locate
@@ -33,7 +33,7 @@ def learned(model, recipe: Recipe = RECIPE) -> torch.Tensor:
 
 def gradient(model) -> torch.Tensor:
     examples, state = begin(model, RECIPE)
-    gradients(model, [enrol(model, examples, state, RECIPE, 0)])
+    gradients(model, [make_learner(model, examples, state, RECIPE, 0)])
     return state.vectors.rows["clip_l"].grad
 
 
@@ -142,7 +142,7 @@ def test_a_cut_graph_frees_the_denoisers_before_the_encoder_is_back(tiny):
     examples, state = begin(tiny, RECIPE)
     row = state.vectors.rows["clip_l"]
     row.register_hook(lambda _g: living.append(sum(one() is not None for one in kept)))
-    gradients(tiny, [enrol(tiny, examples, state, RECIPE, 0)])
+    gradients(tiny, [make_learner(tiny, examples, state, RECIPE, 0)])
     assert kept and living and not any(living)
 
 

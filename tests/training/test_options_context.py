@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from learning_runs import advance, begin
 from stepping import train
 from test_frozen import examples_for
 from test_runs import request_for
 
 from ticli.inversion.context import Context, build_context, context_distance
 from ticli.inversion.draws import keyed_generator
-from ticli.inversion.engine import advance, begin
 from ticli.inversion.examples import Stage
 from ticli.inversion.plan import make_plan
 from ticli.inversion.run_folder import finish, open_run
@@ -20,7 +20,6 @@ from ticli.inversion.state import new_state
 from ticli.inversion.step import regularise
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 from ticli.photos.sentences import contexts
 from ticli.recipe import Recipe
@@ -149,9 +148,9 @@ def test_a_preview_shows_the_vectors_that_the_word_has_by_then(photos, tiny_fold
     plan = make_plan(request, Library.open())
     counts = []
     with open_run(places().runs, "mug", plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-        for _ in advance(learning, lambda: None):
-            counts.append(len(learning.rows()["mug"]["clip_l"]))
+        training = begin(plan, run)
+        for _ in advance(training, lambda: None):
+            counts.append(len(training.rows()["mug"]["clip_l"]))
         finish(run)
     assert counts == [1, 2, 2, 3, 3, 3]
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from ticli.inversion.draws import draw
 from ticli.inversion.engine import make_ready
 from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.restarts import next_learner, take_next
+from ticli.inversion.restarts import finish_step, next_learner, take
 from ticli.inversion.run_folder import open_run
 from ticli.inversion.schedule import (
     Evaluation,
@@ -90,9 +90,9 @@ def facts(learning) -> dict[str, str]:
     found = {name: digest(value) for name, value in found.items()}
     (loss,) = gradients(learning.model, [learner])
     found |= {"loss": digest(loss), "gradient": digest([row.grad for row in vectors.rows.values()])}
-    take_next(learning, learner, loss, 0.0)
+    finish_step(learning, learner, take(learning, learner, loss, 0.0))
     (loss,) = gradients(learning.model, [learner])
-    take_next(learning, learner, loss, 0.0)
+    finish_step(learning, learner, take(learning, learner, loss, 0.0))
     return found | {"moved": digest(vectors.rows), "average": digest(state.averages)}
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from learning_runs import begin
 from PIL import Image
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped
-from ticli.inversion.engine import begin
-from ticli.inversion.evaluation import Trial, evaluate_together
+from ticli.inversion.evaluation import evaluate
 from ticli.inversion.examples import mask_weights
 from ticli.inversion.loss import predict
 from ticli.inversion.plan import make_plan
 from ticli.inversion.run_folder import open_run
 from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 from ticli.photos.cropping import training_mask
 from ticli.photos.opening import open_photo
@@ -90,18 +89,18 @@ def test_what_is_held_out_is_judged_where_its_mask_is(photos, tiny_folder):
     draw_masks(photos)
     plan = make_plan(request_for(photos, tiny_folder, masks=True), Library.open())
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-    judge, vectors = learning.judge, learning.state.vectors
+        training = begin(plan, run)
+    judge, vectors = training.judge, training.state.vectors
     masks = judge.examples.masks
     assert masks.shape[:3] == (3, 2, 1) and 0 < masks.mean() < 0.9
     whole = slice(0, len(judge.draw.timesteps))
     with torch.no_grad():
-        prediction, target = predict(learning.model, judge.examples, vectors, judge.draw, whole)
+        prediction, target = predict(training.model, judge.examples, vectors, judge.draw, whole)
     own = masks[judge.draw.photos, 0].expand_as(prediction)
     errors = (prediction - target).square()
     by_hand = (errors * own).sum((1, 2, 3)) / own.sum((1, 2, 3))
     assert judge.held_out(vectors) == pytest.approx(float(by_hand.mean()), rel=1e-4)
-    (together, _) = evaluate_together(learning.model, [Trial(judge, vectors, 0)] * 2)
+    (together, _) = evaluate(training.model, [(judge, vectors, 0)] * 2)
     assert together.held_out == pytest.approx(float(by_hand.mean()), rel=1e-4)
 
 
@@ -112,7 +111,7 @@ def test_a_crop_that_misses_the_subject_is_judged_whole(photos, tiny_folder):
         mask.save(path.with_suffix(".mask.png"))
     plan = make_plan(request_for(photos, tiny_folder, masks=True), Library.open())
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-    masks = learning.judge.examples.masks
+        training = begin(plan, run)
+    masks = training.judge.examples.masks
     assert (masks.flatten(1).sum(1) > 0).all()
-    assert np.isfinite(learning.judge.held_out(learning.state.vectors))
+    assert np.isfinite(training.judge.held_out(training.state.vectors))

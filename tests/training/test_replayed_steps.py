@@ -17,7 +17,7 @@ from ticli.inversion.context import build_context, context_distance
 from ticli.inversion.loss import Examples, Learner
 from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayed, replayer_for
 from ticli.inversion.state import new_state
-from ticli.inversion.step import enrol, gradients, take_step
+from ticli.inversion.step import gradients, make_learner, take_step
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.memory_ladder import Savings
 from ticli.paths import places
@@ -77,7 +77,7 @@ def learner(model, name: str, seed: int, batch: int) -> Learner:
     plain = examples_for(model)
     sentences = [[model.tokenise(f"a photo of a <{name}> mug", {name: 1})]] * 3
     state = new_state(start_vectors(model, Start("mug", 1, "free", 0)), recipe)
-    return enrol(model, Examples(name, plain.latents, sentences), state, recipe, seed)
+    return make_learner(model, Examples(name, plain.latents, sentences), state, recipe, seed)
 
 
 def test_words_that_learn_together_are_replayed_together(tiny):

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from learning_runs import advance, begin
 
 from ticli.errors import BadContent, Conflict, Stopped, Usage
-from ticli.inversion.engine import advance, begin
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.result import conclude
 from ticli.inversion.run_folder import check_run, discard, finish, open_run, unfinished
 from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 from ticli.recipe import Recipe
 
@@ -34,11 +33,11 @@ def request_for(photos: Path, model: Path, **changes) -> Request:
 def learn(plan, stop_at: int | None = None) -> torch.Tensor:
     """Run a plan in this process, stopping after a step as a signal would."""
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        learning = begin(plan, run, pick_hardware("cpu"), None)
-        state = learning.state
-        for _ in advance(learning, lambda: 2 if state.step == stop_at else None):
+        training = begin(plan, run)
+        state = training.state
+        for _ in advance(training, lambda: 2 if state.step == stop_at else None):
             pass
-        _, embedding = conclude(learning)
+        _, embedding = conclude(training)
         finish(run)
     return torch.from_numpy(embedding.rows["clip_l"])
 

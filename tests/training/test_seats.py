@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ticli.inversion.engine import MOST, fitting, seats
+from ticli.inversion.engine import MOST, fitting, most_at_a_time
 from ticli.models.hardware import Hardware, pick_hardware
 from ticli.models.locate import locate
 from ticli.models.memory_estimate import measure_demand
@@ -26,6 +26,10 @@ def test_as_many_as_fit(tiny_folder):
 
 def test_no_more_than_pay_and_than_there_are(tiny_folder):
     source, hardware = locate(str(tiny_folder)), pick_hardware("cpu")
-    assert [seats(source, hardware, (64, 4), words) for words in (1, 3, 100)] == [1, 3, MOST]
+    assert [most_at_a_time(source, hardware, (64, 4), words) for words in (1, 3, 100)] == [
+        1,
+        3,
+        MOST,
+    ]
     low = Hardware(hardware.device, hardware.dtype, "", low_memory=True)
-    assert seats(source, low, (64, 4), 100) == MOST
+    assert most_at_a_time(source, low, (64, 4), 100) == MOST

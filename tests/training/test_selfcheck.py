@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from learning_runs import learn, make_photos, plan_for
+from learning_runs import begin, learn, make_photos, plan_for
 
 from ticli.concept import Attempt
-from ticli.inversion.engine import begin
 from ticli.inversion.result import check_word
 from ticli.inversion.run_folder import open_run
 from ticli.inversion.schedule import Evaluation
 from ticli.inversion.state import Finished
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 
 
@@ -27,28 +25,28 @@ class Check:
     model: Path
 
     def __call__(self, rows, held_out: float = 0.0, change=None, twin=None, own=None, **knobs):
-        learning = self.begun(**knobs)
+        training = self.begun(**knobs)
         if change:
-            change(learning.model)
+            change(training.model)
         every = {"clip_l": rows} | ({} if twin is None else {"clip_l.negative": twin})
         every |= {} if own is None else {"clip_l.private": own}
         kept = Evaluation(6, held_out, 0.0)
         attempt = Attempt(0, 6, "steps", 6, held_out)
         ended = Finished(attempt, kept, every, (kept,), (), 0, 0)
-        judge = learning.judge
-        start = learning.started(0)
+        judge = training.judge
+        start = training.started(0)
         return check_word(judge, start, ended, judge.held_out_init(start))
 
     def losses(self, **knobs) -> tuple[float, float]:
         """The held-out losses of the start and of the class word."""
-        learning = self.begun(**knobs)
-        judge, start = learning.judge, learning.started(0)
+        training = self.begun(**knobs)
+        judge, start = training.judge, training.started(0)
         return judge.held_out(start), judge.held_out_init(start)
 
     def begun(self, **knobs):
         plan = plan_for(self.photos, self.model, vectors=2, norm="free", **knobs)
         with open_run(places().runs, plan.token.name, plan.identity(), fresh=True) as run:
-            return begin(plan, run, pick_hardware("cpu"), None)
+            return begin(plan, run)
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_a_word_named_like_another_ones_twin_is_refused(run, words):
 def test_one_at_a_time_where_asked(run, words):
     result = run("invert", "--manifest", "words.tsv", *SHORT, "--together", "1")
     assert result.code == 0 and result.lines == ["mug", "cup", "fern"]
-    assert "3 words, 1 at a time" in result.err
+    assert "3 concepts, 1 at a time" in result.err
 
 
 @pytest.mark.slow

@@ -13,11 +13,12 @@ from learning_runs import learn, make_photos, plan_for
 from recording import Running
 
 from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
-from ticli.inversion.engine import Course, Ended, Entrant, Event, Joined, Stepped, learn_together
-from ticli.inversion.plan import Plan, Refused
+from ticli.inversion.engine import Engine, Event
+from ticli.inversion.plan import Plan
 from ticli.inversion.recorded_steps import Replayer
 from ticli.inversion.result import conclude
 from ticli.inversion.run_folder import finish, open_run, unfinished
+from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.models.model import load_model
 from ticli.paths import places
@@ -35,35 +36,31 @@ def planned(tmp_path: Path, tiny_folder: Path) -> Callable[..., Plan]:
 
 
 @pytest.fixture
-def course(planned: Callable[..., Plan]) -> Callable[..., Course]:
+def course(planned: Callable[..., Plan]) -> Callable[..., Engine]:
     """Load the tiny model for words that learn so many at a time; hear what is told."""
 
-    def made(most: int = 4) -> tuple[Course, list[str]]:
+    def made(most: int = 4) -> tuple[Engine, list[str]]:
         told: list[str] = []
         model = load_model(planned("mug").source, pick_hardware("cpu"))
-        return Course(model, places().runs, most, told.append), told
+        return Engine(model, Library.open(), places().runs, most, told.append), told
 
     return made
 
 
-def entrant(plan: Plan, fresh: bool = False) -> Entrant:
-    return Entrant(plan.token, lambda: (plan, None), fresh)
-
-
 def together(
-    course: Course,
+    course: Engine,
     plans: Sequence[Plan],
     signalled: Callable[[], int | None] = lambda: None,
     watch: Callable[[Event], None] = lambda event: None,
 ) -> tuple[dict[str, Any], list[Event]]:
     """Learn plans side by side: concept and vectors by name, and every event."""
     found, events = {}, []
-    for event in learn_together(course, [entrant(plan) for plan in plans], signalled):
+    for event in course.learn(plans, signalled):
         events.append(event)
         watch(event)
-        if isinstance(event, Ended):
-            found[event.learning.plan.token.name] = conclude(event.learning)
-            finish(event.learning.run)
+        if event.kind == "ended":
+            found[event.token.name] = conclude(event.training)
+            finish(event.training.run)
     return found, events
 
 
@@ -87,7 +84,7 @@ def test_each_word_becomes_what_it_would_alone(planned, course):
         assert_as_alone(plan, found[plan.token.name])
     assert not np.allclose(found["mug"][1].rows["clip_l"], found["cup"][1].rows["clip_l"])
     assert not unfinished(places().runs)
-    assert sum(isinstance(event, Stepped) for event in events) == 3 * 6
+    assert sum(event.step is not None for event in events) == 3 * 6
 
 
 def test_one_call_of_the_denoiser_serves_all(planned, course):
@@ -144,14 +141,10 @@ def test_a_word_that_has_settled_leaves_the_batch(planned, course):
 def test_the_rest_sit_down_as_seats_become_free(planned, course):
     plans = [planned("mug", steps=2), planned("cup", steps=5), planned("fern", steps=3)]
     found, events = together(course(2)[0], plans)
-    order = [
-        (type(event).__name__, event.learning.plan.token.name)
-        for event in events
-        if isinstance(event, Joined | Ended)
-    ]
+    order = [(event.kind, event.token.name) for event in events if event.kind in ("began", "ended")]
     assert order == [
-        *(("Joined", "mug"), ("Joined", "cup"), ("Ended", "mug")),
-        *(("Joined", "fern"), ("Ended", "cup"), ("Ended", "fern")),
+        *(("began", "mug"), ("began", "cup"), ("ended", "mug")),
+        *(("began", "fern"), ("ended", "cup"), ("ended", "fern")),
     ]
     for plan in plans:
         assert_as_alone(plan, found[plan.token.name])
@@ -162,10 +155,10 @@ def test_a_signal_keeps_all_and_each_continues_alone_or_together(planned, course
     plans = [planned("mug"), planned("cup"), planned("fern")]
     straight = {plan.token.name: learn(plan)[1].rows["clip_l"] for plan in plans}
     where, _ = course(2)
-    taken: list[Stepped] = []
+    taken: list[Event] = []
 
     def watch(event: Event) -> None:
-        if isinstance(event, Stepped):
+        if event.step is not None:
             taken.append(event)
 
     with pytest.raises(Stopped, match="<mug> at step 3 of 6, <cup> at step 3 of 6; 1 not begun"):
@@ -178,7 +171,7 @@ def test_a_signal_keeps_all_and_each_continues_alone_or_together(planned, course
     _, alone = learn(plans[1])
     np.testing.assert_allclose(alone.rows["clip_l"], straight["cup"], **NEAR)
     found, events = together(course(2)[0], [plans[0], plans[2]])
-    first = next(event for event in events if isinstance(event, Stepped))
+    first = next(event for event in events if event.step is not None)
     assert first.step.index == 4
     for name in ("mug", "fern"):
         np.testing.assert_allclose(found[name][1].rows["clip_l"], straight[name], **NEAR)
@@ -189,7 +182,7 @@ def test_a_word_that_is_learned_elsewhere_fails_alone(planned, course):
     plans = [planned("mug"), planned("cup")]
     with open_run(places().runs, "mug", plans[0].identity()):
         found, events = together(course()[0], plans)
-    (failed,) = [event for event in events if isinstance(event, Refused)]
+    (failed,) = [event for event in events if event.kind == "failed"]
     assert failed.token.name == "mug" and isinstance(failed.error, Conflict)
     assert list(found) == ["cup"]
 
@@ -210,7 +203,7 @@ def test_a_word_that_diverges_takes_no_other_along(planned, course):
     where.model.denoiser.register_forward_hook(answer_nan)
     plans = [planned("mug", restores=0, steps=30), planned("cup", steps=12)]
     found, events = together(where, plans)
-    (failed,) = [event for event in events if isinstance(event, Refused)]
+    (failed,) = [event for event in events if event.kind == "failed"]
     assert failed.token.name == "mug" and isinstance(failed.error, Diverged)
     assert len(spoiled) == 10 and list(found) == ["cup"]
     assert not unfinished(places().runs)
@@ -278,7 +271,7 @@ def test_a_photo_that_cannot_be_encoded_is_its_own_words_trouble(planned, course
 
     monkeypatch.setattr(where.model, "encode", spoiled)
     found, events = together(where, [planned("mug"), planned("cup", size=96), planned("fern")])
-    (failed,) = [event for event in events if isinstance(event, Refused)]
+    (failed,) = [event for event in events if event.kind == "failed"]
     assert failed.token.name == "cup" and "not finite" in failed.error.message
     assert sorted(found) == ["fern", "mug"]
 
@@ -298,7 +291,7 @@ def test_words_that_are_due_are_judged_in_one_batch(planned, course):
     judged: list[list[int]] = []
 
     def note(event: Event) -> None:
-        if isinstance(event, Stepped) and event.step.index in (2, 4) and rows:
+        if event.step is not None and event.step.index in (2, 4) and rows:
             judged.append(list(rows))
         rows.clear()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticli.commands import learning_options, options
-from ticli.concept import Concept, Embedding
+from ticli.concept import Concept
 from ticli.errors import TiError, Usage
 from ticli.manifest import Entry, pairs, read_manifest, refuse_repeats
 from ticli.names import parse_token
@@ -19,7 +19,7 @@ from ticli.settings import Settings, load_settings, prepare_determinism
 from ticli.terminal.input import noted_signals, piped
 from ticli.terminal.model_views import announcer
 from ticli.terminal.output import Output, open_output
-from ticli.terminal.progress import Progress, ProgressMode, ProgressTogether
+from ticli.terminal.progress import Progress, ProgressMode
 from ticli.terminal.run_views import (
     Words,
     json_of,
@@ -34,9 +34,8 @@ from ticli.terminal.run_views import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticli.inversion.engine import Entrant, Event, Learning
+    from ticli.inversion.engine import Event, Training
     from ticli.inversion.plan import Plan, Request, Way
-    from ticli.inversion.run_folder import Run
     from ticli.library.library import Library
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
@@ -99,10 +98,10 @@ def class_word(noun: str | None, no_noun: bool) -> str | None:
 
 
 def learn(ask: Ask) -> None:
-    """Carry out a call of `ti invert` for one word. Raises the TiErrors of its parts."""
+    """Carry out a call of `ti invert` for one concept. Raises the TiErrors of its parts."""
     _check_one(ask)
     from ticli.inversion.plan import make_plan
-    from ticli.inversion.run_folder import open_run
+    from ticli.inversion.run_folder import check_run
     from ticli.library.library import Library
     from ticli.terminal.run_views import say_plan, show_plan
 
@@ -114,16 +113,69 @@ def learn(ask: Ask) -> None:
     if ask.dry_run:
         show_plan(ask.output, plan, way)
         return
-    # Before any work: a library that cannot be written would lose the word at the very end.
+    # Before any work: a library that cannot be written would lose the concept at the very end.
     library = Library.open(write=True)
-    with open_run(places().runs, plan.token.name, plan.identity(), fresh=ask.fresh) as run:
-        say_plan(ask.output, plan, way)
-        concept = _train(ask, plan, run, (library, way))
+    check_run(places().runs, plan.token.name, plan.identity(), fresh=ask.fresh)
+    say_plan(ask.output, plan, way)
+    concepts: list[Concept] = []
+
+    def hear(event: Event, progress: Progress) -> None:
+        if event.error is not None:
+            raise event.error
+        if event.kind == "ended" and event.training is not None:
+            concepts.append(keep_concept(ask, event.training, library))
+
+    _run(ask, library, [plan], plan, way, hear)
+    (concept,) = concepts
     if ask.output.json:
         ask.output.document(concept.as_json())
     else:
         ask.output.line(concept.name)
     ask.output.hint(f'try: ti generate "{concept.token} on the moon"')
+
+
+def _run(
+    ask: Ask,
+    library: Library,
+    concepts: Sequence[Plan | Request],
+    heaviest: Plan,
+    way: Way,
+    hear: Callable[[Event, Progress], None],
+) -> None:
+    """Learn concepts with progress and previews; `hear` is told of every event."""
+    hardware = hardware_of(ask, way, heaviest.source)
+    from ticli.inversion.engine import open_engine
+
+    output = ask.output
+    engine = open_engine(
+        heaviest,
+        hardware,
+        library,
+        len(concepts),
+        most=ask.together,
+        tell=output.note,
+        fresh=ask.fresh,
+    )
+    count = len(concepts) if ask.several else None
+    with (
+        noted_signals() as signalled,
+        Progress(ask.progress, output, count) as progress,
+        closing(engine.learn(concepts, signalled)) as events,
+    ):
+        for event in events:
+            training, name = event.training, event.token.name
+            if event.kind == "began" and training is not None:
+                progress.join(name, event.token.text)
+                if taken := training.restarts.steps:
+                    whose = f"{event.token.text}: " if ask.several else ""
+                    output.note(f"{whose}continuing from step {taken} of {training.total}")
+            elif event.step is not None and training is not None:
+                progress.update(name, event.step)
+                if ask.preview_every and event.step.index % ask.preview_every == 0:
+                    preview(ask, training, event.step.index)
+            hear(event, progress)
+            if event.kind in ("ended", "failed"):
+                progress.leave(name)
 
 
 def _check_one(ask: Ask) -> None:
@@ -135,17 +187,6 @@ def _check_one(ask: Ask) -> None:
         raise Usage(f"--token is given {len(ask.tokens)} times", several)
     if ask.together is not None:
         raise Usage("--together is of several words", f"leave it out; {several}")
-
-
-def _train(ask: Ask, plan: Plan, run: Run, surroundings: tuple[Library, Way]) -> Concept:
-    library, way = surroundings
-    hardware = hardware_of(ask, way, plan.source)
-    from ticli.inversion.engine import begin
-
-    start = library.embedding(plan.start) if plan.start else None
-    learning = begin(plan, run, hardware, start, ask.output.note)
-    _take_steps(ask, learning)
-    return keep_word(ask, learning, library)
 
 
 def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
@@ -164,48 +205,34 @@ def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
     return hardware
 
 
-def keep_word(ask: Ask, learning: Learning, library: Library) -> Concept:
-    """Put what a run has learned into the library; the run is then no more."""
+def keep_concept(ask: Ask, training: Training, library: Library) -> Concept:
+    """Put what a run has learned into the library and remove the run."""
     from ticli.inversion.result import words_of
     from ticli.inversion.run_folder import finish
 
-    output, plan = ask.output, learning.plan
-    words = words_of(learning)
+    output, plan = ask.output, training.plan
+    words = words_of(training)
     if ask.keep_photos:
         changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
         for path in changed:
             output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
     concept, *twins = library.add_all(words, replace=ask.replace)
-    finish(learning.run)
-    say_learned(output, concept, learning.seconds)
+    finish(training.run)
+    say_learned(output, concept, training.seconds)
     for twin in twins:
         output.note(f'learned its negative twin too: --negative "{twin.token}"')
     return concept
 
 
-def _take_steps(ask: Ask, learning: Learning) -> None:
-    """Train to the end, with progress and previews."""
-    from ticli.inversion.engine import advance
-
-    if learning.attempts.steps:
-        ask.output.note(f"continuing from step {learning.attempts.steps} of {learning.total}")
-    label = learning.plan.token.text
-    with noted_signals() as signalled, Progress(ask.progress, label, ask.output) as progress:
-        for step in advance(learning, signalled):
-            progress.update(step)
-            if ask.preview_every and step.index % ask.preview_every == 0:
-                preview(ask, learning, step.index)
-
-
-def preview(ask: Ask, learning: Learning, step: int) -> None:
+def preview(ask: Ask, training: Training, step: int) -> None:
     """Write one picture of the word as it is; a full disk does not end the run."""
     from ticli.durable import make_folder, write_file
     from ticli.generation.draw import draw_preview
     from ticli.generation.pictures import png_bytes
 
-    plan = learning.plan
+    plan = training.plan
     prompt = ask.preview.replace("{}", plan.trigger)
-    image = draw_preview(learning.model, prompt, learning.rows(), plan.seed)
+    image = draw_preview(training.model, prompt, training.rows(), plan.seed)
     folder = Path(load_settings()["output_dir"]).expanduser() / f"{plan.token.name}-previews"
     file = folder / f"{plan.token.name}-{step:05d}.png"
     try:
@@ -514,58 +541,19 @@ def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
 
 
 def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: Way) -> None:
-    ask, count = call.ask, len(going)
-    hardware = hardware_of(ask, way, heaviest.source)
-    from ticli.inversion.engine import learn_together, open_course
-
-    course = open_course(heaviest, hardware, (count, ask.together), ask.output.note)
-    entrants = [_entrant(call, request) for request in going]
-    with (
-        noted_signals() as signalled,
-        ProgressTogether(ask.progress, count, ask.output) as progress,
-        closing(learn_together(course, entrants, signalled)) as events,
-    ):
-        for event in events:
-            _hear(call, event, progress)
-    if call.words.documents:
-        *_, last = call.words.documents.values()
-        ask.output.hint(f'try: ti generate "{last["token"]} on the moon"')
-
-
-def _entrant(call: Call, request: Request) -> Entrant:
-    from ticli.inversion.engine import Entrant
-    from ticli.inversion.plan import make_plan
-
-    def ready() -> tuple[Plan, Embedding | None]:
-        plan = make_plan(request, call.library)
-        return plan, call.library.embedding(plan.start) if plan.start else None
-
-    return Entrant(parse_token(request.token), ready, call.ask.fresh)
-
-
-def _hear(call: Call, event: Event, progress: ProgressTogether) -> None:
-    """Show what has happened; a word that has ended goes into the library."""
-    from ticli.inversion.engine import Ended, Joined, Stepped
-    from ticli.inversion.plan import OF_ONE_WORD, Refused
-
     ask, words = call.ask, call.words
-    if isinstance(event, Refused):
-        words.fail(event.token, event.error)
-        progress.leave(event.token.name)
-        return
-    learning = event.learning
-    token, taken = learning.plan.token, learning.attempts.steps
-    if isinstance(event, Joined):
-        progress.join(token.name, token.text)
-        if taken:
-            ask.output.note(f"{token.text}: continuing from step {taken} of {learning.total}")
-    elif isinstance(event, Stepped):
-        progress.update(token.name, event.step)
-        if ask.preview_every and event.step.index % ask.preview_every == 0:
-            preview(ask, learning, event.step.index)
-    elif isinstance(event, Ended):
-        try:
-            words.learned(keep_word(ask, learning, call.library), progress)
-        except OF_ONE_WORD as error:
-            words.fail(token, error)
-        progress.leave(token.name)
+    from ticli.inversion.plan import OF_ONE_WORD
+
+    def hear(event: Event, progress: Progress) -> None:
+        if event.error is not None:
+            words.fail(event.token, event.error)
+        elif event.kind == "ended" and event.training is not None:
+            try:
+                words.learned(keep_concept(ask, event.training, call.library), progress)
+            except OF_ONE_WORD as error:
+                words.fail(event.token, error)
+
+    _run(ask, call.library, going, heaviest, way, hear)
+    if words.documents:
+        *_, last = words.documents.values()
+        ask.output.hint(f'try: ti generate "{last["token"]} on the moon"')

@@ -13,25 +13,25 @@ import torch
 from ticli.concept import Attempt
 from ticli.inversion.examples import Tensors, read_tensors, write_tensors
 from ticli.inversion.schedule import Evaluation
-from ticli.inversion.state import Attempts, Finished, TrainingState, put_back, take
+from ticli.inversion.state import Finished, Restarts, TrainingState, put_back, take
 
 
-def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
+def save_checkpoint(path: Path, restarts: Restarts, seconds: float) -> None:
     """Write everything the next step depends on, replacing the last checkpoint at once.
 
     `seconds` is the time spent on the run so far.
     """
-    tensors, counts = _state_parts(attempts.state)
+    tensors, counts = _state_parts(restarts.state)
     document: dict[str, Any] = {
         "state": counts,
-        "done": [asdict(attempt) for attempt in attempts.done],
-        "closed": attempts.closed,
+        "done": [asdict(attempt) for attempt in restarts.done],
+        "closed": restarts.closed,
         "winner": None,
         "threads": torch.get_num_threads(),
         "seconds": seconds,
     }
-    if attempts.winner is not None:
-        winner = attempts.winner
+    if restarts.winner is not None:
+        winner = restarts.winner
         tensors |= _under("winner.rows", winner.rows)
         tensors["winner.losses"] = _numbers(winner.losses)
         tensors["winner.evaluations"] = _table(winner.evaluations)
@@ -43,23 +43,23 @@ def save_checkpoint(path: Path, attempts: Attempts, seconds: float) -> None:
         }
     # As a tensor it is under the checksum; the step stands apart for those who list runs.
     tensors["run"] = torch.frombuffer(bytearray(json.dumps(document), "utf-8"), dtype=torch.uint8)
-    write_tensors(path, tensors, {"step": str(attempts.steps)})
+    write_tensors(path, tensors, {"step": str(restarts.steps)})
 
 
-def restore_checkpoint(path: Path, attempts: Attempts) -> float:
-    """Put a checkpoint back into a new run's attempts and return the seconds spent before it.
+def restore_checkpoint(path: Path, restarts: Restarts) -> float:
+    """Put a checkpoint back into a new run's restarts and return the seconds spent before it.
 
     The thread count is restored too: sums of another count round differently. Raises BadContent
     where the file is damaged.
     """
     tensors = read_tensors(path)
     document = json.loads(tensors["run"].numpy().tobytes())
-    _restore_state(attempts.state, tensors, document["state"])
-    attempts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
-    attempts.closed = document["closed"]
+    _restore_state(restarts.state, tensors, document["state"])
+    restarts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
+    restarts.closed = document["closed"]
     if document["winner"] is not None:
         winner = document["winner"]
-        attempts.winner = Finished(
+        restarts.winner = Finished(
             attempt=Attempt(**winner["attempt"]),
             kept=Evaluation(**winner["kept"]),
             rows=_within("winner.rows", tensors),

@@ -58,11 +58,6 @@ class Judge:
     batch: int
     context: DriftContext
 
-    def evaluate(self, vectors: Vectors, step: int) -> Evaluation:
-        """Judge the vectors as they are after a step."""
-        word = {self.examples.concept: vectors.rows}
-        return Evaluation(step, self.held_out(vectors), drift(self.model, self.context, word))
-
     def held_out(self, vectors: Vectors) -> float:
         """Mean denoising loss of the word."""
         return held_out_loss(self.model, self.examples, vectors, self.draw, self.batch)
@@ -165,75 +160,54 @@ def _said_plainly(text: str, plan: Plan, phrase: str) -> str:
     return text.replace(plan.trigger, phrase).replace(plan.token.text, phrase)
 
 
-# Words judged side by side: their held-out samples go through the denoiser together.
+# One concept's judge, the vectors to evaluate, and the step they come after.
+Trial = tuple[Judge, Vectors, int]
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A word as it is after a step, before its judge."""
-
-    judge: Judge
-    vectors: Vectors
-    step: int
-
-    def part(self, number: int) -> slice:
-        """Where one of the trial's batches stands in its draw."""
-        return slice(number * self.judge.batch, (number + 1) * self.judge.batch)
-
-    def given(self, model: Model, number: int) -> Inputs | None:
-        """What the denoiser is given in one of the trial's batches; None after the last."""
-        judge, part = self.judge, self.part(number)
-        if part.start >= len(judge.draw.timesteps):
-            return None
-        return inputs(model, judge.examples, self.vectors, judge.draw, part)
-
-    def losses(self, model: Model, number: int, pair: tuple[Tensor, Tensor]) -> Tensor:
-        """The loss of each sample of a batch, from its prediction and its target."""
-        judge = self.judge
-        masks = masks_of(model, judge.examples, judge.draw, self.part(number))
-        return sample_losses(*pair, masks).cpu()
-
-
-def evaluate_together(model: Model, trials: Sequence[Trial]) -> list[Evaluation]:
-    """Judge every word as its own judge would."""
-    if len(trials) == 1:
-        return [trial.judge.evaluate(trial.vectors, trial.step) for trial in trials]
-    batch = sum(trial.judge.batch for trial in trials)
+def evaluate(model: Model, trials: Sequence[Trial]) -> list[Evaluation]:
+    """Evaluate concepts side by side: their held-out samples go through the denoiser together."""
+    batch = sum(judge.batch for judge, _, _ in trials)
     losses = with_less(model, batch, lambda: _held_out(model, trials))
-    found = []
-    for trial, loss in zip(trials, losses, strict=True):
-        judge = trial.judge
-        word = {judge.examples.concept: trial.vectors.rows}
-        found.append(Evaluation(trial.step, loss, drift(model, judge.context, word)))
-    return found
+    return [
+        Evaluation(step, loss, drift(model, judge.context, {judge.examples.concept: vectors.rows}))
+        for (judge, vectors, step), loss in zip(trials, losses, strict=True)
+    ]
 
 
 def _held_out(model: Model, trials: Sequence[Trial]) -> list[float]:
-    """The mean denoising loss of every word, without gradients."""
-    if model.savings.samples:
-        # Memory holds no more than a part of one word's batch.
-        return [trial.judge.held_out(trial.vectors) for trial in trials]
-    losses: list[list[torch.Tensor]] = [[] for _ in trials]
+    """The mean denoising loss of every concept, without gradients."""
+    if model.savings.samples or len(trials) == 1:
+        # Alone, or where memory holds only a part of one concept's batch.
+        return [judge.held_out(vectors) for judge, vectors, _ in trials]
+    losses: list[list[Tensor]] = [[] for _ in trials]
     with torch.no_grad(), model.encoders_at_hand():
-        shapes = {at: tuple(trial.judge.draw.noise.shape[1:]) for at, trial in enumerate(trials)}
+        shapes = {at: tuple(judge.draw.noise.shape[1:]) for at, (judge, _, _) in enumerate(trials)}
         for places in alike(shapes):
-            _judge(model, trials, places, losses)
+            _add_losses(model, trials, places, losses)
     return [float(torch.cat(own).double().mean()) for own in losses]
 
 
-def _judge(
-    model: Model, trials: Sequence[Trial], places: list[int], losses: list[list[torch.Tensor]]
+def _add_losses(
+    model: Model, trials: Sequence[Trial], places: list[int], losses: list[list[Tensor]]
 ) -> None:
-    """Add to the losses of the trials at `places`, batch by batch."""
+    """Add the losses of the trials at `places`, batch by batch, until their draws end."""
     number = 0
-    while places:
-        asked = [(at, trials[at].given(model, number)) for at in places]
-        going = [(at, given) for at, given in asked if given is not None]
-        if not going:
+    while True:
+        given: dict[int, tuple[slice, Inputs]] = {}
+        for at in places:
+            judge, vectors, _ = trials[at]
+            part = slice(number * judge.batch, (number + 1) * judge.batch)
+            if part.start < len(judge.draw.timesteps):
+                given[at] = part, inputs(model, judge.examples, vectors, judge.draw, part)
+        if not given:
             return
-        answered = answer(model, joined([given for _, given in going]))
-        sizes = [len(given.z_t) for _, given in going]
-        for (at, given), own in zip(going, torch.split(answered, sizes), strict=True):
-            pair = guided(given.guidance, own), given.target
-            losses[at].append(trials[at].losses(model, number, pair))
+        answered = answer(model, joined([own for _, own in given.values()]))
+        sizes = [len(own.z_t) for _, own in given.values()]
+        for (at, (part, own)), answers in zip(
+            given.items(), torch.split(answered, sizes), strict=True
+        ):
+            judge = trials[at][0]
+            masks = masks_of(model, judge.examples, judge.draw, part)
+            predicted = guided(own.guidance, answers)
+            losses[at].append(sample_losses(predicted, own.target, masks).cpu())
         number += 1

@@ -10,7 +10,7 @@ import torch
 from ticli import __version__
 from ticli.concept import BaseModel, Concept, Curves, Embedding, Losses, Outcome, PhotoRecord
 from ticli.errors import Diverged
-from ticli.inversion.engine import Learning
+from ticli.inversion.engine import Training
 from ticli.inversion.evaluation import Judge
 from ticli.inversion.examples import Examples
 from ticli.inversion.loss import predict
@@ -109,17 +109,17 @@ def _change(one: torch.Tensor, other: torch.Tensor) -> float:
 MOST_POINTS = 200
 
 
-def conclude(learning: Learning) -> tuple[Concept, Embedding]:
+def conclude(training: Training) -> tuple[Concept, Embedding]:
     """The concept and vectors of a run that has taken all its steps, for the library.
 
     Raises Diverged where no try ended well.
     """
-    plan, recipe, winner = learning.plan, learning.plan.recipe, learning.attempts.winner
+    plan, recipe, winner = training.plan, training.plan.recipe, training.restarts.winner
     if winner is None:
         raise Diverged("every try diverged", "use a lower --lr, or --dtype fp32")
-    rows = {key: winner.rows[key].float().cpu() for key in learning.state.vectors.rows}
-    start = learning.started(winner.attempt.seed)
-    held_out_init = learning.judge.held_out_init(kept_word(start, winner))
+    rows = {key: winner.rows[key].float().cpu() for key in training.state.vectors.rows}
+    start = training.started(winner.attempt.seed)
+    held_out_init = training.judge.held_out_init(kept_word(start, winner))
     source = plan.source
     concept = Concept(
         name=plan.token.name,
@@ -139,37 +139,37 @@ def conclude(learning: Learning) -> tuple[Concept, Embedding]:
         parents=(),
         tags=(),
         notes="",
-        device=learning.model.hardware.describe(),
+        device=training.model.hardware.describe(),
         versions=_versions(),
-        seconds=round(learning.seconds, 3),
+        seconds=round(training.seconds, 3),
         created="",
         used="",
         path="",
         bytes=0,
         sha256="",
-        outcome=_outcome(learning, winner, held_out_init),
+        outcome=_outcome(training, winner, held_out_init),
         curves=_curves(winner.evaluations),
-        warnings=check_word(learning.judge, start, winner, held_out_init),
+        warnings=check_word(training.judge, start, winner, held_out_init),
     )
     return concept, Embedding({key: row.numpy() for key, row in rows.items()})
 
 
-def _outcome(learning: Learning, winner: Finished, held_out_init: float) -> Outcome:
+def _outcome(training: Training, winner: Finished, held_out_init: float) -> Outcome:
     return Outcome(
         stopped=winner.attempt.stopped,
         kept=winner.kept.step,
         held_out=_short(winner.kept.held_out),
         held_out_init=_short(held_out_init),
         drift=_short(winner.kept.drift),
-        held_out_photo=learning.prepared.photo,
+        held_out_photo=training.prepared.photo,
         skipped=winner.skipped,
         restores=winner.restores,
         attempts=tuple(
             replace(attempt, held_out=attempt.held_out and _short(attempt.held_out))
-            for attempt in learning.attempts.done
+            for attempt in training.restarts.done
         ),
-        init_words=learning.init_words,
-        memory=tuple(learning.model.given_up),
+        init_words=training.init_words,
+        memory=tuple(training.model.given_up),
     )
 
 
@@ -213,13 +213,13 @@ def _versions() -> dict[str, str]:
 KIND = "negative"
 
 
-def words_of(learning: Learning) -> list[tuple[Concept, Embedding]]:
+def words_of(training: Training) -> list[tuple[Concept, Embedding]]:
     """What a finished run gives the library: its word, and the word's negative twin if any.
 
     Raises Diverged where no try ended well.
     """
-    concept, embedding = conclude(learning)
-    winner = learning.attempts.winner
+    concept, embedding = conclude(training)
+    winner = training.restarts.winner
     twin = negative_twin(concept, winner.rows) if winner else None
     return [(concept, embedding), *([twin] if twin else [])]
 

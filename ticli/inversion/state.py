@@ -158,7 +158,7 @@ class Finished:
 
 
 @dataclass
-class Attempts:
+class Restarts:
     """All that a run has done: the try under way, what became of the others, the best of them.
 
     `closed` says that the try of `state` is among those done.

@@ -124,10 +124,10 @@ class Step:
     held_out: float | None = None
 
 
-def enrol(
+def make_learner(
     model: Model, examples: Examples, state: TrainingState, recipe: Recipe, seed: int
 ) -> Learner:
-    """A word as one that takes steps; where it stands is what it goes back to if it diverges."""
+    """Build the learner of one restart; its current state is the rollback point."""
     if state.good is None:
         state.mark_good()
     limits = {e.key: LARGEST_NORM * vocabulary_norm(e) for e in model.encoders}

@@ -1,4 +1,4 @@
-"""Progress of a training run on stderr: a bar, a plain line now and then, or JSON lines."""
+"""Progress of concepts that learn, on stderr: bars, a plain line now and then, or JSON lines."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ProgressMode = Literal["auto", "plain", "jsonl", "none"]
 MEASURED = 3
 RECENT = 30
 PLAIN_EVERY = 10.0
+ALL = "concepts"
 
 
 class StepLike(Protocol):
@@ -43,20 +44,24 @@ class Writer(Protocol):
     """One way to show steps; `known` is the held-out loss of the last evaluation."""
 
     def start(self) -> None: ...
-    def show(self, step: StepLike, left: float | None, known: float | None) -> None: ...
+    def join(self, name: str, label: str) -> None: ...
+    def show(self, name: str, step: StepLike, left: float | None, known: float | None) -> None: ...
+    def leave(self, name: str, count: int) -> None: ...
     def stop(self) -> None: ...
 
 
 class Progress:
-    """Show the steps of one run; a context manager, so that a bar always leaves the terminal.
+    """Show the steps of concepts; a context manager, so that bars always leave the terminal.
 
-    `auto` is a bar where stderr is a terminal and plain lines elsewhere. With --quiet only
-    `jsonl`, which a program asked for, is written.
+    `auto` is bars where stderr is a terminal and plain lines elsewhere. With --quiet only `jsonl`,
+    which a program asked for, is written. `concepts` is how many there are; None for a call that
+    asks for one alone, which needs no name and no count.
     """
 
-    def __init__(self, mode: ProgressMode, label: str, output: Output) -> None:
-        self._writer = _writer(mode, safe_text(label), output)
-        self._pace = Pace()
+    def __init__(self, mode: ProgressMode, output: Output, concepts: int | None = None) -> None:
+        self._writer = _writer(mode, output, concepts)
+        self._paces: dict[str, Pace] = {}
+        self._ended = 0
 
     def __enter__(self) -> Self:
         self._writer.start()
@@ -65,9 +70,29 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._writer.stop()
 
-    def update(self, step: StepLike) -> None:
-        """Show one finished step; `step.index` counts from 1."""
-        self._writer.show(step, *self._pace.note(step))
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bars away while a result is written to the same terminal."""
+        self._writer.stop()
+        try:
+            yield
+        finally:
+            self._writer.start()
+
+    def join(self, name: str, label: str) -> None:
+        """A concept begins, or goes on."""
+        self._paces[name] = Pace()
+        self._writer.join(name, safe_text(label))
+
+    def update(self, name: str, step: StepLike) -> None:
+        """Show a concept's finished step; `step.index` counts from 1."""
+        self._writer.show(name, step, *self._paces[name].note(step))
+
+    def leave(self, name: str) -> None:
+        """A concept has ended, learned or not; it need not have begun."""
+        self._ended += 1
+        self._paces.pop(name, None)
+        self._writer.leave(name, self._ended)
 
 
 class Pace:
@@ -101,7 +126,13 @@ class _Silent:
     def start(self) -> None:
         pass
 
-    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
+    def join(self, name: str, label: str) -> None:
+        pass
+
+    def show(self, name: str, step: StepLike, left: float | None, known: float | None) -> None:
+        pass
+
+    def leave(self, name: str, count: int) -> None:
         pass
 
     def stop(self) -> None:
@@ -109,46 +140,72 @@ class _Silent:
 
 
 class _Lines(_Silent):
-    """One JSON object a step, for programs: step total loss norm seconds left held_out."""
+    """One JSON object a step, for programs; with the concept's name where there are several."""
 
-    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
-        say(json_text(fields_of(step, left)))
+    def __init__(self, named: bool) -> None:
+        self._named = named
+
+    def show(self, name: str, step: StepLike, left: float | None, known: float | None) -> None:
+        say(json_text(({"name": name} if self._named else {}) | fields_of(step, left)))
 
 
-class Plain(_Silent):
-    """The first step, the last one, and one about every ten seconds between."""
+class _Plain(_Silent):
+    """A concept's first step, its last one, and one line about every ten seconds between."""
 
-    def __init__(self, label: str, every: float = PLAIN_EVERY) -> None:
-        self._label = label
-        self._every = every
-        self._said: float | None = None
+    def __init__(self, concepts: int | None) -> None:
+        self._concepts = concepts
+        self._labels: dict[str, str] = {}
+        self._every: dict[str, float] = {}
+        self._said: dict[str, float] = {}
 
-    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
+    def join(self, name: str, label: str) -> None:
+        self._labels[name] = label
+        # As many lines for many concepts as for one, in the long run.
+        self._every[name] = PLAIN_EVERY * len(self._labels)
+
+    def show(self, name: str, step: StepLike, left: float | None, known: float | None) -> None:
         now = time.monotonic()
         last = step.index == step.total
-        if self._said is None or last or now - self._said >= self._every:
-            self._said = now
-            say(f"{self._label}  {step.index}/{step.total}  {words_of(step, left, known)}")
+        if name not in self._said or last or now - self._said[name] >= self._every[name]:
+            self._said[name] = now
+            label = self._labels[name]
+            say(f"{label}  {step.index}/{step.total}  {words_of(step, left, known)}")
+
+    def leave(self, name: str, count: int) -> None:
+        self._labels.pop(name, None)
+        self._said.pop(name, None)
+        if self._concepts is not None:
+            say(f"{ALL}  {count}/{self._concepts}")
 
 
-class _Bar:
-    """A bar drawn by rich, taken away when the run ends."""
+class _Bars(_Silent):
+    """A bar for each concept that is learning, and one for all where there are several."""
 
-    def __init__(self, label: str, color: bool) -> None:
-        self._bar = bars(color)
-        self._label = label
-        self._task: Any = None
+    def __init__(self, concepts: int | None, color: bool) -> None:
+        self._bars = bars(color)
+        self._tasks: dict[str, Any] = {}
+        self._all: Any = None
+        if concepts is not None:
+            self._all = self._bars.add_task(ALL, total=concepts, words="")
 
     def start(self) -> None:
-        self._bar.start()
+        self._bars.start()
 
-    def show(self, step: StepLike, left: float | None, known: float | None) -> None:
-        if self._task is None:
-            self._task = self._bar.add_task(self._label, total=step.total, words="")
-        self._bar.update(self._task, completed=step.index, words=words_of(step, left, known))
+    def join(self, name: str, label: str) -> None:
+        self._tasks[name] = self._bars.add_task(label, total=None, words="")
+
+    def show(self, name: str, step: StepLike, left: float | None, known: float | None) -> None:
+        words = words_of(step, left, known)
+        self._bars.update(self._tasks[name], completed=step.index, total=step.total, words=words)
+
+    def leave(self, name: str, count: int) -> None:
+        if name in self._tasks:
+            self._bars.remove_task(self._tasks.pop(name))
+        if self._all is not None:
+            self._bars.update(self._all, completed=count)
 
     def stop(self) -> None:
-        self._bar.stop()
+        self._bars.stop()
 
 
 def bars(color: bool) -> Any:
@@ -172,14 +229,14 @@ def bars(color: bool) -> Any:
     )
 
 
-def _writer(mode: ProgressMode, label: str, output: Output) -> Writer:
+def _writer(mode: ProgressMode, output: Output, concepts: int | None) -> Writer:
     if mode == "jsonl":
-        return _Lines()
+        return _Lines(concepts is not None)
     if mode == "none" or output.quiet:
         return _Silent()
     if mode == "auto" and is_terminal(sys.stderr):
-        return _Bar(label, output.color_errors)
-    return Plain(label)
+        return _Bars(concepts, output.color_errors)
+    return _Plain(concepts)
 
 
 def fields_of(step: StepLike, left: float | None) -> dict[str, Any]:
@@ -201,143 +258,3 @@ def words_of(step: StepLike, left: float | None, known: float | None) -> str:
     if known is not None:
         text += f"  held out {known:.4f}"
     return text if left is None else f"{text}  {clock(left)} left"
-
-
-# Progress of words that learn side by side: a bar each, plain lines, or JSON lines with names.
-
-ALL = "words"
-
-
-class WriterTogether(Protocol):
-    """One way to show the steps of many words; `names` say which, `count` how many have ended."""
-
-    def start(self) -> None: ...
-    def join(self, name: str, label: str) -> None: ...
-    def show(self, name: str, step: StepLike, told: tuple[float | None, float | None]) -> None: ...
-    def leave(self, name: str, count: int) -> None: ...
-    def stop(self) -> None: ...
-
-
-class ProgressTogether:
-    """Show the steps of many words; a context manager, so that bars always leave the terminal.
-
-    Modes are those of Progress. JSON lines have the word's `name` before what they have for one.
-    """
-
-    def __init__(self, mode: ProgressMode, words: int, output: Output) -> None:
-        self._writer = _writer_together(mode, words, output)
-        self._paces: dict[str, Pace] = {}
-        self._ended = 0
-
-    def __enter__(self) -> Self:
-        self._writer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.stop()
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Take the bars away while a result is written to the same terminal."""
-        self._writer.stop()
-        try:
-            yield
-        finally:
-            self._writer.start()
-
-    def join(self, name: str, label: str) -> None:
-        """A word begins, or goes on."""
-        self._paces[name] = Pace()
-        self._writer.join(name, safe_text(label))
-
-    def update(self, name: str, step: StepLike) -> None:
-        """Show a word's finished step."""
-        self._writer.show(name, step, self._paces[name].note(step))
-
-    def leave(self, name: str) -> None:
-        """A word has ended, learned or not; it need not have begun."""
-        self._ended += 1
-        self._paces.pop(name, None)
-        self._writer.leave(name, self._ended)
-
-
-class _SilentTogether:
-    """Nothing at all."""
-
-    def start(self) -> None:
-        pass
-
-    def join(self, name: str, label: str) -> None:
-        pass
-
-    def show(self, name: str, step: StepLike, told: tuple[float | None, float | None]) -> None:
-        pass
-
-    def leave(self, name: str, count: int) -> None:
-        pass
-
-    def stop(self) -> None:
-        pass
-
-
-class _LinesTogether(_SilentTogether):
-    """One JSON object a step."""
-
-    def show(self, name: str, step: StepLike, told: tuple[float | None, float | None]) -> None:
-        say(json_text({"name": name, **fields_of(step, told[0])}))
-
-
-class _Plain(_SilentTogether):
-    """A word's first step, its last one, and between them one line about every ten seconds."""
-
-    def __init__(self, words: int) -> None:
-        self._words = words
-        self._lines: dict[str, Plain] = {}
-
-    def join(self, name: str, label: str) -> None:
-        # As many lines for many words as for one, in the long run.
-        self._lines[name] = Plain(label, PLAIN_EVERY * (len(self._lines) + 1))
-
-    def show(self, name: str, step: StepLike, told: tuple[float | None, float | None]) -> None:
-        self._lines[name].show(step, *told)
-
-    def leave(self, name: str, count: int) -> None:
-        self._lines.pop(name, None)
-        say(f"{ALL}  {count}/{self._words}")
-
-
-class _Bars:
-    """A bar for each word that is learning, and one for all of them."""
-
-    def __init__(self, words: int, color: bool) -> None:
-        self._bars = bars(color)
-        self._tasks: dict[str, Any] = {}
-        self._all = self._bars.add_task(ALL, total=words, words="")
-
-    def start(self) -> None:
-        self._bars.start()
-
-    def join(self, name: str, label: str) -> None:
-        self._tasks[name] = self._bars.add_task(label, total=None, words="")
-
-    def show(self, name: str, step: StepLike, told: tuple[float | None, float | None]) -> None:
-        words = words_of(step, *told)
-        self._bars.update(self._tasks[name], completed=step.index, total=step.total, words=words)
-
-    def leave(self, name: str, count: int) -> None:
-        if name in self._tasks:
-            self._bars.remove_task(self._tasks.pop(name))
-        self._bars.update(self._all, completed=count)
-
-    def stop(self) -> None:
-        self._bars.stop()
-
-
-def _writer_together(mode: ProgressMode, words: int, output: Output) -> WriterTogether:
-    if mode == "jsonl":
-        return _LinesTogether()
-    if mode == "none" or output.quiet:
-        return _SilentTogether()
-    if mode == "auto" and is_terminal(sys.stderr):
-        return _Bars(words, output.color_errors)
-    return _Plain(words)

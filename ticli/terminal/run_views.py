@@ -12,7 +12,7 @@ from ticli.errors import TiError, counted
 from ticli.names import Token
 from ticli.recipe import PRESETS, Recipe, load_recipe
 from ticli.terminal.output import Output, is_terminal, say, write_line
-from ticli.terminal.progress import ProgressTogether
+from ticli.terminal.progress import Progress
 from ticli.terminal.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Words:
             "same recipe, seed and model; --fresh --replace learns it anew"
         )
 
-    def learned(self, concept: Concept, progress: ProgressTogether | None = None) -> None:
+    def learned(self, concept: Concept, progress: Progress | None = None) -> None:
         """Write a word's name to stdout as soon as it is in the library."""
         self.documents[concept.name] = concept.as_json()
         if self.output.json:

@@ -6,7 +6,7 @@ import torch
 
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
 from ticli.inversion.run_folder import open_run
-from ticli.inversion.state import Attempts, TrainingState, new_state
+from ticli.inversion.state import Restarts, TrainingState, new_state
 from ticli.inversion.vectors import Vectors
 from ticli.paths import places
 from ticli.recipe import Recipe
@@ -30,7 +30,7 @@ def state_at(step: int) -> TrainingState:
 def save(step: int) -> None:
     """Begin or continue the run of <mug> and save a checkpoint of this step."""
     with open_run(places().runs, "mug", IDENTITY) as run:
-        save_checkpoint(run.checkpoint, Attempts(state_at(step)), float(step))
+        save_checkpoint(run.checkpoint, Restarts(state_at(step)), float(step))
 
 
 def saved() -> tuple[int, list[float]] | None:
@@ -38,8 +38,8 @@ def saved() -> tuple[int, list[float]] | None:
     with open_run(places().runs, "mug", IDENTITY) as run:
         if not run.checkpoint.exists():
             return None
-        attempts = Attempts(state_at(0))
-        seconds = restore_checkpoint(run.checkpoint, attempts)
-        row = attempts.state.vectors.rows["clip_l"].detach()
-        assert (run.step, seconds) == (attempts.state.step, float(attempts.state.step))
-        return attempts.state.step, row.flatten().tolist()
+        restarts = Restarts(state_at(0))
+        seconds = restore_checkpoint(run.checkpoint, restarts)
+        row = restarts.state.vectors.rows["clip_l"].detach()
+        assert (run.step, seconds) == (restarts.state.step, float(restarts.state.step))
+        return restarts.state.step, row.flatten().tolist()

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from learning_runs import advance, begin
 from PIL import Image
 from tiny import build_tiny_model
 
 from ticli.errors import Conflict
 from ticli.inversion import engine
-from ticli.inversion.engine import advance, begin
 from ticli.inversion.plan import Plan, Request, make_plan
 from ticli.inversion.result import conclude
 from ticli.inversion.run_folder import finish, open_run, unfinished
 from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
 from ticli.paths import places
 from ticli.recipe import Recipe
 
@@ -54,7 +53,7 @@ def plan(photos: Path, tiny_folder: Path, monkeypatch) -> Plan:
 def learn(plan: Plan, told: int | None = None) -> bytes:
     """Run a plan to its end and return the vectors' bytes; `told` gets a byte for each step."""
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        begun = begin(plan, run, pick_hardware("cpu"), None)
+        begun = begin(plan, run)
         for _ in advance(begun, lambda: None):
             if told is not None:
                 os.write(told, b".")
@@ -103,7 +102,7 @@ def test_killed_anywhere_it_continues_to_the_same_bits(plan, most, record_proper
 def test_photos_that_go_while_it_learns_change_nothing(plan, photos: Path) -> None:
     straight = learn(plan)
     with open_run(places().runs, "mug", plan.identity()) as run:
-        begun = begin(plan, run, pick_hardware("cpu"), None)
+        begun = begin(plan, run)
         for step in advance(begun, lambda: None):
             if step.index == 3:
                 (photos / "photo-0.png").unlink()

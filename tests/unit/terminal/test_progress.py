@@ -14,9 +14,10 @@ from ticli.terminal.progress import Progress
 
 
 def follow(mode: str, output: Output = Output(), total: int = 6, first: int = 1) -> None:  # noqa: B008
-    with Progress(mode, "<mug>", output) as shown:
+    with Progress(mode, output) as shown:
+        shown.join("mug", "<mug>")
         for index in range(first, total + 1):
-            shown.update(Step(index, total, seconds=9.0 if index == first else 0.5))
+            shown.update("mug", Step(index, total, seconds=9.0 if index == first else 0.5))
 
 
 def test_json_lines_have_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,9 +71,10 @@ def test_a_terminal_gets_a_bar_that_leaves_again(
 ) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    with Progress("auto", "[/mug] \x1b[2J :mug:", Output()) as shown:
+    with Progress("auto", Output()) as shown:
+        shown.join("mug", "[/mug] \x1b[2J :mug:")
         for index in range(1, 5):
-            shown.update(Step(index, 4))
+            shown.update("mug", Step(index, 4))
         sys.stdout.write("data\n")
     drawn = stream.getvalue()
     assert "4/4" in drawn
@@ -82,13 +84,15 @@ def test_a_terminal_gets_a_bar_that_leaves_again(
 
 
 def test_the_last_evaluation_is_shown_until_the_next(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress("jsonl", "<mug>", Output()) as shown:
-        shown.update(Step(1, 2, held_out=0.25))
-        shown.update(Step(2, 2))
+    with Progress("jsonl", Output()) as shown:
+        shown.join("mug", "<mug>")
+        shown.update("mug", Step(1, 2, held_out=0.25))
+        shown.update("mug", Step(2, 2))
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["held_out"] for line in lines] == [0.25, None]
-    with Progress("plain", "<mug>", Output()) as shown:
-        shown.update(Step(1, 2, held_out=0.25))
-        shown.update(Step(2, 2))
+    with Progress("plain", Output()) as shown:
+        shown.join("mug", "<mug>")
+        shown.update("mug", Step(1, 2, held_out=0.25))
+        shown.update("mug", Step(2, 2))
     first, last = capsys.readouterr().err.splitlines()
     assert "held out 0.2500" in first and "held out 0.2500" in last

@@ -10,10 +10,10 @@ from shown import Step, Terminal
 
 from ticli.terminal import progress
 from ticli.terminal.output import Output
-from ticli.terminal.progress import ProgressTogether
+from ticli.terminal.progress import Progress
 
 
-def follow(shown: ProgressTogether, totals: dict[str, int]) -> None:
+def follow(shown: Progress, totals: dict[str, int]) -> None:
     """Words that sit down together and leave as each has ended."""
     for name in totals:
         shown.join(name, f"<{name}>")
@@ -26,7 +26,7 @@ def follow(shown: ProgressTogether, totals: dict[str, int]) -> None:
 
 
 def test_json_lines_begin_with_the_name(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressTogether("jsonl", 2, Output(quiet=True)) as shown:
+    with Progress("jsonl", Output(quiet=True), 2) as shown:
         follow(shown, {"mug": 4, "cup": 2})
     out, err = capsys.readouterr()
     lines = [json.loads(line) for line in err.splitlines()]
@@ -42,17 +42,17 @@ def test_plain_lines_count_the_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress.time, "monotonic", lambda: 0.0)
-    with ProgressTogether("auto", 3, Output()) as shown:
+    with Progress("auto", Output(), 3) as shown:
         follow(shown, {"mug": 3, "cup": 2})
         shown.leave("fern")
     assert capsys.readouterr().err.splitlines() == [
         "<mug>  1/3  loss 0.081  norm 0.39",
         "<cup>  1/2  loss 0.081  norm 0.39",
         "<cup>  2/2  loss 0.081  norm 0.39",
-        "words  1/3",
+        "concepts  1/3",
         "<mug>  3/3  loss 0.081  norm 0.39  0:00 left",
-        "words  2/3",
-        "words  3/3",
+        "concepts  2/3",
+        "concepts  3/3",
     ]
 
 
@@ -60,7 +60,7 @@ def test_plain_lines_count_the_words(
 def test_quiet_and_none_say_nothing(
     mode: str, quiet: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProgressTogether(mode, 1, Output(quiet=quiet)) as shown:
+    with Progress(mode, Output(quiet=quiet), 1) as shown:
         follow(shown, {"mug": 2})
     assert capsys.readouterr() == ("", "")
 
@@ -70,7 +70,7 @@ def test_a_terminal_gets_a_bar_each_and_one_for_all(
 ) -> None:
     stream = Terminal()
     monkeypatch.setattr(sys, "stderr", stream)
-    with ProgressTogether("auto", 2, Output()) as shown:
+    with Progress("auto", Output(), 2) as shown:
         shown.join("mug", "[/mug] \x1b[2J")
         shown.join("cup", "<cup>")
         shown.update("mug", Step(3, 4))
