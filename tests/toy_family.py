@@ -12,19 +12,15 @@ from ticli.families.family import (
     FLOW,
     Conditioning,
     Configuration,
-    Details,
     EncoderPart,
     Encoding,
     Family,
     arguments,
     as_they_are,
+    usual_details,
 )
 
 DEFAULTS = ("euler", 50, 3.5)
-
-
-def _details(transformer: Configuration) -> Details:
-    return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
 
 
 def _condition(encodings: Mapping[str, Encoding], _transformer: Configuration) -> Conditioning:
@@ -67,7 +63,7 @@ AURAFLOW = Family(
     vae="AutoencoderKL",
     patch=2,
     law=FLOW,
-    details=_details,
+    details=usual_details(DEFAULTS),
     condition=_condition,
     denoise=_denoise,
     arguments=_arguments,

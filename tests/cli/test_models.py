@@ -118,7 +118,7 @@ def test_short_names_keep_the_files_comments(run, folder, isolated) -> None:
         (("add", "starter", "a/b"), 2, "starter"),
         (("add", "Up", "a/b"), 2, "Up"),
         (("add", "../x", "a/b"), 2, "../x"),
-        (("add", "x", ""), 2, "no model"),
+        (("add", "x", ""), 2, "not a model"),
         (("add", "typo", "not a model"), 2, "not a model"),
         (("add", "typo", "foo--bar/baz"), 2, "foo--bar/baz"),
         (("add", "typo", "a/b/c"), 2, "a/b/c"),

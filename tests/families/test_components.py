@@ -222,7 +222,7 @@ def test_a_short_name_remembers_the_components(models, run, monkeypatch):
     assert refused.code == 5 and "text_encoder_2" in refused.err
     assert run("models", "show", str(path)).code == 5
     other = run("models", "add", "short", str(folder), "--prediction", "v")
-    assert other.code == 2 and "no model in one file" in other.err
+    assert other.code == 2 and "not a model in one file" in other.err
     shown = run("models", "show", str(path), "--components", str(folder), "--json")
     assert shown.json["components"] == str(folder)
     # Looking changes nothing.

@@ -205,7 +205,7 @@ def test_a_denoiser_that_fits_neither_reading_is_not_guessed(files, run):
             return type("Answer", (), {"sample": 0.5 * noise})()
 
     model.denoiser = Both(model.noise_schedule, torch.zeros(1), EPSILON)
-    with pytest.raises(ModelUnavailable, match="trying gives") as caught:
+    with pytest.raises(ModelUnavailable, match="losses of both are close") as caught:
         settle_prediction(model)
     assert "--prediction epsilon" in caught.value.hint
     assert locate(str(path)).single.prediction == ""

@@ -95,7 +95,7 @@ def test_a_word_is_scored_with_what_the_hints_advise(photos, run, tmp_path):
     # A model that predicts the velocity is one of 768 pixels.
     assert '"width": 768' in planned.out, planned.out
     elsewhere = run("score", "mug", "--photos", "photos", "-m", "starter", "--prediction", "v")
-    assert elsewhere.code == 2 and "no model in one file" in elsewhere.err
+    assert elsewhere.code == 2 and "not a model in one file" in elsewhere.err
     lacking = ["score", "mug", "--photos", "photos", "-m", "model.safetensors"]
     lacking = run(*lacking, "--components", "nowhere")
     assert lacking.code == 3 and "nowhere" in lacking.err

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    # Tensors by name, as a file of weights holds them.
+    State = dict[str, torch.Tensor]
+
 
 # What text encoders give and what a denoiser reads, whatever the family.
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """One encoder's answer to a batch: `hidden` is (batch, window, width).
+    """One encoder's output for a batch: `hidden` is (batch, window, width).
 
-    `pooled` (batch, width) is read at the end of each prompt, where the family wants it; `mask`
+    `pooled` (batch, width) is read at the end of each prompt if the family uses it; `mask`
     (batch, window) is 1 for the prompt's own tokens and 0 for padding.
     """
 
@@ -29,9 +32,9 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the denoiser reads of a batch of prompts: `hidden` is (batch, tokens, width).
+    """What the denoiser reads for a batch of prompts: `hidden` is (batch, tokens, width).
 
-    `pooled` is (batch, width) and `mask` (batch, tokens), each None where a family has none.
+    `pooled` is (batch, width) and `mask` (batch, tokens); each is None if the family has none.
     """
 
     hidden: torch.Tensor
@@ -45,13 +48,13 @@ class Conditioning:
         return Conditioning(self.hidden[rows], pooled, mask)
 
     def repeated(self, times: int) -> Conditioning:
-        """Each prompt as often as asked, before the next one."""
+        """Each prompt repeated in place, before the next one."""
         pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
         mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
         return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
 
     def first_zeroed(self) -> Conditioning:
-        """The same with zeros for the first prompt, the pooled vector too."""
+        """The same with zeros for the first prompt and its pooled vector."""
         hidden, pooled = self.hidden.clone(), self.pooled
         hidden[0] = 0
         if pooled is not None:
@@ -140,8 +143,8 @@ class EncoderPart:
 class Law:
     """How noise is added to latents and what is predicted of it.
 
-    Timesteps are whole numbers from 0 to the schedule's last; `times` turns them into what the
-    denoiser is told, for latents of a shape (batch, channels, height, width). `schedule` is a class
+    Timesteps are whole numbers from 0 to the schedule's last. `times` turns them into the
+    denoiser's input, for latents of a shape (batch, channels, height, width). `schedule` is a class
     of diffusers. `samplers` gives, by the names users know, diffusers' scheduler class and the
     settings that make it the sampler of that name.
     """
@@ -156,10 +159,10 @@ class Law:
 
 @dataclass(frozen=True)
 class Details:
-    """What a model's own configuration settles: the side and channels of its latents.
+    """What a model's own configuration decides: the side and channels of its latents.
 
     `defaults` are sampler, steps and guidance; `windows` replace those of the encoders;
-    `reads_negative` is False where guidance is a number that the denoiser is told.
+    `reads_negative` is False if the denoiser takes guidance as a number instead.
     """
 
     side: int
@@ -190,7 +193,7 @@ class SingleFileLayout:
     """
 
     marks: tuple[str, ...]
-    state: Callable[[dict[str, torch.Tensor], Configuration], dict[str, torch.Tensor]]
+    state: Callable[[State, Configuration], State]
     configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None
     schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None
     keys: tuple[str, ...] = ()
@@ -255,8 +258,15 @@ class Family:
         return [part.key for part in self.encoders]
 
 
+def usual_details(defaults: tuple[str, int, float]) -> Callable[[Configuration], Details]:
+    """Details of a family whose denoiser names the size and channels of its latents."""
+    return lambda denoiser: Details(
+        int(denoiser["sample_size"]), int(denoiser["in_channels"]), defaults
+    )
+
+
 def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:
-    """Leave latents in the layout they have."""
+    """Leave the layout of latents as it is."""
     return latents
 
 
@@ -270,7 +280,7 @@ def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -
 
 
 def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings for the pipeline, which then reads no prompt."""
+    """Embeddings for the pipeline, so that it reads no prompt itself."""
     negative, positive = pair.halves()
     return {
         "prompt_embeds": positive.hidden,
@@ -289,7 +299,7 @@ def masked_condition(
 
 
 def without_variance(output: torch.Tensor, channels: int) -> torch.Tensor:
-    """Leave out the half of the channels that predicts a variance, where there is one."""
+    """Drop the half of the channels that predicts a variance, if there is one."""
     return output[:, :channels]
 
 
@@ -363,8 +373,8 @@ PATCH = 2
 def noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     """The share σ of noise at each timestep, spread as the model's own sampler spreads it.
 
-    Larger pictures keep more of what is seen through the same noise, so σ = s·u / (1 + (s − 1)·u)
-    with a shift s above 1 (2403.03206, eq. 23); some models take s from the number of patches.
+    More of a larger picture survives the same noise, so σ = s·u / (1 + (s − 1)·u) with a shift s
+    above 1 (2403.03206, eq. 23). Some models compute s from the number of patches.
     """
     uniform = (timesteps.float() + 1) / schedule.config.num_train_timesteps
     shift = _shift(schedule.config, shape)

@@ -23,6 +23,8 @@ from ticli.families.family import (
 if TYPE_CHECKING:
     import torch
 
+    from ticli.families.family import State
+
 
 # The pipeline's own; the transformer's configuration names no size.
 SIDE = 128
@@ -180,14 +182,12 @@ def _schedule(shapes: Shapes, _names: Collection[str], _prediction: str) -> dict
     }
 
 
-def flux_state(
-    tensors: dict[str, torch.Tensor], transformer: Configuration
-) -> dict[str, torch.Tensor]:
+def flux_state(tensors: State, transformer: Configuration) -> State:
     """Rename every tensor, joined ones taken apart; what is unknown keeps its name."""
     import torch
 
     width = transformer["attention_head_dim"] * transformer["num_attention_heads"]
-    found: dict[str, torch.Tensor] = {}
+    found: State = {}
     for key, tensor in tensors.items():
         block = BLOCK.fullmatch(key)
         if block is not None:
@@ -203,7 +203,7 @@ def flux_state(
     return found
 
 
-def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> dict[str, torch.Tensor]:
+def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> State:
     kind, number, inner, last = block.groups()
     last = "weight" if last == "scale" else last
     names: tuple[str, ...]

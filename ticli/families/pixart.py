@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from ticli.families.family import (
     DIFFUSION,
     Conditioning,
-    Configuration,
-    Details,
     EncoderPart,
     Family,
     as_they_are,
     masked_arguments,
     masked_condition,
+    usual_details,
     without_variance,
 )
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 
 # The pipeline's own guidance and steps.
 DEFAULTS = ("dpm++", 20, 4.5)
-
-
-def _details(transformer: Configuration) -> Details:
-    return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
 
 
 def _denoise(
@@ -63,7 +58,7 @@ PIXART = Family(
     vae="AutoencoderKL",
     patch=2,
     law=DIFFUSION,
-    details=_details,
+    details=usual_details(DEFAULTS),
     condition=masked_condition,
     denoise=_denoise,
     arguments=masked_arguments,

@@ -8,18 +8,20 @@ from ticli.families.family import (
     FLOW,
     Conditioning,
     Configuration,
-    Details,
     EncoderPart,
     Family,
     SingleFileLayout,
     as_they_are,
     masked_arguments,
     masked_condition,
+    usual_details,
     without_variance,
 )
 
 if TYPE_CHECKING:
     import torch
+
+    from ticli.families.family import State
 
 
 # The pipeline's own guidance and steps.
@@ -34,10 +36,6 @@ def instruction() -> str:
 
     lines = inspect.signature(SanaPipeline.__call__).parameters["complex_human_instruction"]
     return "\n".join(lines.default)
-
-
-def _details(transformer: Configuration) -> Details:
-    return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
 
 
 def _denoise(
@@ -57,15 +55,13 @@ def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict
     return masked_arguments(pair, noise.float(), guidance) | {"complex_human_instruction": None}
 
 
-def _state(
-    tensors: dict[str, torch.Tensor], _transformer: Configuration
-) -> dict[str, torch.Tensor]:
+def _state(tensors: State, _transformer: Configuration) -> State:
     import torch
     from diffusers.loaders.single_file_utils import convert_sana_transformer_to_diffusers
 
     # It drops these two unread.
     unread = {"pos_embed": torch.empty(0), "y_embedder.y_embedding": torch.empty(0)}
-    found: dict[str, torch.Tensor] = convert_sana_transformer_to_diffusers({**unread, **tensors})
+    found: State = convert_sana_transformer_to_diffusers({**unread, **tensors})
     return found
 
 
@@ -90,7 +86,7 @@ SANA = Family(
     vae="AutoencoderDC",
     patch=1,
     law=FLOW,
-    details=_details,
+    details=usual_details(DEFAULTS),
     condition=masked_condition,
     denoise=_denoise,
     arguments=_arguments,

@@ -11,7 +11,6 @@ from ticli.families.family import (
     PATCH,
     Conditioning,
     Configuration,
-    Details,
     EncoderPart,
     Encoding,
     Family,
@@ -20,10 +19,13 @@ from ticli.families.family import (
     as_they_are,
     count,
     pooled_arguments,
+    usual_details,
 )
 
 if TYPE_CHECKING:
     import torch
+
+    from ticli.families.family import State
 
 
 # The pipeline's own: steps and guidance its authors publish pictures with.
@@ -31,10 +33,6 @@ DEFAULTS = ("euler", 28, 7.0)
 T5_WINDOW = 256
 # What no tensor tells (2403.03206).
 SIDE, SHIFT, HEAD_WIDTH = 128, 3.0, 64
-
-
-def _details(transformer: Configuration) -> Details:
-    return Details(int(transformer["sample_size"]), int(transformer["in_channels"]), DEFAULTS)
 
 
 def _condition(encodings: Mapping[str, Encoding], transformer: Configuration) -> Conditioning:
@@ -95,12 +93,10 @@ def _configuration(
     }
 
 
-def _state(
-    tensors: dict[str, torch.Tensor], _transformer: Configuration
-) -> dict[str, torch.Tensor]:
+def _state(tensors: State, _transformer: Configuration) -> State:
     from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
 
-    found: dict[str, torch.Tensor] = convert_sd3_transformer_checkpoint_to_diffusers(tensors)
+    found: State = convert_sd3_transformer_checkpoint_to_diffusers(tensors)
     return found
 
 
@@ -146,7 +142,7 @@ SD3 = Family(
     vae="AutoencoderKL",
     patch=PATCH,
     law=FLOW,
-    details=_details,
+    details=usual_details(DEFAULTS),
     condition=_condition,
     denoise=_denoise,
     arguments=pooled_arguments,

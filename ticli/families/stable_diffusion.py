@@ -11,7 +11,6 @@ from ticli.families.family import (
     DIFFUSION,
     Conditioning,
     Configuration,
-    Details,
     EncoderPart,
     Encoding,
     Family,
@@ -21,21 +20,19 @@ from ticli.families.family import (
     as_they_are,
     count,
     pooled_arguments,
+    usual_details,
 )
 
 if TYPE_CHECKING:
     import torch
+
+    from ticli.families.family import State
 
 
 # What users of Stable Diffusion take.
 DEFAULTS = ("dpm++", 30, 7.5)
 # The width of the vectors of the model that comes with `ti`.
 STARTER_WIDTH = 256
-
-
-def _details(unet: Configuration) -> Details:
-    """The U-Net's own size of latents."""
-    return Details(int(unet["sample_size"]), int(unet["in_channels"]), DEFAULTS)
 
 
 def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
@@ -150,26 +147,33 @@ def _schedule(_shapes: Shapes, names: Collection[str], prediction: str) -> dict[
     }
 
 
-def _state(tensors: dict[str, torch.Tensor], unet: Configuration) -> dict[str, torch.Tensor]:
+def _state(tensors: State, unet: Configuration) -> State:
     from diffusers.loaders.single_file_utils import LDM_UNET_KEY, convert_ldm_unet_checkpoint
 
     whole = {f"{LDM_UNET_KEY}{key}": tensor for key, tensor in tensors.items()}
-    found: dict[str, torch.Tensor] = convert_ldm_unet_checkpoint(whole, unet)
+    found: State = convert_ldm_unet_checkpoint(whole, unet)
     return found
 
 
 # What programs of Stable Diffusion read: one tensor, or one an encoder.
 ONE_TENSOR = {
     "diffusers": "diffusers",
-    "a1111": "emb_params",
-    "comfyui": "emb_params",
-    "invokeai": "emb_params",
-    "sdnext": "emb_params",
-    "kohya": "emb_params",
+    **dict.fromkeys(("a1111", "comfyui", "invokeai", "sdnext", "kohya"), "emb_params"),
     "onetrainer": "emp_params",
     "concept-repo": "concept-repo",
     "png": "png",
 }
+SD1_FILE = SingleFileLayout(
+    marks=("input_blocks.0.0.weight",),
+    keys=("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
+    prefixes=(DENOISER,),
+    state=_state,
+    configuration=_unet_of_sd1,
+    schedule=_schedule,
+    prediction="epsilon",
+    scaling=(0.18215, None),
+    complete=True,
+)
 SD1 = Family(
     name="sd1",
     title="Stable Diffusion 1",
@@ -187,29 +191,15 @@ SD1 = Family(
     vae="AutoencoderKL",
     patch=1,
     law=DIFFUSION,
-    details=_details,
+    details=usual_details(DEFAULTS),
     condition=_condition,
     denoise=_denoise,
     arguments=arguments,
     unpack=as_they_are,
     architecture=lambda pixels: "stable-diffusion-v1",
     exports=ONE_TENSOR,
-    single_file=SingleFileLayout(
-        marks=("input_blocks.0.0.weight",),
-        keys=("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
-        prefixes=(DENOISER,),
-        state=_state,
-        configuration=_unet_of_sd1,
-        schedule=_schedule,
-        prediction="epsilon",
-        scaling=(0.18215, None),
-        complete=True,
-    ),
-    left_out={
-        "safety_checker": None,
-        "feature_extractor": None,
-        "requires_safety_checker": False,
-    },
+    single_file=SD1_FILE,
+    left_out={"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
 )
 
 
@@ -232,19 +222,14 @@ SD2 = replace(
     ),
     # Both variants have the same encoder; only the pixels of a run tell them apart.
     architecture=lambda pixels: f"stable-diffusion-{'v2-768-v' if pixels >= 768 else 'v2-512'}",
-    single_file=SingleFileLayout(
-        marks=("input_blocks.0.0.weight",),
+    single_file=replace(
+        SD1_FILE,
         keys=("cond_stage_model.model.token_embedding.weight",),
-        prefixes=(DENOISER,),
-        state=_state,
         configuration=_unet_of_sd2,
-        schedule=_schedule,
-        # Its names are the same for either prediction.
+        # The names are the same whether a model predicts noise or velocity.
         prediction="",
-        scaling=(0.18215, None),
         # ViT-H has 24 layers and the last one is not read; files made of folders have 23.
         layers=23,
-        complete=True,
     ),
     # Its attention overflows in float16 unless it is computed in float32 (diffusers, SD 2.1).
     in_half={"upcast_attention": True},
@@ -257,10 +242,6 @@ SD2 = replace(
 SDXL_DEFAULTS = ("dpm++", 30, 5.0)
 # Sizes are told in pixels, and the VAE of Stable Diffusion XL halves a picture three times.
 PIXELS = 8
-
-
-def _details_of_sdxl(unet: Configuration) -> Details:
-    return Details(int(unet["sample_size"]), int(unet["in_channels"]), SDXL_DEFAULTS)
 
 
 def _condition_of_sdxl(encodings: Mapping[str, Encoding], _unet: Configuration) -> Conditioning:
@@ -317,34 +298,25 @@ SDXL = replace(
             open_clip=True,
         ),
     ),
-    details=_details_of_sdxl,
+    details=usual_details(SDXL_DEFAULTS),
     condition=_condition_of_sdxl,
     denoise=_denoise_of_sdxl,
     arguments=pooled_arguments,
     architecture=lambda pixels: "stable-diffusion-xl-v1-base",
     exports={
         "diffusers": "diffusers-pair",
-        "a1111": "sdxl",
-        "comfyui": "sdxl",
-        "invokeai": "sdxl",
-        "sdnext": "sdxl",
-        "kohya": "sdxl",
-        "onetrainer": "sdxl",
+        **dict.fromkeys(("a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer"), "sdxl"),
         "png": "png",
     },
-    single_file=SingleFileLayout(
+    single_file=replace(
+        SD1_FILE,
         marks=("input_blocks.0.0.weight", "label_emb.0.0.weight"),
         keys=(
             "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
             "conditioner.embedders.1.model.token_embedding.weight",
         ),
-        prefixes=(DENOISER,),
-        state=_state,
         configuration=_unet_of_sdxl,
-        schedule=_schedule,
-        prediction="epsilon",
         scaling=(0.13025, None),
-        complete=True,
     ),
     zeroed=True,
     left_out={},

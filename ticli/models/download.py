@@ -1,4 +1,4 @@
-"""Models fetched from the hub: what of a repository is needed, and what may go wrong, in words."""
+"""Download models from the hub: which files are needed, and what can go wrong, in words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ticli.errors import BadContent, ModelUnavailable, first_line
-from ticli.families import FAMILIES
-from ticli.families.family import Family
-from ticli.models.folder import PICKLED, STEMS, VARIANTS, names_part, read_json
+from ticli.models.folder import PICKLED, STEMS, VARIANTS, families_named, names_part, read_json
 
 INDEX, CARD = "model_index.json", "README.md"
 SMALL = (".json", ".txt", ".model")
@@ -20,7 +18,7 @@ SMALL = (".json", ".txt", ".model")
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is about to be downloaded: files by name with their bytes, at one commit."""
+    """What will be downloaded: files by name with their bytes, at one commit."""
 
     id: str
     revision: str
@@ -38,9 +36,9 @@ Announce = Callable[[Parcel], None]
 def download(name: str, announce: Announce) -> Path:
     """Download the parts of a hub model that `ti` uses, and return the snapshot's folder.
 
-    `announce` is called once, before anything large. What is in the cache already is not fetched
-    again, and what broke off goes on where it ended. Raises ModelUnavailable, and BadContent where
-    the disk is too small.
+    `announce` is called once, before anything large. Files in the cache are not fetched again, and
+    an interrupted download continues. Raises ModelUnavailable, and BadContent if the disk is too
+    small.
     """
     from huggingface_hub import HfApi, constants, hf_hub_download
 
@@ -61,13 +59,13 @@ def download(name: str, announce: Announce) -> Path:
         announce(parcel)
         for file in wanted:
             hf_hub_download(name, file, revision=revision)
-        # Asked for by no revision, it notes which commit the cache now holds whole.
+        # Without a revision this records which commit the cache now holds in full.
         hf_hub_download(name, INDEX)
     return index.parent
 
 
 def cached_folder(name: str) -> Path | None:
-    """The folder of a hub model's snapshot in the cache, if one was begun. Asks no network."""
+    """The folder of a hub model's snapshot in the cache, if there is one. Needs no network."""
     from huggingface_hub import try_to_load_from_cache
 
     index = try_to_load_from_cache(name, INDEX)
@@ -77,37 +75,27 @@ def cached_folder(name: str) -> Path | None:
 def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> dict[str, int]:
     """The files of a repository that its family uses, by name, with their sizes.
 
-    Raises ModelUnavailable where the family is unknown or a part has no safetensors weights.
+    Raises ModelUnavailable if the family is unknown or a part has no safetensors weights.
     """
-    family = _family(index, name)
+    family = families_named(index, name)[0]
     texts = [
         part for part in family.encoders if not part.optional or names_part(index, part.folder)
     ]
     weighty = [*(part.folder for part in texts), family.denoiser[0], "vae"]
     chosen = {INDEX, CARD} & sizes.keys()
     for folder in (*weighty, *(part.tokenizer for part in texts), "scheduler"):
-        chosen |= {file for file in _inside(folder, sizes) if file.endswith(SMALL)}
+        chosen |= {
+            file
+            for file in sizes
+            if file.endswith(SMALL) and PurePosixPath(file).parent == PurePosixPath(folder)
+        }
     for folder in weighty:
         chosen |= _weights(folder, sizes, name)
     return {file: sizes[file] for file in sorted(chosen)}
 
 
-def _family(index: Mapping[str, object], name: str) -> Family:
-    pipeline = index.get("_class_name")
-    for family in FAMILIES.values():
-        if family.pipeline == pipeline:
-            return family
-    known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
-    raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
-
-
-def _inside(folder: str, sizes: Mapping[str, int]) -> list[str]:
-    """The files right in a folder of the repository."""
-    return [file for file in sizes if PurePosixPath(file).parent == PurePosixPath(folder)]
-
-
 def _weights(folder: str, sizes: Mapping[str, int], name: str) -> set[str]:
-    """The weights of a part: those that `files.weights` would take, whole or in shards."""
+    """The weights of a part that `folder.weights` would take, whole or in shards."""
     stem = STEMS["transformers" if folder.startswith("text_encoder") else "diffusers"]
     for variant in VARIANTS:
         dotted = f".{variant}" if variant else ""
@@ -142,14 +130,14 @@ def _check_room(parcel: Parcel) -> None:
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Say in words why the hub did not give what was asked for."""
+    """Explain errors of the hub."""
     from huggingface_hub import errors
 
-    # What its HTTP library raises is no OSError in every version.
+    # In some versions its HTTP library raises errors that are not OSErrors.
     network = (OSError, ValueError, getattr(errors, "HTTPError", OSError))
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
-    # It says the same again for each of its own attempts.
+    # It repeats the message for each of its own attempts.
     logger.setLevel(logging.CRITICAL)
     try:
         yield
@@ -163,7 +151,7 @@ def _in_words(error: Exception, name: str) -> ModelUnavailable:
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        # It speaks of the connection, whatever the hub answered.
+        # This one blames the connection, whatever the hub answered.
         error = error.__cause__
     first = first_line(error)
     said = f"the download of {name} broke off: {first}"

@@ -1,19 +1,18 @@
-"""The fingerprint of a model: what a learned word is tied to besides the vectors' width."""
+"""The fingerprint of a model: what a concept is tied to besides the width of its vectors."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.durable import make_folder, write_file
-from ticli.errors import ModelUnavailable, TiError
+from ticli.errors import BadContent, ModelUnavailable, TiError
 from ticli.families.family import KINDS, EncoderPart
-from ticli.library.formats.tensor_file import as_float32
+from ticli.library.formats.tensor_file import as_float32, read_header
 from ticli.models.folder import ModelSource, encoder_parts, tokenizer_words, weights
 from ticli.paths import places
 
@@ -23,15 +22,14 @@ if TYPE_CHECKING:
 
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
-LARGEST_HEADER = 100_000_000  # the safetensors format's own limit, bytes
 
 
 def fingerprint(source: ModelSource) -> str:
-    """Hash the token tables rounded to float16: equal for a model and its half-precision copy.
+    """Hash the token tables in float16: a model and its half-precision copy have the same hash.
 
-    The starter's whole text encoder is hashed, since its versions share nothing else to tell them
-    apart. Large tables take seconds, so what was found is kept until their files change. Raises
-    ModelUnavailable where the weights cannot be read.
+    For the starter the whole text encoder is hashed, since its versions share the table. Large
+    tables take seconds, so the hash is kept until their files change. Raises ModelUnavailable if
+    the weights cannot be read.
     """
     if source.is_starter:
         return _computed(source)
@@ -40,7 +38,7 @@ def fingerprint(source: ModelSource) -> str:
     if known:
         return known
     found = _computed(source)
-    # A library that can only be read keeps no notes; the next call computes it again.
+    # In a read-only library nothing is kept; the next call computes it again.
     with contextlib.suppress(TiError):
         make_folder(note.parent)
         write_file(note, found.encode(), replace=True)
@@ -56,7 +54,7 @@ def _computed(source: ModelSource) -> str:
 
 
 def _state_of_files(source: ModelSource) -> str:
-    """A name for the files of a model's encoders as they are: other content, another name."""
+    """A name for the current files of a model's encoders, which changes with their content."""
     digest = hashlib.sha256()
     for part in encoder_parts(source):
         files, _ = _weights(source, part)
@@ -77,7 +75,7 @@ def _read_note(note: Path) -> str:
 
 
 def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:
-    """An encoder's tensors in order of name, each as flat float16: its table, or the starter's all.
+    """An encoder's table, or all tensors of the starter's, by name, each as flat float16.
 
     Rows that somebody added to a table are left out.
     """
@@ -97,7 +95,7 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
 
 
 def _weights(source: ModelSource, part: EncoderPart) -> tuple[list[Path], str]:
-    """The files of an encoder's weights, and how their keys begin there."""
+    """The files of an encoder's weights, and the prefix of their keys."""
     if source.single and source.single.holds(part.folder):
         return [source.single.path], source.single.prefixes[part.folder]
     return weights(source.place(part.folder), source.id)[0], ""
@@ -106,25 +104,23 @@ def _weights(source: ModelSource, part: EncoderPart) -> tuple[list[Path], str]:
 def _read(
     file: Path, prefix: str, endings: tuple[str, ...]
 ) -> Iterator[tuple[str, NDArray[np.float16], int]]:
-    """The tensors of a file whose keys begin and end so: name, values, and the length of a row.
+    """Tensors whose keys have the prefix and one of the endings: name, values, length of a row.
 
-    Without endings it is all that begin so.
+    Without endings, all with the prefix.
     """
     try:
         with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if length > LARGEST_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(stream.read(length))
-            header.pop("__metadata__", None)
-            for name in sorted(header):
-                if not name.startswith(prefix) or (endings and not name.endswith(endings)):
-                    continue
-                begin, end = header[name]["data_offsets"]
-                stream.seek(8 + length + begin)
-                values = _numbers(stream.read(end - begin), header[name]["dtype"])
-                yield name, values.astype("<f2"), int((header[name]["shape"] or [1])[-1])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+
+            def part(start: int, length: int) -> bytes:
+                stream.seek(start)
+                return stream.read(length)
+
+            entries = read_header(part, file.stat().st_size, str(file)).entries
+            for entry in sorted(entries, key=lambda entry: entry.key):
+                if entry.key.startswith(prefix) and (not endings or entry.key.endswith(endings)):
+                    values = _numbers(part(entry.start, entry.end - entry.start), entry.dtype)
+                    yield entry.key, values.astype("<f2"), (entry.shape or (1,))[-1]
+    except (OSError, ValueError, KeyError, TypeError, BadContent) as error:
         raise ModelUnavailable(
             f"{file} cannot be read: {error}", "download the model again"
         ) from error
@@ -135,7 +131,7 @@ def _numbers(data: bytes, dtype: str) -> NDArray[np.float32]:
     import numpy as np
 
     if dtype == "F8_E5M2":
-        # It is the upper half of a float16.
+        # The upper half of a float16.
         return (np.frombuffer(data, "u1").astype("<u2") << 8).view("<f2").astype(np.float32)
     if dtype == "F8_E4M3":
         bits = np.arange(256)

@@ -1,4 +1,4 @@
-"""What a folder in the diffusers layout holds: its family, widths, windows, sizes and licence."""
+"""What a folder in the diffusers layout holds: family, widths, windows, sizes and licence."""
 
 from __future__ import annotations
 
@@ -11,31 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 from ticli.errors import Conflict, ModelUnavailable, NotFound
 from ticli.families import FAMILIES, fits, model_in_words
-from ticli.families.family import KINDS, Details, EncoderPart, Family
+from ticli.families.family import KINDS, EncoderPart, Family
 from ticli.models.sentencepiece import FILE, read_vocabulary
 
 if TYPE_CHECKING:
     from ticli.concept import Concept
     from ticli.models.single_files.recognising import SingleFile
 
-# The files of one part of a model: settings, weights whole or in shards, never pickles.
-
 STEMS = {"transformers": "model", "diffusers": "diffusion_pytorch_model"}
-# Without a variant first: that is what a model's authors mean by its weights.
+# No variant first: those are the weights the model's authors meant.
 VARIANTS = (None, "fp16", "bf16")
 PICKLED = "the download is incomplete, or the model has only pickled weights, which are never read"
 
 
 def stem(part: Path) -> str:
-    """The name its library gives the weights of a part: text encoders come from transformers."""
+    """The file name of a part's weights; text encoders are saved by transformers."""
     return STEMS["transformers" if part.name.startswith("text_encoder") else "diffusers"]
 
 
 def weights(part: Path, name: str) -> tuple[list[Path], str | None]:
     """The safetensors files of one part of a model, and its diffusers variant ("fp16" or None).
 
-    Large weights lie in several files that an index names. Raises ModelUnavailable where one is
-    missing or there is none: pickled weights are never read.
+    An index names the files of large weights. Raises ModelUnavailable if any is missing; pickled
+    weights are never read.
     """
     for variant in VARIANTS:
         dotted = f".{variant}" if variant else ""
@@ -63,7 +61,7 @@ def _shards(index: Path, name: str) -> list[Path]:
 
 
 def place_of(name: str) -> Path:
-    """The path that a name is: ~ is a home folder, but where there is none of that user."""
+    """A name as a path; ~ is the home folder, unless no such user has one."""
     try:
         return Path(name).expanduser()
     except RuntimeError:
@@ -71,7 +69,7 @@ def place_of(name: str) -> Path:
 
 
 def names_part(index: Mapping[str, object], part: str) -> bool:
-    """Whether a model_index.json names a part: [null, null] stands for one that was left out."""
+    """Whether a model_index.json names a part; [null, null] means that it was left out."""
     entry = index.get(part)
     return isinstance(entry, list) and bool(entry and entry[0])
 
@@ -94,10 +92,10 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return document
 
 
-# The side of latents up to which a U-Net's whole attention map, of 32⁴ numbers a head, is small.
+# Up to this side of latents a U-Net's whole attention map, 32⁴ numbers a head, is small.
 SMALL_SIDE = 32
 AGAIN = "download the model again"
-# The setting of a model_index.json that keeps an absent negative prompt from being encoded.
+# The setting of a model_index.json that replaces an absent negative prompt with zeros.
 ZEROED = "force_zeros_for_empty_prompt"
 
 
@@ -106,10 +104,10 @@ class ModelSource:
     """A usable model. `id` is "starter", an absolute folder or file, or a hub id.
 
     `widths` and `windows` give, for each text encoder, the width of its vectors and how many
-    tokens it reads, start and end included; `size` is the model's own pixels a side, and sides
-    are multiples of `grain`. `defaults` are the sampler, steps and guidance it looks well with.
-    `zeroed_negative` has zeros, not a prompt of no words, stand for a negative prompt not given.
-    `single` tells of a model in one file; `place` of the parts of any.
+    tokens it reads, start and end included. `size` is the model's own pixels a side; sides are
+    multiples of `grain`. `defaults` are the sampler, steps and guidance it draws well with.
+    `zeroed_negative` means that zeros, not an empty prompt, replace a missing negative prompt.
+    `single` describes a model in one file.
     """
 
     id: str
@@ -128,7 +126,7 @@ class ModelSource:
     single: SingleFile | None = None
 
     def place(self, part: str) -> Path:
-        """The folder of a part; of one in a single file, that of its tokenizer or what lacks."""
+        """The folder of a part; for a model in one file, of a part that the file does not hold."""
         return self.single.place(part) if self.single else self.folder / part
 
     @property
@@ -137,12 +135,12 @@ class ModelSource:
 
     @property
     def has_small_maps(self) -> bool:
-        """Whether it is a U-Net whose largest attention map is of few tokens."""
+        """Whether it is a U-Net whose largest attention map is small."""
         unet = FAMILIES[self.family].denoiser[1] == "UNet2DConditionModel"
         return unet and self.size // self.grain <= SMALL_SIDE
 
     def room(self, encoder: str) -> int:
-        """How many tokens of a prompt an encoder reads, its start and end not counted."""
+        """How many tokens of a prompt an encoder reads, without its start and end."""
         (part,) = (part for part in FAMILIES[self.family].encoders if part.key == encoder)
         kind = KINDS[part.kind]
         return self.windows[encoder] - kind.start - kind.end
@@ -159,12 +157,12 @@ class ModelSource:
 
     @property
     def is_untold(self) -> bool:
-        """Whether nobody says what it predicts, on which its size depends too."""
+        """Whether nothing says what it predicts, which also decides its size."""
         return self.single is not None and not self.single.prediction
 
     @property
     def remarks(self) -> list[str]:
-        """What a user should hear before using it."""
+        """What a user should know before using it."""
         return self.single.remarks if self.single else []
 
     def describe(self) -> str:
@@ -176,7 +174,8 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
     """Read a diffusers folder's configuration. Raises ModelUnavailable saying what is missing."""
     index = read_json(folder / "model_index.json", name)
     family = _family(index, folder, name)
-    encoders = [part for part in family.encoders if _has(index, part)]
+    # Only optional encoders may be left out.
+    encoders = [p for p in family.encoders if not p.optional or names_part(index, p.folder)]
     parts = (*(part.folder for part in encoders), family.denoiser[0], "vae")
     for part in parts:
         weights(folder / part, name)
@@ -194,21 +193,36 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
 def from_configurations(
     family: Family, configurations: Mapping[str, Mapping[str, Any]], name: str
 ) -> ModelSource:
-    """What the configurations of a model's parts say of it; its text encoders are those named.
+    """Read a model from the configurations of its parts, with the text encoders that are there.
 
-    Raises ModelUnavailable where one lacks something, or where the parts do not fit together.
+    Raises ModelUnavailable if a setting is missing, or if the parts do not fit together.
     """
     texts = {p.key: configurations[p.folder] for p in family.encoders if p.folder in configurations}
     vae = configurations["vae"]
     try:
         details = family.details(configurations[family.denoiser[0]])
-        widths = {key: _width(text) for key, text in texts.items()}
-        parts = [part for part in family.encoders if part.key in texts]
-        windows = {part.key: _window(part, texts[part.key], details) for part in parts}
-        pixels = _pixels(vae)
-        _check_channels(details.channels, int(vae["latent_channels"]), name)
+        widths = {
+            key: int(text["d_model"] if "d_model" in text else text["hidden_size"])
+            for key, text in texts.items()
+        }
+        windows = {
+            part.key: details.windows.get(part.key, part.window)
+            or int(texts[part.key]["max_position_embeddings"])
+            for part in family.encoders
+            if part.key in texts
+        }
+        # Each block of a VAE but the last halves the picture.
+        blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
+        pixels = int(2 ** (len(blocks) - 1))
+        given = int(vae["latent_channels"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelUnavailable(f"{name} has a configuration that lacks {error}", AGAIN) from error
+        raise ModelUnavailable(f"{name} has a configuration without {error}", AGAIN) from error
+    if details.channels != given:
+        raise ModelUnavailable(
+            f"{name} reads {details.channels} channels where its VAE gives {given}: it is made for "
+            "inpainting or editing",
+            "use the plain model of the same family",
+        )
     return ModelSource(
         id=name,
         folder=Path(name),
@@ -227,95 +241,66 @@ def from_configurations(
 
 
 def configuration(source: ModelSource, part: str, file: str = "config.json") -> dict[str, Any]:
-    """The settings of a part: its file's, or those read off a single file.
-
-    Raises ModelUnavailable.
-    """
+    """The settings of a part, from its file or a single file. Raises ModelUnavailable."""
     if source.single:
         return dict(source.single.configurations[part])
     return read_json(source.folder / part / file, source.id)
 
 
 def encoder_parts(source: ModelSource) -> list[EncoderPart]:
-    """The text encoders that a model has, in the order of its family."""
+    """The text encoders of a model, in the order of its family."""
     return [part for part in FAMILIES[source.family].encoders if part.key in source.widths]
 
 
 def vocabulary(source: ModelSource) -> dict[str, int]:
-    """The first tokenizer's words, `</w>` marking a word's end, with their ids."""
+    """The tokens of the first tokenizer with their ids; `</w>` marks the end of a word."""
     entries = _entries(source, encoder_parts(source)[0])
     # SentencePiece marks where a word begins, CLIP where it ends.
     return {f"{w[1:]}</w>" if w[:1] == "▁" else w: number for w, number in entries.items()}
 
 
 def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
-    """How many words an encoder's tokenizer has, those that somebody added left out."""
+    """How many tokens an encoder's tokenizer has, without those that somebody added."""
     return len(_entries(source, part))
 
 
 def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
     folder = source.place(part.tokenizer)
+    words: Any
     try:
-        return _numbered(folder, source.id)
+        if (folder / "vocab.json").is_file():
+            words = read_json(folder / "vocab.json", source.id)
+        elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
+            words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
+        else:
+            words = read_json(folder / "tokenizer.json", source.id).get("model", {})
+            words = words.get("vocab", {})
+        if isinstance(words, list):
+            words = {entry[0]: number for number, entry in enumerate(words)}
+        return {str(word): int(number) for word, number in words.items()}
     except (LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelUnavailable(
             f"{source.id} has no vocabulary in {folder.name}: {error}", AGAIN
         ) from error
 
 
-def _numbered(folder: Path, name: str) -> dict[str, int]:
-    words: Any
-    if (folder / "vocab.json").is_file():
-        words = read_json(folder / "vocab.json", name)
-    elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
-        words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
-    else:
-        words = read_json(folder / "tokenizer.json", name).get("model", {}).get("vocab", {})
-    if isinstance(words, list):
-        words = {entry[0]: number for number, entry in enumerate(words)}
-    return {str(word): int(number) for word, number in words.items()}
-
-
-def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
+def families_named(index: Mapping[str, Any], name: str) -> list[Family]:
+    """The families whose pipeline a model_index.json names. Raises ModelUnavailable."""
     pipeline = index.get("_class_name")
     found = [family for family in FAMILIES.values() if family.pipeline == pipeline]
     if not found:
         known = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
         raise ModelUnavailable(f"{name} is a {pipeline}, which ti cannot use", f"usable: {known}")
+    return found
+
+
+def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
+    found = families_named(index, name)
     if len(found) == 1:
         return found[0]
     # Where families share a pipeline, the width of the first encoder's vectors tells them apart.
     width = read_json(folder / found[0].encoders[0].folder / "config.json", name).get("hidden_size")
     return next((family for family in found if width in family.encoders[0].widths), found[0])
-
-
-def _has(index: Mapping[str, Any], part: EncoderPart) -> bool:
-    """Whether an encoder is there; only optional ones may be left out of a model."""
-    return not part.optional or names_part(index, part.folder)
-
-
-def _width(text: Mapping[str, Any]) -> int:
-    return int(text["d_model"] if "d_model" in text else text["hidden_size"])
-
-
-def _window(part: EncoderPart, text: Mapping[str, Any], details: Details) -> int:
-    return details.windows.get(part.key, part.window) or int(text["max_position_embeddings"])
-
-
-def _pixels(vae: Mapping[str, Any]) -> int:
-    """Pixels a side of one latent: each block but the last halves the picture."""
-    blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
-    return int(2 ** (len(blocks) - 1))
-
-
-def _check_channels(taken: int, given: int, name: str) -> None:
-    """Refuse models that also read a masked picture. Raises ModelUnavailable."""
-    if taken != given:
-        raise ModelUnavailable(
-            f"{name} reads {taken} channels where its VAE gives {given}: it is made for inpainting "
-            "or editing",
-            "use the plain model of the same family",
-        )
 
 
 def _license(folder: Path) -> str:
@@ -330,21 +315,21 @@ def _license(folder: Path) -> str:
     return front[1] if front else offered[1] if offered else ""
 
 
-# Which picture encoder belongs to a model's text encoder, read from settings: no torch here.
+# The picture encoder that belongs to a model's text encoder.
 
-# Where a model of diffusers keeps the picture encoder that came with its text encoder.
+# Where a diffusers model keeps it.
 FOLDER = "image_encoder"
 OWN = "model"
-# CLIP's own, for a folder that does not say (2103.00020).
+# CLIP's own values, for a folder that gives none (2103.00020).
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
 class Tower:
-    """A CLIP's picture half in `folder` and the encoder of the model that its text half fits.
+    """A CLIP's picture half in `folder`, and the model's encoder that matches its text half.
 
-    `text` is the folder of that text half; `size` is in pixels a side, `mean` and `spread` are
-    those of its pixels from 0 to 1.
+    `text` is the folder of the text half; `size` is in pixels a side; `mean` and `spread` normalise
+    pixels from 0 to 1.
     """
 
     part: EncoderPart
@@ -358,7 +343,7 @@ class Tower:
 def find_tower(source: ModelSource, named: str) -> Tower:
     """Find the CLIP that a user named for a model: a folder, or "model" for the model's own.
 
-    Raises NotFound, ModelUnavailable, and Conflict where its text half is of another width.
+    Raises NotFound, ModelUnavailable, and Conflict if its text half has another width.
     """
     clips = [part for part in FAMILIES[source.family].encoders if part.kind == "clip"]
     if named == OWN:
@@ -373,7 +358,7 @@ def find_tower(source: ModelSource, named: str) -> Tower:
     text, vision = settings.get("text_config"), settings.get("vision_config")
     if not isinstance(text, dict) or not isinstance(vision, dict):
         raise ModelUnavailable(
-            f"{named} is no CLIP of text and pictures: it is {settings.get('model_type')!r}",
+            f"{named} is not a CLIP of text and pictures: it is {settings.get('model_type')!r}",
             "give the folder of a transformers CLIPModel",
         )
     width = text.get("hidden_size", 512)
@@ -420,14 +405,13 @@ def _tower(part: EncoderPart, folder: Path, text: Path, vision: Mapping[str, Any
             raise ValueError(f"size {size}, mean {mean}, deviation {spread}")
     except (TypeError, ValueError) as error:
         raise ModelUnavailable(
-            f"{folder} does not say how its pictures are to be prepared: {error}",
-            "download the model again",
+            f"{folder} does not say how to prepare its pictures: {error}", AGAIN
         ) from error
     return Tower(part, folder, text, size, mean, spread)
 
 
 def _preprocessing(folder: Path) -> dict[str, Any]:
-    """The settings of the pixels: beside the weights, or where diffusers keeps them; else none."""
+    """The settings of the pixels, beside the weights or where diffusers keeps them."""
     for place in (folder, folder.parent / "feature_extractor"):
         file = place / "preprocessor_config.json"
         if file.is_file():

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     import torch
 
 
-# Float16 overflows on CPUs that have it at all, and both halves have gone wrong on MPS.
+# CPUs overflow in float16, and MPS has gone wrong in both half precisions.
 PRECISIONS = {"cuda": ("fp32", "fp16", "bf16"), "cpu": ("fp32", "bf16"), "mps": ("fp32",)}
-# With one of these a denoiser's way there and back takes 0.6 to 0.75 of float32's time.
+# With one of these, a denoiser's two passes take 0.6 to 0.75 of the time of float32.
 NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where the model runs, in which precision, and why so.
+    """Where the model runs, in which precision, and why.
 
-    With `low_memory` runs begin where a card of 4 to 6 GB would have to.
+    `low_memory` starts a run where a card of 4 to 6 GB would have to.
     """
 
     device: torch.device
@@ -40,12 +40,12 @@ class Hardware:
 def pick_hardware(
     device: str = "auto", dtype: str = "auto", *, half_on_cpu: bool = False
 ) -> Hardware:
-    """Choose the device and precision asked for, or the best there is.
+    """Choose the device and precision that were asked for, or the best available.
 
-    "auto" takes CUDA, then MPS, then the CPU. CUDA runs in bfloat16 where the card has it, else
-    float16; MPS and the CPU in float32, where half precision is slower or goes wrong, but for CPUs
-    that multiply bfloat16 natively where `half_on_cpu` allows it. Raises DeviceFailed where the
-    device is absent and Usage where it cannot do the precision.
+    "auto" takes CUDA, then MPS, then the CPU. CUDA runs in bfloat16 if the card supports it, else
+    in float16. MPS and the CPU run in float32, since half precision is slower or wrong there;
+    `half_on_cpu` allows bfloat16 on CPUs that multiply it natively. Raises DeviceFailed if there is
+    no such device, and Usage if it cannot run in the precision.
     """
     import torch
 
@@ -70,7 +70,7 @@ def _cpu_features() -> set[str]:
 
 
 def _tested(device: torch.device, why: str) -> tuple[torch.device, str]:
-    """The device, or the CPU in its place: some kernels of MPS have given wrong numbers."""
+    """The device, or the CPU if it is an MPS device that computes wrong numbers."""
     import torch
 
     if device.type != "mps":
@@ -82,9 +82,9 @@ def _tested(device: torch.device, why: str) -> tuple[torch.device, str]:
 
 
 def make_deterministic() -> None:
-    """Have every kernel give equal bits from run to run, or refuse.
+    """Make every kernel give the same bits in every run, or fail.
 
-    The environment must have been prepared before CUDA started.
+    The environment must be prepared before CUDA starts.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Networks that only look: CLIP compares pictures with words, DINO compares pictures."""
+"""Image encoders for scores: CLIP compares pictures with text, DINO compares pictures."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class ImageEncoderSource:
-    """A network on disk. `id` is "starter", a folder or a hub id; `reads` is False for DINO.
+    """An image encoder on disk. `id` is "starter", a folder or a hub id; `reads` is False for DINO.
 
-    `sha256` is that of its weights file, since a score is worth nothing without knowing whose.
+    `sha256` is the hash of its weights, so that a score says exactly which encoder it is from.
     """
 
     id: str
@@ -47,7 +47,7 @@ class ImageEncoderSource:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes an encoder's pixels; sizes in pixels, `resample` as Pillow counts.
+    """How a picture becomes an encoder's input; sizes in pixels, `resample` is Pillow's number.
 
     `shortest` resizes the short side, `exact` (width, height) both; `crop` is (width, height).
     """
@@ -62,7 +62,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """A loaded network in evaluation mode; `tokenizer` is None where it reads no text."""
+    """A loaded encoder in evaluation mode; `tokenizer` is None if it reads no text."""
 
     source: ImageEncoderSource
     module: Any
@@ -79,7 +79,7 @@ class ImageEncoder:
 def locate_image_encoder(name: str) -> ImageEncoderSource:
     """Find an encoder: "starter", a folder in transformers' layout, or a hub id in the cache.
 
-    Nothing is downloaded. Raises ModelUnavailable naming what is missing.
+    Nothing is downloaded. Raises ModelUnavailable that names what is missing.
     """
     if name == STARTER_ID:
         return _identify(STARTER / "scorer", STARTER_ID, "")
@@ -104,7 +104,7 @@ def locate_image_encoder(name: str) -> ImageEncoderSource:
 
 
 def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> ImageEncoder:
-    """Load an encoder in float32, frozen. Raises ModelUnavailable where a file is damaged."""
+    """Load an encoder in float32, frozen. Raises ModelUnavailable if a file is damaged."""
     import torch
 
     from ticli.models.model import quiet_libraries
@@ -128,12 +128,12 @@ def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> Imag
 
 
 def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
-    """Read preprocessor_config.json. Raises ModelUnavailable where it is missing or odd."""
+    """Read preprocessor_config.json. Raises ModelUnavailable if it is missing or damaged."""
     settings = _read_json(source.folder / "preprocessor_config.json", source.id)
     try:
         size = settings.get("size") if settings.get("do_resize", True) else None
         if isinstance(size, int):
-            # Old files give CLIP's size as one number, the short side; a ViT's is both sides.
+            # In old files one number is the short side for CLIP, and both sides for a ViT.
             size = {"shortest_edge": size} if source.reads else {"height": size, "width": size}
         size = size or {}
         crop = settings.get("crop_size") if settings.get("do_center_crop") else None
@@ -149,12 +149,12 @@ def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelUnavailable(
-            f"{source.id} has a preprocessor_config.json that lacks {error}", "download it again"
+            f"{source.id} has a preprocessor_config.json without {error}", "download it again"
         ) from error
 
 
 def _network(source: ImageEncoderSource, options: dict[str, Any]) -> Any:
-    """The network with all its weights: transformers itself fills up missing ones at random."""
+    """The network, if its weights are complete: transformers would fill in random ones."""
     if source.kind == CLIP:
         from transformers.models.clip.modeling_clip import CLIPModel
 
@@ -163,7 +163,7 @@ def _network(source: ImageEncoderSource, options: dict[str, Any]) -> Any:
         from transformers.models.vit.modeling_vit import ViTModel
 
         kind = ViTModel
-        # DINO's feature is the class token itself; the pooling layer of a ViT is not its own.
+        # DINO's feature is the class token itself, without the pooling layer of a ViT.
         options = {**options, "add_pooling_layer": False}
     else:
         from transformers import AutoModel
@@ -197,8 +197,8 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
     except OSError as error:
         raise ModelUnavailable(
             f"encoder {name} has no {WEIGHTS} that can be read",
-            "pickled weights are never read: load it once in transformers where you trust it, "
-            "write it with save_pretrained, and give that folder",
+            "pickled weights are never read: if you trust it, load it in transformers, write it "
+            "with save_pretrained, and give that folder",
         ) from error
     version = ""
     if name == STARTER_ID:
@@ -214,7 +214,7 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
-            f"{name} is no encoder: {path.name} cannot be read",
+            f"{name} is not an encoder: {path.name} cannot be read",
             "give a folder in transformers' layout, with config.json and preprocessor_config.json",
         ) from error
     if not isinstance(document, dict):

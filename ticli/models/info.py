@@ -1,4 +1,4 @@
-"""What `ti models` tells of a model beside its source: size on disk, short name, notes."""
+"""What `ti models` and `ti doctor` say about a model: size on disk, short names, notes, checks."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ticli.settings import Settings
 
 
 def disk_use(source: ModelSource) -> int:
-    """Bytes that a model's files take; links are followed, and each file is counted once.
+    """Bytes of a model's files; links are followed, and each file is counted once.
 
-    With a model in one file count the parts that are taken from its folder of components.
+    A model in one file includes the parts from its folder of components.
     """
     single = source.single
     seen: dict[tuple[int, int], int] = {}
@@ -39,7 +39,7 @@ def disk_use(source: ModelSource) -> int:
             try:
                 known = file.stat()
             except OSError:
-                # A link whose file is gone takes nothing.
+                # A link to a missing file takes no space.
                 continue
             seen[known.st_dev, known.st_ino] = known.st_size
     return sum(seen.values())
@@ -67,7 +67,7 @@ def names_of(source: ModelSource) -> list[str]:
 
 
 def notes(source: ModelSource) -> list[str]:
-    """What a user should know before using a model: its licence and its safety parts."""
+    """What a user should know before using a model."""
     silent = "its metadata names no licence" if source.single else "its card names no licence"
     found = [f"licence: {source.license}" if source.license else silent]
     if source.single:
@@ -79,7 +79,7 @@ def notes(source: ModelSource) -> list[str]:
 
 
 def current(settings: Settings) -> tuple[str, str]:
-    """The id of the model that is used where none is named; else "" and why it cannot be had."""
+    """The id of the model used by default; or "" and why it is not available."""
     try:
         return locate(settings["model"], offline=True).id, ""
     except ModelUnavailable as error:
@@ -87,10 +87,10 @@ def current(settings: Settings) -> tuple[str, str]:
 
 
 def check_file(model: str, given: Given) -> list[str]:
-    """Look at a model in one file before it gets a short name; remember what is `given` of it.
+    """Check a model in one file before it gets a short name, and remember what is `given`.
 
-    Returned is what a user should hear of it. Other models are not looked at. Raises
-    ModelUnavailable and NotFound, and Usage where `given` says something of another model.
+    Returns what a user should know about it; other models are not checked. Raises ModelUnavailable
+    and NotFound, and Usage if `given` is about another kind of model.
     """
     if given == NOTHING_GIVEN and not place_of(model).is_file():
         return []
@@ -113,7 +113,7 @@ def _single_notes(single: SingleFile) -> list[str]:
 
 
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:
-    """A usable model as one JSON object; `absent` has the others."""
+    """A usable model as one JSON object."""
     return {
         "id": source.id,
         "family": source.family,
@@ -132,9 +132,9 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
 
 
 def described(source: ModelSource, current: bool) -> dict[str, Any]:
-    """Everything that is known of a model, as one JSON object.
+    """Everything known about a model as one JSON object.
 
-    Raises ModelUnavailable where its weights cannot be read.
+    Raises ModelUnavailable if its weights cannot be read.
     """
     sampler, steps, guidance = source.defaults
     components = source.single.components if source.single else None
@@ -159,7 +159,7 @@ LITTLE_MEMORY = 1 << 30
 
 
 def check_versions() -> Iterator[Check]:
-    """Look up `ti`, Python, SQLite and the packages that training and drawing need; no import."""
+    """Look up the versions of `ti`, Python, SQLite and the packages it needs, without importing."""
     said = f"ti {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     yield Check("versions", "ok", said)
     found, missing = [], []
@@ -176,7 +176,7 @@ def check_versions() -> Iterator[Check]:
 
 
 def check_model(name: str, origin: str) -> Check:
-    """Whether the model that commands use by default is on this machine, network or not."""
+    """Whether the default model is on this machine."""
     try:
         source = locate(name, offline=True)
     except TiError as error:
@@ -186,7 +186,7 @@ def check_model(name: str, origin: str) -> Check:
 
 
 def check_device(device: str, dtype: str) -> Check:
-    """Whether the device that commands use by default works. Imports torch."""
+    """Whether the default device works. Imports torch."""
     try:
         hardware = pick_hardware(device, dtype)
         said = f"{hardware.describe()}: {hardware.why}"
@@ -194,7 +194,7 @@ def check_device(device: str, dtype: str) -> Check:
     except TiError as error:
         return Check("device", "fail", error.message, error.hint)
     except (ImportError, OSError) as error:
-        # A torch of another CUDA or a missing library of the system fails while it is loaded.
+        # A torch for another CUDA, or a missing system library, fails to load.
         said = f"torch cannot be loaded: {error}"
         return Check("device", "fail", said, "pip install --force-reinstall torch")
     if free is None:
@@ -206,7 +206,7 @@ def check_device(device: str, dtype: str) -> Check:
 
 
 def _free_memory(kind: str) -> int | None:
-    """Free bytes of a CUDA device; what other devices have free is not theirs to say."""
+    """Free bytes of a CUDA device; other devices do not tell."""
     import torch
 
     if kind != "cuda":

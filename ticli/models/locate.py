@@ -1,4 +1,4 @@
-"""Where a base model lies: with `ti`, in a folder, in the hub's cache or on the hub. No torch."""
+"""Find a base model: the starter, a folder, a file, the hub's cache or the hub. No torch here."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ticli.paths import places
 from ticli.plain_text import read_mapping
 from ticli.settings import change_line, written
 
-# Short names that a user gives to models, in a file beside the settings.
+# Short names for models, in a file beside the settings.
 
 SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 RESERVED = ("starter",)
 
 
 def names_file() -> Path:
-    """Where short names are kept; it may be absent."""
+    """The file of short names; it may not exist."""
     return places().config.parent / "models.yaml"
 
 
@@ -39,15 +39,16 @@ def short_names() -> dict[str, str]:
     for name, model in found.items():
         if not isinstance(model, str) or not SHORT_NAME.fullmatch(name) or name in RESERVED:
             raise BadContent(
-                f"{path}: {name!r} is no short name of a model", "write one `name: MODEL` a line"
+                f"{path}: {name!r} is not a short name for a model",
+                "write one `name: MODEL` a line",
             )
     return found
 
 
 def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
-    """Let `name` stand for a model, written as `source.to_keep` gives it.
+    """Give a model, written as `to_keep` returns it, a short name.
 
-    Raises Usage, and Conflict where the name stands for something else.
+    Raises Usage, and Conflict if the name stands for another model.
     """
     if not SHORT_NAME.fullmatch(name) or name in RESERVED:
         raise Usage(
@@ -55,7 +56,7 @@ def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
             "lower-case letters, digits, . _ and -, beginning with a letter or digit",
         )
     if not model or "\n" in model or "\0" in model:
-        raise Usage(f"{model!r} is no model", "give a folder or a hub id")
+        raise Usage(f"{model!r} is not a model", "give a folder or a hub id")
     standing = short_names().get(name)
     if standing is not None and standing != model and not replace:
         raise Conflict(f"{name} stands for {standing} already", "give --replace, or another name")
@@ -63,7 +64,7 @@ def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
 
 
 def remove_short_name(name: str) -> str:
-    """Take a short name away and return what it stood for. Raises NotFound."""
+    """Remove a short name and return what it stood for. Raises NotFound."""
     known = short_names()
     if name not in known:
         raise NotFound(
@@ -75,14 +76,14 @@ def remove_short_name(name: str) -> str:
 
 STARTER = Path(__file__).parent / "starter"
 STARTER_ID = "starter"
-# Values the starter's card gives.
+# From the starter's card.
 STARTER_DEFAULTS = ("ddim", 25, 4.0)
 PICKLED, SINGLE = (".ckpt", ".pt", ".pth", ".bin"), ".safetensors"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def starter() -> ModelSource:
-    """The small model that comes with `ti`. Raises ModelUnavailable where it cannot be read."""
+    """The small model that comes with `ti`. Raises ModelUnavailable if it cannot be read."""
     try:
         card = (STARTER / "README.md").read_text("utf-8")
     except OSError as error:
@@ -104,10 +105,10 @@ def locate(
 ) -> ModelSource:
     """Find the model a user named: "" or "starter", a short name, a folder, a file, or a hub id.
 
-    A hub model is taken from the cache; what is not there is downloaded after `announce`, or not
-    where there is none or `offline` forbids it. `given` is for models in one file, and is joined
-    by what is remembered of them. Raises ModelUnavailable, NotFound for a folder of components,
-    and Usage where `given` says something of another model.
+    A hub model is taken from the cache. If it is not there, it is downloaded after `announce`,
+    unless there is none or `offline` forbids it. `given` and what is remembered are for models in
+    one file. Raises ModelUnavailable, NotFound if the folder of components is missing, and Usage if
+    `given` is about another kind of model.
     """
     name = short_names().get(name, name)
     path = place_of(name)
@@ -116,7 +117,7 @@ def locate(
         return _from_file(path, given)
     if given != NOTHING_GIVEN:
         raise Usage(
-            f"{name or STARTER_ID} is no model in one file",
+            f"{name or STARTER_ID} is not a model in one file",
             "--components and --prediction are for those: leave them out",
         )
     if name in ("", STARTER_ID):
@@ -137,7 +138,7 @@ def locate(
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a model of the hub could have this name, which is not that of a file."""
+    """Whether a hub model could have this name, and a file could not."""
     if not HUB_ID.fullmatch(name) or Path(name).suffix.lower() in (*PICKLED, SINGLE):
         return False
     from huggingface_hub.errors import HFValidationError
@@ -151,10 +152,10 @@ def is_hub_id(name: str) -> bool:
 
 
 def to_keep(model: str) -> str:
-    """What a short name keeps of a model as a user wrote it: a path becomes absolute.
+    """A model as a short name stores it: a path becomes absolute.
 
-    The model need not be here. Raises ModelUnavailable for a path that cannot be looked at, and
-    Usage for what is no hub id, lies nowhere, and is not written as a path either.
+    The model need not exist here. Raises ModelUnavailable for a path that cannot be read, and Usage
+    for a name that is not a hub id, an existing file or folder, or written as a path.
     """
     path = place_of(model)
     if model not in ("", STARTER_ID) and any(looked_at(path)):
@@ -164,18 +165,18 @@ def to_keep(model: str) -> str:
     if path.is_absolute() or model.startswith(("./", "../")) or path.suffix.lower() == SINGLE:
         return str(path.absolute())
     raise Usage(
-        f"{model!r} is no model: no hub id, and no folder or file that is here",
+        f"{model!r} is not a model: not a hub id, and no folder or file here",
         "write AUTHOR/NAME, or a path such as ./FOLDER",
     )
 
 
 def looked_at(path: Path) -> tuple[bool, bool]:
-    """Whether a path is a file, and whether it is a folder. Raises ModelUnavailable."""
+    """Whether a path is a file, and whether a folder. Raises ModelUnavailable."""
     try:
         return path.is_file(), path.is_dir()
     except OSError as error:
         raise ModelUnavailable(
-            f"{path} cannot be looked at: {error.strerror or error}",
+            f"{path} cannot be read: {error.strerror or error}",
             "use a path that you may read, or a hub id",
         ) from error
 
@@ -183,7 +184,7 @@ def looked_at(path: Path) -> tuple[bool, bool]:
 def _from_file(path: Path, given: Given) -> ModelSource:
     known = recall(path)
     told = given if given.prediction else known
-    # A folder that has gone since is not an error of the user's now: what lacks will be named.
+    # If the folder is gone since, the parts that are missing will be named.
     there = known.components if known.components and known.components.is_dir() else None
     components = given.components or there
     return open_single_file(path, Given(components, told.prediction, told.told_by))
@@ -228,13 +229,10 @@ def usable(configured: str = "") -> list[ModelSource]:
     return list(found.values())
 
 
-# Models that short names stand for and that cannot be used now.
-
-
 def unusable_names() -> list[dict[str, Any]]:
-    """Each such model as one JSON object, with the keys of one that can be used.
+    """Each model with a short name that cannot be used now, with the JSON keys of a usable one.
 
-    `here` tells whether anything of it lies on this machine, `problem` why it cannot be used.
+    `here` tells whether any of it is on this machine, `problem` why it cannot be used.
     """
     problems: dict[str, tuple[list[str], str]] = {}
     for name, model in short_names().items():
@@ -267,6 +265,5 @@ def _is_here(model: str) -> bool:
     try:
         there = any(looked_at(place_of(model)))
     except ModelUnavailable:
-        # It lies where the user may not look.
         return False
     return there or (is_hub_id(model) and cached_folder(model) is not None)

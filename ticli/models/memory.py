@@ -1,4 +1,4 @@
-"""A device's memory: what is free, and its out-of-memory errors in words or overcome."""
+"""A device's memory: how much is free, and what to do when it runs out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# MPS and the CPU allocator raise a plain RuntimeError holding one of the first two texts; CUDA's
-# libraries report workspaces that they cannot have in words of their own.
+# MPS and the CPU allocator raise a RuntimeError with one of the first two texts; CUDA's libraries
+# report missing workspaces in their own words.
 TEXTS = (
     " out of memory",
     "can't allocate memory",
@@ -32,7 +32,7 @@ MEMORY, CONTROL_GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any device says that its memory is full."""
+    """Whether an error of any device means that its memory is full."""
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in TEXTS)
     )
@@ -50,10 +50,9 @@ def memory_explained(message: str, advice: str) -> Iterator[None]:
 
 
 def with_less(model: Model, batch: int, work: Callable[[], T]) -> T:
-    """Do `work` on so many samples, and once more with less memory each time it runs out.
+    """Call `work` for a batch of samples, and again in less memory each time memory runs out.
 
-    Work must begin anew when it is called again. The error goes through where nothing is left to
-    give up.
+    Each call must start from the beginning. The error is raised when nothing is left to give up.
     """
     while True:
         try:
@@ -62,12 +61,12 @@ def with_less(model: Model, batch: int, work: Callable[[], T]) -> T:
             stage = below(model.savings, batch, model.possible_savings)
             if stage is None or not out_of_memory(error):
                 raise
-        # Past the handler: the error's traceback holds the tensors that filled the memory.
+        # Outside the handler: the error's traceback holds the tensors that filled the memory.
         model.spare(stage, f"{model.device} is out of memory")
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a device can still give; None where it does not say."""
+    """Bytes that are free on a device; None if it does not tell."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -80,7 +79,7 @@ def free_memory(device: torch.device) -> int | None:
 def free_on_this_machine(
     memory: Path = MEMORY, group: Path = CONTROL_GROUP, pages: str = "SC_AVPHYS_PAGES"
 ) -> int | None:
-    """Bytes of main memory that are free, within the control group's limit where there is one."""
+    """Bytes of main memory that are free, within the limit of a control group if there is one."""
     found = [size for size in (_available(memory), _within_group(group)) if size is not None]
     if not found and pages in os.sysconf_names:
         found = [os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")]
@@ -88,7 +87,7 @@ def free_on_this_machine(
 
 
 def _available(memory: Path) -> int | None:
-    """MemAvailable: what programs can have without swapping, caches included."""
+    """MemAvailable: what programs can use without swapping, caches included."""
     try:
         lines = memory.read_text("ascii").splitlines()
     except OSError:
@@ -101,7 +100,7 @@ def _available(memory: Path) -> int | None:
 
 
 def _within_group(group: Path) -> int | None:
-    """What a container's limit leaves; None where there is no limit."""
+    """What a container's limit leaves; None if there is no limit."""
     try:
         limit = (group / "memory.max").read_text("ascii").strip()
         used = int((group / "memory.current").read_text("ascii"))

@@ -1,4 +1,4 @@
-"""A denoiser's blocks, computed again in the backward pass, their weights fetched when needed."""
+"""Ways to run a denoiser in less memory: checkpointing, offloading, 8 bits, sliced attention."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ticli.models.memory_ladder import Savings
 
 Fetch = Callable[[torch.Tensor], torch.Tensor]
 
-# The lists of blocks in diffusers' denoisers; of a list within another, only the inner counts.
+# The lists of blocks in diffusers' denoisers. Where one contains another, the inner one counts.
 LISTS = ("resnets", "downsamplers", "upsamplers", "transformer_blocks", "single_transformer_blocks")
 
 
 class Bare(torch.nn.Module):
-    """A block by its own kind's forward pass, whatever now stands in that one's place."""
+    """A block that calls its class's forward pass, even if the instance's was replaced."""
 
     def __init__(self, unit: torch.nn.Module) -> None:
         super().__init__()
@@ -36,19 +36,18 @@ def units_of(denoiser: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def compute_twice(denoiser: torch.nn.Module, fetch: Fetch | None = None) -> None:
-    """Keep nothing of a block but what goes into it, and compute the rest again when it is needed.
+    """Keep only the inputs of each block, and compute the rest again in the backward pass.
 
-    Gradient checkpointing (1604.06174). With a `fetch` every weight of a block is fetched by it
-    for each of the two passes: as nothing of the first one is kept, neither are the weights that
-    were fetched, which a graph would else hold to the end.
+    This is gradient checkpointing (1604.06174). `fetch` brings each weight of a block to the
+    device, once for each of the two passes, so that the graph does not hold the fetched weights.
     """
     for unit in units_of(denoiser):
-        # As an attribute of the instance it is called in place of the class's own.
+        # An attribute of the instance takes precedence over the method of the class.
         unit.forward = _twice(Bare(unit), fetch)
 
 
 def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
-    """Leave the weights of blocks on the CPU and move all others to a device."""
+    """Leave the weights of blocks on the CPU and move all other weights to a device."""
     away = {id(tensor) for unit in units_of(denoiser) for tensor in _tensors(unit).values()}
     for tensor in _tensors(denoiser).values():
         if id(tensor) not in away:
@@ -56,7 +55,7 @@ def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
             continue
         tensor.data = tensor.data.to("cpu")
         if device.type == "cuda":
-            # From pinned memory weights are copied while the last block is still at work.
+            # Pinned memory can be copied while the previous block is still computing.
             tensor.data = tensor.data.pin_memory()
 
 
@@ -69,7 +68,7 @@ def _twice(bare: Bare, fetch: Fetch | None) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return whole(*args, **kwargs)
-        # Frozen models in evaluation mode draw nothing, so no generator's state is to be kept.
+        # Frozen models in evaluation mode use no randomness, so no generator state is kept.
         return checkpoint(whole, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
     return forward
@@ -79,13 +78,13 @@ def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-# Frozen linear layers that keep their weights as 8-bit numbers, half of what bfloat16 takes.
+# Frozen linear layers with 8-bit weights, half the size of bfloat16.
 
 LARGEST = 127
 
 
 class _Product(torch.autograd.Function):
-    """x·Wᵀ for a W kept in 8 bits; it is widened for the product and never held in a graph."""
+    """x·Wᵀ for a W kept in 8 bits. W is widened for the product; the graph never holds it wide."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> Any:
@@ -100,15 +99,14 @@ class _Product(torch.autograd.Function):
 
 
 class EightBitLinear(torch.nn.Module):
-    """A frozen linear layer; each output's weights are whole numbers times a scale of their own.
+    """A frozen linear layer; the weights of each output are whole numbers times one scale.
 
-    The scale is the largest of them by 127, so that every weight is off by at most half of it
-    (LLM.int8's vector-wise rounding of weights, 2208.07339, without its outliers).
+    The scale is the largest weight divided by 127, so the error of a weight is at most half of it
+    (LLM.int8's vector-wise rounding, 2208.07339, without its outliers).
 
-    Our own, because no library that `ti` needs anyway has it for CPU, MPS and CUDA: torch's 8-bit
-    products (2.13) have no gradient; diffusers' layerwise casting (0.42) leaves the widened weights
-    in the graph, beside the narrow ones, and MPS had no float8 yet in torch 2.7. torchao,
-    bitsandbytes and optimum-quanto, which diffusers and transformers call, would be new needs.
+    Our own code, because no library that `ti` already needs does this on CPU, MPS and CUDA: torch's
+    8-bit products (2.13) have no gradient, diffusers' layerwise casting (0.42) keeps the widened
+    weights in the graph, and torchao, bitsandbytes and optimum-quanto would be new dependencies.
     """
 
     weight: torch.Tensor
@@ -128,9 +126,9 @@ class EightBitLinear(torch.nn.Module):
 
 
 def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
-    """Replace the linear layers of a denoiser's blocks; return how many there were.
+    """Replace the linear layers in a denoiser's blocks; return how many were replaced.
 
-    Those outside of blocks are few, and stay. Nothing is left to do the second time.
+    The few outside of blocks stay as they are. A second call replaces nothing.
     """
     count = 0
     for unit in units_of(denoiser):
@@ -146,16 +144,18 @@ def _widened(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> t
     return (weight * scale).to(dtype)
 
 
-# Attention of a U-Net a slice at a time, for devices that would else hold the whole map.
+# Attention of a U-Net one slice at a time, for MPS, where PyTorch's attention holds the whole map
+# when it needs a gradient. On CUDA and the CPU the fused kernels hold none: a step over 4096 tokens
+# and 8 heads takes 32 MiB on a CPU instead of 1561 MiB (torch 2.13).
 
-# Numbers of an attention map that are held at once: 2²⁴ are 64 MiB in float32.
+# How many numbers of an attention map are held at once: 2²⁴ are 64 MiB in float32.
 SLICE = 1 << 24
 
 
 class SlicedAttention:
-    """softmax(Q·Kᵀ/√d)·V by heads and rows of Q, each slice computed again for its gradient.
+    """softmax(Q·Kᵀ/√d)·V by heads and rows of Q; each slice is computed again for its gradient.
 
-    A processor for diffusers' Attention where that is plain: no norm and no residual of its own.
+    A processor for diffusers' Attention without a norm or residual of its own.
     """
 
     def __call__(
@@ -168,7 +168,7 @@ class SlicedAttention:
     ) -> torch.Tensor:
         """Attend from (batch, length, width) to another sequence, or to itself."""
         if attention_mask is not None:
-            raise TypeError("attention in slices takes no mask")
+            raise TypeError("sliced attention takes no mask")
         told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query = _by_head(attn.to_q(hidden_states), attn.heads)
         key, value = (_by_head(part(told), attn.heads) for part in (attn.to_k, attn.to_v))
@@ -190,7 +190,7 @@ class SlicedAttention:
 
 
 def attend_in_slices(denoiser: Any) -> None:
-    """Have every plain attention of a U-Net work in slices; all others stay as they are."""
+    """Make every plain attention of a U-Net work in slices; others stay as they are."""
     if not can_be_sliced(denoiser):
         return
     for module in denoiser.modules():
@@ -199,14 +199,14 @@ def attend_in_slices(denoiser: Any) -> None:
 
 
 def can_be_sliced(denoiser: Any) -> bool:
-    """Whether a denoiser is a U-Net: transformers mask or normalise what they attend to."""
+    """Whether a denoiser is a U-Net: transformers use masks or norms in their attention."""
     from diffusers import UNet2DConditionModel
 
     return isinstance(denoiser, UNet2DConditionModel)
 
 
 def _is_plain(attn: Any) -> bool:
-    """Whether an attention is nothing but projections around the map, with no norm of its own."""
+    """Whether an attention is only projections around the map, without a norm of its own."""
     absent = ("group_norm", "spatial_norm", "norm_q", "norm_k", "norm_cross", "add_k_proj")
     return (
         type(attn).__name__ == "Attention"
@@ -239,15 +239,15 @@ def _by_head(sequence: torch.Tensor, heads: int) -> torch.Tensor:
     return split.reshape(batch * heads, length, width // heads)
 
 
-# Making a denoiser need less memory, as a stage of the ladder says.
+# The stages of the ladder, applied to a denoiser.
 
 
 def possible_savings(denoiser: Any, device: torch.device) -> frozenset[str]:
-    """The rungs of the ladder that do something for a denoiser on a device."""
+    """The rungs of the ladder that save memory for a denoiser on a device."""
     possible = {"cut"}
     if next(units_of(denoiser), None) is not None:
         possible |= {"checkpoint", "eight_bit"}
-        # What is fetched to the CPU from the CPU frees nothing.
+        # Fetching from the CPU to the CPU would free nothing.
         possible |= {"offload"} if device.type != "cpu" else set()
     if can_be_sliced(denoiser):
         possible.add("slices")
@@ -255,18 +255,19 @@ def possible_savings(denoiser: Any, device: torch.device) -> frozenset[str]:
 
 
 def place_sparingly(denoiser: Any, savings: Savings, device: torch.device) -> Any:
-    """Put a denoiser on its device as a stage says; it may be there already, with less given up.
+    """Put a denoiser on its device as a stage of the ladder demands.
 
-    What is kept in 8 bits is changed for good; the rest of a stage leaves the weights as they are.
+    It may be there already at an earlier stage. 8-bit weights cannot be undone; the other savings
+    leave the weights as they are.
     """
     if savings.eight_bit:
-        # Where memory is full there is no room for two of a layer's weights.
+        # On a full device there is no room for both forms of a layer's weights.
         denoiser = denoiser.to("cpu")
         keep_in_eight_bits(denoiser)
     if savings.slices:
         attend_in_slices(denoiser)
     if savings.offload:
-        # Nothing of it may be kept in a graph, or every block's weights would be.
+        # The graph must keep nothing of a block, or it would keep every block's weights.
         compute_twice(denoiser, lambda tensor: tensor.to(device, non_blocking=True))
         keep_away(denoiser, device)
         return denoiser

@@ -1,4 +1,4 @@
-"""How much memory a training step will need, found by a pass that computes nothing."""
+"""How much memory a training step will need, estimated without computing anything."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ticli.models.memory_ladder import Savings
 from ticli.models.model import load_scheduler, quiet_libraries, suit_attention
 
 META = torch.device("meta")
-# A step of Stable Diffusion 1.5 in bfloat16 takes so much more than its graph holds, at most:
-# kernels' workspaces and gradients on their way (H100, batches of 1, 4 and 8).
+# How much more than its graph a step of Stable Diffusion 1.5 in bfloat16 takes at most: workspaces
+# and intermediate gradients (H100, batches of 1, 4 and 8).
 WORKSPACE, FIXED = 1.15, 300 << 20
-# Numbers that a text encoder's layer keeps for each token and channel.
+# How many numbers a text encoder's layer keeps for each token and channel.
 KEPT_BY_ENCODER = 18
-# A block is fetched while the one before it is still there.
+# The next block is fetched while the current one is still on the device.
 FETCHED = 2
 
 
@@ -32,10 +32,10 @@ FETCHED = 2
 class Demand:
     """Bytes of a model and of one sample's step; `possible` are the rungs that would help.
 
-    Weights: of the `encoders`, the `denoiser`, its `blocks`, its `largest_block`, and what 8 bits
-    would take less (`narrowed`). Activations that one sample's graph keeps: of the encoders
-    (`encoding`), in all (`kept`), outside of blocks (`outside`), what goes into blocks (`inputs`),
-    and what the block that keeps most keeps (`largest_kept`).
+    Weights: the `encoders`, the `denoiser`, its `blocks`, its `largest_block`, and what 8 bits
+    would save (`narrowed`). Activations in one sample's graph: of the encoders (`encoding`), of the
+    denoiser (`kept`), outside of its blocks (`outside`), the inputs of blocks (`inputs`), and the
+    most that one block keeps (`largest_kept`).
     """
 
     encoders: int
@@ -51,7 +51,7 @@ class Demand:
     possible: frozenset[str]
 
     def need(self, savings: Savings, batch: int) -> int:
-        """Bytes that a step takes at a stage of the ladder with so many samples a batch."""
+        """Bytes that a step needs at a stage of the ladder, for a batch of samples."""
         samples = min(savings.samples or batch, batch)
         weights, narrow = self.denoiser, 1.0
         if savings.eight_bit:
@@ -65,16 +65,16 @@ class Demand:
             graph = self.outside + self.inputs + self.largest_kept
         denoising = weights + math.ceil(WORKSPACE * graph * samples)
         encoding = self.encoders + math.ceil(WORKSPACE * self.encoding * samples)
-        # With the graph cut encoders and activations are never there together.
+        # When the graph is cut, encoders and activations are never on the device together.
         together = max(denoising, weights + encoding) if savings.cut else denoising + encoding
         return together + FIXED
 
 
 def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: Any) -> Demand:
-    """Find a model's demand for pictures of `size` pixels a side, from its settings alone.
+    """Estimate a model's demand for pictures of `size` pixels a side from its settings alone.
 
-    Nothing is loaded: the denoiser is built without weights and called without numbers. Raises
-    ModelUnavailable where settings are missing.
+    The denoiser is built on the meta device, without weights. Raises ModelUnavailable if settings
+    are missing.
     """
     family = FAMILIES[source.family]
     denoiser = _empty_denoiser(source, dtype)
@@ -107,12 +107,12 @@ def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: A
 
 
 class _Kept:
-    """Counts what a graph keeps, each storage once and no weights, in all and by block."""
+    """Counts what a graph keeps besides weights, each storage once, in all and by block."""
 
     def __init__(self, denoiser: torch.nn.Module) -> None:
         own = [*denoiser.parameters(), *denoiser.buffers()]
         self.weights = {tensor.untyped_storage()._cdata for tensor in own}
-        # Held, for a storage that is freed gives its address to another.
+        # Held here, since the address of a freed storage is used again.
         self.storages: dict[int, torch.UntypedStorage] = {}
         self.total, self.inputs = 0, 0
         self.blocks: list[int] = []
@@ -126,12 +126,12 @@ class _Kept:
 
     @contextmanager
     def by_block(self, denoiser: torch.nn.Module) -> Iterator[None]:
-        """Note what goes into each block and what it keeps."""
+        """Record the inputs of each block and what it keeps."""
         handles, begun = [], [0]
 
         def enter(_unit: Any, args: Any, kwargs: Any) -> None:
             given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
-            # The text goes into all of them; what comes first is the block's own.
+            # The conditioning is shared; only the first input is the block's own.
             self.inputs += given[0].nbytes if given else 0
             begun[0] = self.total
 
@@ -149,7 +149,7 @@ class _Kept:
 
 
 class _FusedAttention(torch.autograd.Function):
-    """What fused attention keeps: what went in, what came out, a number for each row."""
+    """What fused attention keeps: its inputs, its output and one number for each row."""
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
@@ -161,7 +161,7 @@ class _FusedAttention(torch.autograd.Function):
 
 
 class _Fused(TorchFunctionMode):
-    """Take attention as fused: without a device its plain form would be counted."""
+    """Count attention as fused: on the meta device the plain form would be counted."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -191,7 +191,7 @@ def _empty_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
 
 
 def _conditioning(source: ModelSource, denoiser: Any, dtype: torch.dtype) -> Conditioning:
-    """The conditioning of one prompt as its family joins it, without numbers."""
+    """The conditioning of one prompt on the meta device."""
     encodings = {}
     for part in encoder_parts(source):
         text, window = configuration(source, part.folder), source.windows[part.key]
@@ -207,7 +207,7 @@ def _conditioning(source: ModelSource, denoiser: Any, dtype: torch.dtype) -> Con
 
 
 def _encoder_sizes(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> tuple[int, int]:
-    """Bytes of an encoder's weights, and of what one sample's graph through it keeps."""
+    """Bytes of an encoder's weights, and of one sample's graph through it."""
     import transformers
 
     text = configuration(source, part.folder)
@@ -227,7 +227,7 @@ def _bytes(module: torch.nn.Module) -> int:
 
 
 def _narrowed(denoiser: torch.nn.Module) -> int:
-    """What the linear layers of blocks would take less in 8 bits."""
+    """The bytes that 8-bit linear layers would save in blocks."""
     linear = [
         module.weight
         for unit in units_of(denoiser)

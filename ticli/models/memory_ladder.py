@@ -1,4 +1,4 @@
-"""The ladder of what a run gives up for memory, from nothing to everything. No torch here."""
+"""The ladder of what a run gives up to save memory, from nothing to everything. No torch here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Savings:
-    """What is done to need less memory; the default is nothing.
+    """What is done to save memory; by default nothing.
 
-    `samples` is how many pictures go through the denoiser together, 0 for the whole batch. With
-    `cut` the text encoders work without a graph and leave the device meanwhile. `checkpoint`
-    computes activations twice, `slices` attends to a part of the picture at a time, `offload`
-    fetches the denoiser's blocks one by one, `eight_bit` keeps weights as 8-bit numbers.
+    `samples` is how many pictures go through the denoiser together, 0 for the whole batch. `cut`
+    runs the text encoders without a graph and moves them off the device. `checkpoint` computes
+    activations twice, `slices` computes attention in parts, `offload` fetches the denoiser's blocks
+    one by one, `eight_bit` keeps weights as 8-bit numbers.
     """
 
     samples: int = 0
@@ -30,7 +30,7 @@ class Savings:
 
 
 NONE = Savings()
-# In the order in which they are tried: first what costs least time, last what costs accuracy.
+# In the order they are tried: first what costs the least time, last what costs accuracy.
 RUNGS = ("cut", "checkpoint", "slices", "offload", "eight_bit")
 SAID = {
     "cut": "text encoders leave the device while the denoiser works",
@@ -39,12 +39,12 @@ SAID = {
     "offload": "the denoiser's blocks are fetched one by one",
     "eight_bit": "8-bit weights in the denoiser",
 }
-# Where `--low-memory` begins: a card of 4 to 6 GB holds one picture's activations at most.
+# Where `--low-memory` starts: a card of 4 to 6 GB holds one picture's activations at most.
 LOW = Savings(samples=1, cut=True, checkpoint=True, slices=True)
 
 
 def ladder(batch: int, possible: Collection[str] = RUNGS) -> Iterator[Savings]:
-    """Every stage for so many samples a batch, each with more given up than the one before."""
+    """Every stage for a batch of samples; each gives up more than the one before."""
     yield NONE
     samples = batch
     while samples > 1:
@@ -58,7 +58,7 @@ def ladder(batch: int, possible: Collection[str] = RUNGS) -> Iterator[Savings]:
 
 
 def below(stage: Savings, batch: int, possible: Collection[str] = RUNGS) -> Savings | None:
-    """The stage that gives up the next thing for so many samples a batch; None at the end."""
+    """The next stage down the ladder for a batch of samples; None at the end."""
     samples = min(stage.samples or batch, batch)
     if samples > 1:
         return replace(stage, samples=(samples + 1) // 2)
@@ -69,14 +69,14 @@ def below(stage: Savings, batch: int, possible: Collection[str] = RUNGS) -> Savi
 
 
 def both(first: Savings, second: Savings) -> Savings:
-    """Everything that either gives up."""
+    """Everything that either stage gives up."""
     counts = [stage.samples for stage in (first, second) if stage.samples]
     flags = {name: getattr(first, name) or getattr(second, name) for name in RUNGS}
     return Savings(samples=min(counts, default=0), **flags)
 
 
 def said(stage: Savings, before: Savings = NONE) -> str:
-    """What a stage gives up that another did not, in words."""
+    """What a stage gives up and the one before did not, in words."""
     parts = [SAID[name] for name in RUNGS if getattr(stage, name) and not getattr(before, name)]
     if stage.samples and stage.samples != before.samples:
         pictures = "one picture" if stage.samples == 1 else f"{stage.samples} pictures"
@@ -85,5 +85,5 @@ def said(stage: Savings, before: Savings = NONE) -> str:
 
 
 def savings_from(document: Mapping[str, Any]) -> Savings:
-    """Read a stage back from its JSON object. Raises TypeError where it is none."""
+    """Read a stage from its JSON object. Raises TypeError if it is not one."""
     return Savings(**document)

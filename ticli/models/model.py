@@ -1,4 +1,4 @@
-"""A loaded model: text to conditioning, photos to latents, noise in and out."""
+"""A loaded model: text to conditioning, photos to latents, noise added and predicted."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-# Parts of a model off the disk: safetensors only, frozen, without the libraries' chatter.
+# Loading parts of a model: safetensors only, frozen, without the libraries' messages.
 
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence progress bars and advice of diffusers and transformers; restore them afterwards."""
+    """Silence the messages and progress bars of diffusers and transformers for a while."""
     import diffusers.utils.logging as diffusers_logging
     import transformers.utils.logging as transformers_logging
 
@@ -75,7 +75,7 @@ def _explained(name: str, part: str) -> Iterator[None]:
     except TiError:
         raise
     except Exception as error:
-        # The readers of weights and tokenizers raise types of their own that share no other root.
+        # Readers of weights and tokenizers raise types of their own with no other common base.
         first = first_line(error)
         raise ModelUnavailable(
             f"the {part} of {name} cannot be loaded: {first}", "download the model again"
@@ -109,9 +109,9 @@ def load_folder(folder: Path, name: str) -> Any:
 
 
 def _whole(kind: Any, folder: Path, **options: Any) -> Any:
-    """Load a model of a class of the libraries from its folder: safetensors, frozen.
+    """Load a class of diffusers or transformers from its folder: safetensors only, frozen.
 
-    Refuses weights that the libraries would silently fill up at random. Raises ModelUnavailable.
+    Raises ModelUnavailable if weights are missing: the libraries would fill them with random ones.
     """
     module, found = kind.from_pretrained(
         folder,
@@ -120,11 +120,11 @@ def _whole(kind: Any, folder: Path, **options: Any) -> Any:
         output_loading_info=True,
         **options,
     )
-    lacking = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
-    if lacking:
+    missing = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
+    if missing:
         raise ModelUnavailable(
-            f"{folder} lacks {lacking[0]}, which a {kind.__name__} has",
-            "give a folder that holds all of it",
+            f"{folder} lacks {missing[0]}, which a {kind.__name__} has",
+            "give a folder with all of the weights",
         )
     return module.requires_grad_(False).eval()
 
@@ -138,9 +138,9 @@ def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
 
 
 def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
-    """Have a U-Net with small attention maps hold them whole, for bfloat16 on a CPU.
+    """Let a U-Net with small attention maps hold them whole, in bfloat16 on a CPU.
 
-    The backward pass of PyTorch's fused attention takes five times as long there (torch 2.13).
+    There the backward pass of PyTorch's fused attention takes five times as long (torch 2.13).
     """
     if device.type == "cpu" and dtype is torch.bfloat16 and source.has_small_maps:
         from diffusers.models.attention_processor import AttnProcessor
@@ -149,12 +149,11 @@ def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, devic
 
 
 def load_vae(source: ModelSource) -> Any:
-    """Load the VAE on the CPU in float32, frozen: in half precision some overflow.
+    """Load the VAE on the CPU, frozen, in float32, since some VAEs overflow in half precision.
 
     Raises ModelUnavailable, DeviceFailed.
     """
-    name = FAMILIES[source.family].vae
-    return _from_diffusers(source, "vae", name, torch.float32, vae_state)
+    return _from_diffusers(source, "vae", FAMILIES[source.family].vae, torch.float32, vae_state)
 
 
 def _from_diffusers(
@@ -167,7 +166,7 @@ def _from_diffusers(
 ) -> Any:
     """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
     with quiet_libraries():
-        # Some of its modules advise torchvision, which nothing here needs.
+        # Some of its modules ask for torchvision, which nothing here needs.
         import diffusers
 
     if source.single and source.single.holds(folder) and convert is not None:
@@ -183,7 +182,7 @@ def _from_diffusers(
 
 
 def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
-    """Load an encoder's tokenizer, by default the first one's. Raises ModelUnavailable."""
+    """Load an encoder's tokenizer, by default the first. Raises ModelUnavailable."""
     import transformers
 
     chosen = part or FAMILIES[source.family].encoders[0]
@@ -199,16 +198,13 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
 
 
 def load_scheduler(source: ModelSource) -> Any:
-    """Load the noise schedule a model was trained with, in the form its family's law takes.
-
-    Raises ModelUnavailable.
-    """
+    """Load the noise schedule of a model as its family's law needs it. Raises ModelUnavailable."""
     import diffusers
 
     kind = FAMILIES[source.family].law.schedule
     settings = configuration(source, "scheduler", "scheduler_config.json")
     if "flow_shift" in settings:
-        # Solvers that also do other models have another name for it.
+        # Solvers that serve several kinds of models name it differently.
         settings["shift"] = settings["flow_shift"]
     with _explained(source.id, "scheduler"):
         return getattr(diffusers, kind).from_config(settings)
@@ -216,11 +212,11 @@ def load_scheduler(source: ModelSource) -> Any:
 
 @dataclass
 class Model:
-    """A model without its VAE, which is loaded for as long as it is needed.
+    """A model without its VAE, which is loaded only while it is needed.
 
-    `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its.
-    `savings` is what is given up for memory now; `given_up` says in words what was, and what speed,
-    and why; each is told to `tell`. `replayer` takes recorded steps, where there is one.
+    `denoiser` is the U-Net or transformer, or None before `load_denoiser`; `configuration` is its
+    settings. `savings` is what is given up for memory now. `given_up` lists in words what was given
+    up and why; `tell` is called with each. `replayer` takes recorded steps, if there are any.
     """
 
     source: ModelSource
@@ -257,7 +253,7 @@ class Model:
     ) -> dict[str, Tokenised]:
         """Tokenise a prompt for every encoder; names in `vectors` are placeholders.
 
-        A `negative` prompt stands without the instruction that some families put before prompts.
+        A `negative` prompt has no instruction before it, which some families add to prompts.
         """
         return {
             encoder.key: tokenise(
@@ -275,7 +271,7 @@ class Model:
         return self.join(encodings)
 
     def join(self, encodings: Mapping[str, Encoding]) -> Conditioning:
-        """What the denoiser reads of every encoder's encoding, on its device in its precision."""
+        """Join the encodings as the denoiser reads them, on its device and in its precision."""
         joined = self.family.condition(encodings, self.configuration)
         there = (self.device, self.hardware.dtype)
         pooled = None if joined.pooled is None else joined.pooled.to(*there)
@@ -284,9 +280,9 @@ class Model:
 
     @contextmanager
     def encoders_at_hand(self) -> Iterator[None]:
-        """Text encoders on the device for a while, where savings keep them away from it.
+        """Keep the text encoders on the device for a while, even if savings move them away.
 
-        A graph through them must have been used before the context ends.
+        Use the graph through them before the context ends.
         """
         if not self.savings.cut:
             yield
@@ -309,21 +305,21 @@ class Model:
     def add_noise(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """Latents with as much noise as belongs to each of the timesteps: z_t of the papers."""
+        """Latents with the noise of each timestep: z_t in the papers."""
         return self.family.law.add_noise(self.noise_schedule, latents, noise, timesteps)
 
     def target(
         self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     ) -> torch.Tensor:
-        """What the denoiser should predict of `add_noise` with the same arguments."""
+        """What the denoiser should predict for `add_noise` with the same arguments."""
         return self.family.law.target(self.noise_schedule, latents, noise, timesteps)
 
     def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and spread of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
+        """Mean and deviation of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
         scale, shift = _scaling(vae)
         output = vae.encode(pixels)
         if not hasattr(output, "latent_dist"):
-            # An autoencoder that is not variational has one latent for a picture.
+            # An autoencoder that is not variational gives one latent per picture.
             latent = (output.latent - shift) * scale
             return latent, torch.zeros_like(latent)
         posterior = output.latent_dist
@@ -343,14 +339,14 @@ class Model:
 
     @property
     def possible_savings(self) -> frozenset[str]:
-        """The rungs of the ladder that do something here."""
+        """The rungs of the ladder that save memory here."""
         return possible_savings(self.denoiser, self.device)
 
     def spare(self, savings: Savings, reason: str) -> None:
-        """Give up more for memory from now on, say so, and note it."""
+        """Give up more for memory from now on, report it and record it."""
         given_up = f"{reason}: {said(savings, self.savings)}"
         self.savings = savings
-        # What was recorded holds memory, and addresses of weights that now move.
+        # Recorded steps hold memory, and addresses of weights that move now.
         self.replayer = None
         self._place_encoders()
         if self.denoiser is not None:
@@ -359,7 +355,7 @@ class Model:
         self.note_given_up(given_up)
 
     def note_given_up(self, text: str, why: str = "") -> None:
-        """Say what was given up, and keep it for the record without `why`, which may name paths."""
+        """Report what was given up; the record leaves out `why`, which may name paths."""
         if text not in self.given_up:
             self.given_up.append(text)
         self.tell(f"{text}: {why}" if why else text)
@@ -370,7 +366,7 @@ class Model:
             encoder.module.to(place)
 
     def release_encoders(self) -> None:
-        """Let the text encoders go, once every prompt is encoded."""
+        """Free the text encoders, once every prompt is encoded."""
         self.encoders = ()
         _collect(self.device)
 
@@ -386,26 +382,27 @@ class Model:
 
     @contextmanager
     def pipeline(self, sampler: Any) -> Iterator[Any]:
-        """A diffusers pipeline over these parts with its VAE loaded.
+        """A diffusers pipeline of these parts and the VAE.
 
-        It has no tokenizer and no text encoder: it takes embeddings, and cleans no prompt.
+        It has no tokenizer and no text encoder: it takes embeddings and changes no prompt.
         """
         with quiet_libraries():
             import diffusers
 
         with self.vae() as vae, quiet_libraries():
             parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
-            absent = dict.fromkeys(_texts(self.family))
-            left_out = self.family.left_out
-            pipeline = getattr(diffusers, self.family.pipeline)(**parts, **absent, **left_out)
+            for part in self.family.encoders:
+                parts |= {part.folder: None, part.tokenizer: None}
+            kind = getattr(diffusers, self.family.pipeline)
+            pipeline = kind(**parts, **self.family.left_out)
             pipeline.set_progress_bar_config(disable=True)
             yield pipeline
 
 
 def load_model(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
-    """Load a model frozen and in evaluation mode, its text encoders one after the other.
+    """Load a model, frozen and in evaluation mode.
 
-    Raises ModelUnavailable where its files are damaged, DeviceFailed where memory is short.
+    Raises ModelUnavailable if its files are damaged, DeviceFailed if there is not enough memory.
     """
     model = load_text(source, hardware, savings)
     model.load_denoiser()
@@ -413,10 +410,7 @@ def load_model(source: ModelSource, hardware: Hardware, savings: Savings = NONE)
 
 
 def load_text(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
-    """Load a model's text encoders, its denoiser being left for later.
-
-    Raises as load_model does.
-    """
+    """Load a model's text encoders and leave the denoiser for later. Raises as load_model does."""
     place = torch.device("cpu") if savings.cut else hardware.device
     encoders = tuple(
         TextEncoder(
@@ -448,12 +442,8 @@ def _frame(part: EncoderPart, negative: bool) -> Frame:
     return Frame(kind.start, kind.end, part.lower, instruction)
 
 
-def _texts(family: Family) -> list[str]:
-    return [name for part in family.encoders for name in (part.folder, part.tokenizer)]
-
-
 def _scaling(vae: Any) -> tuple[Any, Any]:
-    """Scale and shift of a VAE's latents, by channel where its configuration gives them so."""
+    """Scale and shift of a VAE's latents, one per channel if its configuration says so."""
     config = vae.config
     mean, spread = config.get("latents_mean"), config.get("latents_std")
     if mean is not None and spread is not None:
@@ -470,29 +460,29 @@ def _collect(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-# A CLIP's text and picture encoders, whose answers meet in one space.
+# A CLIP's text and picture encoders, whose outputs can be compared.
 
-# Of the largest number of the table: what half precision on a disk may have rounded away.
+# What half precision on disk may have rounded away, relative to the table's largest number.
 ROUNDED = 1e-2
 
 
 @dataclass(frozen=True)
 class ClipPair:
-    """Both halves, frozen, in float32; `encoder` is keyed like the model's own."""
+    """Both halves, frozen, in float32; `encoder` has the key of the model's own."""
 
     encoder: TextEncoder
     vision: Any
     tower: Tower
 
     def texts(self, prompts: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
-        """What prompts say, unit vectors (batch, width); gradients flow to the rows."""
+        """Unit vectors of prompts, (batch, width); gradients flow to the rows."""
         pooled = self.encoder.encode(prompts, rows).pooled
         if pooled is None:
             raise TypeError("an encoder that pools gave no pooled text")
         return normalize(pooled, dim=1)
 
     def pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """What square RGB pictures of the tower's size show, unit vectors (batch, width)."""
+        """Unit vectors of square RGB pictures of the tower's size, (batch, width)."""
         mean, spread = (torch.tensor(values) for values in (self.tower.mean, self.tower.spread))
         pixels = np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])
         batch = ((torch.from_numpy(pixels) - mean) / spread).permute(0, 3, 1, 2)
@@ -504,8 +494,8 @@ class ClipPair:
 def load_clip_pair(model: Model, tower: Tower) -> ClipPair:
     """Load both halves beside a model.
 
-    Raises ModelUnavailable, DeviceFailed, and Conflict where the text half's vocabulary is not
-    the model's: vectors found for the one would mean nothing to the other.
+    Raises ModelUnavailable, DeviceFailed, and Conflict if the text half has another vocabulary
+    than the model: vectors for one would mean nothing to the other.
     """
     (own,) = (encoder for encoder in model.encoders if encoder.key == tower.part.key)
     text = load_folder(tower.text, "CLIPTextModelWithProjection").to(model.device)
@@ -515,7 +505,7 @@ def load_clip_pair(model: Model, tower: Tower) -> ClipPair:
     table, wanted = encoder.table.float(), own.table.float()
     if table.shape != wanted.shape or (table - wanted).abs().max() > ROUNDED * wanted.abs().max():
         raise Conflict(
-            f"the CLIP in {tower.text} has other vectors for words than {model.source.id}",
+            f"the CLIP in {tower.text} has other token vectors than {model.source.id}",
             "give the CLIP that the model's text encoder comes from",
         )
     return ClipPair(encoder, vision, tower)

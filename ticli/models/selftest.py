@@ -1,4 +1,4 @@
-"""A small training step on a device whose numbers have gone wrong before, against the CPU's."""
+"""A small training step on a device that has computed wrong numbers before, checked on the CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from ticli.errors import first_line
 
-# Of the largest number: float32 on another device rounds by far less, wrong kernels by far more.
+# Relative to the largest number: rounding is far below this, the errors of wrong kernels far above.
 TOLERANCE = 1e-3
-# Adam's first step shows no more than the gradient's sign; its second one shows the moments.
+# Adam's first step shows only the gradient's sign; the second shows the moments.
 STEPS = 2
 WIDTH, HEADS, CHANNELS, SIDE, WORDS, GROUPS = 32, 4, 16, 8, 7, 4
 RATE = 0.1
@@ -20,18 +20,18 @@ Step = Mapping[str, torch.Tensor]
 
 
 def fault_of(device: torch.device) -> str | None:
-    """What is wrong with a device's training steps, in words; None where it agrees with the CPU."""
+    """What is wrong with a device's training steps, in words; None if it agrees with the CPU."""
     try:
         found = training_step(device)
     except (RuntimeError, TypeError) as error:
-        # Kernels that are missing are a RuntimeError, types that are missing a TypeError.
+        # Missing kernels raise a RuntimeError, missing types a TypeError.
         first = first_line(error)
         return f"it cannot take a training step: {first}"
     return disagreement(found, training_step(torch.device("cpu")))
 
 
 def disagreement(found: Step, expected: Step) -> str | None:
-    """In which number two training steps differ by more than TOLERANCE; None where in none."""
+    """Where two training steps differ by more than TOLERANCE; None if they agree."""
     for name, wanted in expected.items():
         off = float((found[name] - wanted).abs().max() / wanted.abs().max())
         # Written so that NaN counts as different.
@@ -41,9 +41,10 @@ def disagreement(found: Step, expected: Step) -> str | None:
 
 
 def training_step(device: torch.device) -> dict[str, torch.Tensor]:
-    """Learn a row by AdamW through what models are made of: loss, gradient and row, on the CPU.
+    """Train a row with AdamW through the layers that models use; loss, gradient and row.
 
-    Float32; weights and inputs are drawn on the CPU, so that they are the same everywhere.
+    In float32, and returned on the CPU. Weights and inputs are drawn on the CPU, so that they are
+    the same everywhere.
     """
     generator = torch.Generator("cpu").manual_seed(0)
 

@@ -1,4 +1,4 @@
-"""A text encoder that reads vectors in the places of a prompt's placeholders."""
+"""A text encoder that reads learned vectors in place of a prompt's placeholders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from ticli.families.family import EncoderPart, Encoding
 from ticli.names import Placeholder, split_prompt
 
-# Prompts to token ids: a placeholder takes the slots of its vectors, text goes as text.
+# Prompts to token ids: a placeholder takes one slot for each of its vectors.
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A position in the encoder's window that one vector of a concept fills."""
+    """A position in the encoder's window for one vector of a concept."""
 
     position: int
     concept: str
@@ -28,9 +28,9 @@ class Slot:
 class Tokenised:
     """One prompt for one encoder: `ids` fill the window, start, end and padding included.
 
-    `end` is the position of the end token, or of the last token where an encoder takes none.
-    `cut` is the text that fell outside; `lost` names the concepts with a vector outside.
-    `instruction` stands behind the first token when the encoder reads, and in no position here.
+    `end` is the position of the end token, or of the last token if the encoder has none. `cut` is
+    the text that did not fit; `lost` names the concepts with a vector that did not fit.
+    `instruction` follows the first token when the encoder reads, and takes no position here.
     """
 
     ids: tuple[int, ...]
@@ -43,7 +43,7 @@ class Tokenised:
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around a prompt: a start and an end token, an instruction before it."""
+    """What goes around a prompt: a start and an end token, an instruction before it."""
 
     start: bool = True
     end: bool = True
@@ -52,7 +52,7 @@ class Frame:
 
     @property
     def tokens(self) -> int:
-        """How many places of the window the prompt cannot have."""
+        """How many positions of the window are not the prompt's."""
         return self.start + self.end
 
 
@@ -66,10 +66,10 @@ def tokenise(
     vectors: Mapping[str, int],
     frame: Frame = CLIP_FRAME,
 ) -> Tokenised:
-    """Tokenise a prompt for one encoder; names in `vectors` are placeholders, others are text.
+    """Tokenise a prompt for one encoder; names in `vectors` are placeholders, the rest is text.
 
-    A slot holds an ordinary id below the end token, which the encoder's hook overwrites: an id
-    above it would move the pooled output of encoders that pool at the largest id.
+    A slot holds an ordinary id, whose vector is replaced later. An id above the end token's would
+    move the pooled output of encoders that pool at the largest id.
     """
     filler = tokenizer("a", add_special_tokens=False).input_ids[0]
     body, hidden = _body(tokenizer, prompt, vectors, frame)
@@ -95,9 +95,9 @@ def tokenise(
 def _body(
     tokenizer: Any, prompt: str, vectors: Mapping[str, int], frame: Frame
 ) -> tuple[list[int | tuple[str, int]], int]:
-    """The prompt's tokens, and how many of an instruction's before it are not passed on.
+    """The prompt's tokens, and how many tokens of an instruction before it are not passed on.
 
-    The instruction's last token is: a prompt's first word may have been joined to it.
+    The instruction's last token is passed on: the prompt's first word may be joined to it.
     """
     pieces = _merged(prompt.lower().strip() if frame.lower else prompt, vectors)
     hidden = 0
@@ -115,7 +115,7 @@ def _body(
 
 
 def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
-    """Cut a prompt at known placeholders only; the rest is put back together as text."""
+    """Split a prompt at known placeholders; everything else stays text."""
     pieces: list[str | Placeholder] = []
     for piece in split_prompt(prompt):
         if isinstance(piece, Placeholder) and piece.name in vectors:
@@ -134,10 +134,10 @@ Rows = Mapping[str, Mapping[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class EncoderInput:
-    """A batch of prompts as tensors, all whole numbers: `ids` and `mask` are (batch, length).
+    """A batch of prompts as whole numbers: `ids` and `mask` are (batch, length).
 
-    `ends` (batch,) are the places of end tokens. The vectors of slot i go to `rows[i]`,
-    `places[i]`. `shown` (batch, window) says what is passed on where an instruction is not.
+    `ends` (batch,) are the positions of end tokens. The vector of slot i goes to `rows[i]`,
+    `places[i]`. `shown` (batch, window) are the positions passed on, without an instruction.
     """
 
     ids: torch.Tensor
@@ -166,28 +166,28 @@ class TextEncoder:
 
     @property
     def sees_padding(self) -> bool:
-        """Whether padding changes what becomes of a prompt: not where words look back alone."""
+        """Whether padding changes the encoding of a prompt: not if tokens only look back."""
         return self.part.kind == "t5" and not self.part.masked
 
     @property
     def _embedding(self) -> Any:
-        """The module that looks vectors up; T5's encoder has one of its own over shared rows."""
+        """The module that looks vectors up; T5's encoder has its own over shared rows."""
         inner = self.module.encoder if self.part.kind == "t5" else self.module
         return inner.get_input_embeddings()
 
     def hidden(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
-        """Encode a batch, the vectors of `rows` standing in their slots: (batch, window, width).
+        """Encode a batch with the vectors of `rows` in their slots: (batch, window, width).
 
-        Gradients flow to the rows and to nothing else.
+        Gradients flow to the rows only.
         """
         return self.encode(batch, rows).hidden
 
     def encode(self, batch: Sequence[Tokenised], rows: Rows) -> Encoding:
-        """Encode a batch as `hidden` does, with its mask and, where wanted, its pooled text."""
+        """Encode a batch as `hidden` does, with its mask and any pooled text."""
         return self.read(self.lay_out(batch), self.gather(batch, rows))
 
     def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
-        """A batch as the tensors that the encoder reads, on its device."""
+        """A batch as the encoder's input, on its device."""
         device = self.table.device
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
         slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
@@ -206,14 +206,14 @@ class TextEncoder:
         )
 
     def gather(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor | None:
-        """The vectors of a batch's slots in their order, (slots, width); None without slots."""
+        """The vectors of a batch's slots in order, (slots, width); None without slots."""
         slots = [slot for prompt in batch for slot in prompt.slots]
         if not slots:
             return None
         return torch.stack([rows[slot.concept][self.key][slot.vector] for slot in slots])
 
     def read(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Encoding:
-        """Encode what is laid out, the vectors standing in its places."""
+        """Encode an input with the vectors in its slots."""
         with self._placed(layout, vectors):
             hidden, pooled = READERS[self.part.kind](self, layout)
         mask = layout.mask
@@ -224,16 +224,16 @@ class TextEncoder:
         return Encoding(hidden, pooled, mask)
 
     def _read(self, prompt: Tokenised, length: int) -> list[int]:
-        """The ids the encoder reads: the instruction put in, padded to one length."""
+        """The ids with the instruction, padded to one length."""
         ids = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
         return ids + [self.tokenizer.pad_token_id] * (length - len(ids))
 
     @contextmanager
     def _placed(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Iterator[None]:
-        """Put vectors into the output of the token table for one call, then unhook.
+        """Put vectors into the output of the token table while the context lasts.
 
-        Some tables scale what they look up; the vectors are scaled alike, so that they are kept
-        in the units of the table's rows.
+        Some tables scale what they look up. The vectors are scaled too, so that they keep the
+        units of the table's rows.
         """
         if vectors is None:
             yield
@@ -255,7 +255,7 @@ class TextEncoder:
 
 
 def _position(prompt: Tokenised, position: int) -> int:
-    """Where a position of the window stands in what the encoder reads."""
+    """A position of the window as a position in the encoder's input."""
     return position + len(prompt.instruction) if position else 0
 
 
@@ -272,7 +272,7 @@ Read = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def _read_clip(encoder: TextEncoder, layout: EncoderInput) -> Read:
-    """CLIP's pooled text stands at the end token: not at the largest id, as some configs say."""
+    """CLIP's pooled text is at the end token, not at the largest id as some configurations say."""
     part, module = encoder.part, encoder.module
     output = module(layout.ids, output_hidden_states=part.penultimate)
     last = output.last_hidden_state
@@ -285,7 +285,7 @@ def _read_clip(encoder: TextEncoder, layout: EncoderInput) -> Read:
 
 def _read_masked(encoder: TextEncoder, layout: EncoderInput) -> Read:
     mask = layout.mask if encoder.part.masked else None
-    # A language model would else keep every layer's keys and values for the next word.
+    # Without this a language model keeps every layer's keys and values for the next token.
     plain = {"use_cache": False} if encoder.part.kind == "gemma" else {}
     return encoder.module(layout.ids, attention_mask=mask, **plain).last_hidden_state, None
 

@@ -168,8 +168,8 @@ OTHERS = {
     "refiner": {"conditioner.embedders.0.model.token_embedding.weight": (9, 8)},
     "a PixArt transformer": {"blocks.0.cross_attn.q_linear.weight": (8, 8)},
     "diffusers layout": {"transformer_blocks.0.norm1.linear.weight": (8, 8)},
-    "moving pictures": {"down_blocks.0.motion_modules.0.proj_in.weight": (8, 8)},
-    "no model that ti knows": {"layer.weight": (2, 2, 2)},
+    "a video model": {"down_blocks.0.motion_modules.0.proj_in.weight": (8, 8)},
+    "not a model that ti knows": {"layer.weight": (2, 2, 2)},
 }
 
 
@@ -225,7 +225,7 @@ def test_a_file_without_a_part_is_refused_by_its_name(part, missing, tmp_path):
 def test_another_vocabulary_than_clips_is_refused(tmp_path):
     words = f"{SD1_TEXT}embeddings.token_embedding.weight"
     shapes = published("sd1") | {words: (4096, 768)}
-    with pytest.raises(ModelUnavailable, match=r"4,096 words.*49,408"):
+    with pytest.raises(ModelUnavailable, match=r"4,096 tokens.*49,408"):
         locate(str(write_shapes(tmp_path / "model.safetensors", shapes)))
 
 
@@ -279,7 +279,7 @@ def test_missing_components_are_named(family, shapes, missing, prefix, tmp_path)
 
 def test_what_is_said_of_other_models_is_refused():
     for given in (Given(Path("somewhere")), Given(None, VELOCITY)):
-        with pytest.raises(Usage, match="starter is no model in one file"):
+        with pytest.raises(Usage, match="starter is not a model in one file"):
             locate("starter", given=given)
 
 

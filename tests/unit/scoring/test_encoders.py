@@ -131,5 +131,5 @@ def test_damaged_weights_are_said(tmp_path) -> None:
 def test_preprocessing_that_lacks_a_number_is_said(tmp_path) -> None:
     folder = build_clip(tmp_path / "clip")
     (folder / "preprocessor_config.json").write_text('{"size": 32}')
-    with pytest.raises(ModelUnavailable, match="lacks 'image_mean'"):
+    with pytest.raises(ModelUnavailable, match="without 'image_mean'"):
         load_image_encoder(locate_image_encoder(str(folder)), torch.device("cpu"))

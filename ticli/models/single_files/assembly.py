@@ -1,4 +1,4 @@
-"""A single file as a usable model: every part found in it, with `ti`, or in a folder beside it."""
+"""Open a single file as a model: each part is in the file, comes with `ti`, or is in a folder."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ class RecognisedFile:
 
 
 def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
-    """Recognise a file of weights and find the parts that it lacks. The id is its absolute path.
+    """Recognise a file of weights and find its missing parts. The id is its absolute path.
 
-    Raises ModelUnavailable where it is no model that `ti` knows or parts are missing, NotFound
-    where there is no folder of components.
+    Raises ModelUnavailable if it is not a model that `ti` knows or parts are missing, NotFound if
+    the folder of components is.
     """
     name = str(path.absolute())
     if given.components is not None and not given.components.is_dir():
@@ -110,7 +110,7 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
         found = _configurations(file, single, encoders)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
         raise ModelUnavailable(
-            f"{name} looks like a {family.name} model, and has no tensor {error}",
+            f"{name} looks like a {family.name} model, but has no tensor {error}",
             "download the file again, or give the model's folder",
         ) from error
     single = replace(single, configurations=found)
@@ -133,9 +133,9 @@ def _prefixes(file: RecognisedFile) -> dict[str, str]:
 
 
 def _pads(file: RecognisedFile, prefixes: Mapping[str, str]) -> dict[str, str]:
-    """The padding of each CLIP's tokenizer that is taken from `ti`.
+    """The padding token of each CLIP's tokenizer that comes with `ti`.
 
-    An encoder of the components' brings its own; tokenizers of other kinds do not come with `ti`.
+    Encoders in the folder of components bring their own; other kinds do not come with `ti`.
     """
     return {
         part.tokenizer: OPEN_CLIP_PAD if part.open_clip else PAD
@@ -145,7 +145,7 @@ def _pads(file: RecognisedFile, prefixes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_parts(file: RecognisedFile, single: SingleFile, encoders: list[EncoderPart]) -> None:
-    """Refuse a model of which parts lie nowhere. Raises ModelUnavailable naming them."""
+    """Raise ModelUnavailable naming the parts that are missing."""
     wanted = [file.family.denoiser[0], "vae"]
     for encoder in encoders:
         wanted += [encoder.folder, encoder.tokenizer]
@@ -204,23 +204,23 @@ def _text(part: EncoderPart, shapes: Shapes, layers: int | None) -> dict[str, An
         return t5(shapes)
     if any(key.startswith("transformer.resblocks.") for key in shapes):
         return open_clip(shapes, layers)
-    # Some versions of transformers have one more word before most keys.
+    # Some versions of transformers put a prefix before most keys.
     found = clip({key.removeprefix("text_model."): shape for key, shape in shapes.items()})
     return found | ({"hidden_act": "gelu"} if part.open_clip else {})
 
 
 def _check_words(name: str, words: int) -> None:
-    """Refuse a text encoder that has not CLIP's vocabulary. Raises ModelUnavailable."""
+    """Raise ModelUnavailable for a text encoder without CLIP's vocabulary."""
     if words < WORDS:
         raise ModelUnavailable(
-            f"{name} has a text encoder of {words:,} words, and CLIP's vocabulary has {WORDS:,}",
+            f"{name} has a text encoder with {words:,} tokens, and CLIP's vocabulary has {WORDS:,}",
             "give the model's folder, which has its own vocabulary",
         )
 
 
 # Configurations of text encoders and VAEs, read off the shapes of their tensors.
 
-# No tensor tells these; they are what the models' authors published (2112.10752).
+# The tensors do not tell these; the models' authors published them (2112.10752).
 GROUPS, HEAD_WIDTH = 32, 64
 
 
@@ -258,7 +258,7 @@ def clip(shapes: Shapes) -> dict[str, Any]:
 
 
 def open_clip(shapes: Shapes, read: int | None) -> dict[str, Any]:
-    """The same of an OpenCLIP text encoder, of which no more than `read` layers are counted."""
+    """The same for an OpenCLIP text encoder, with at most `read` layers."""
     words, width = shapes["token_embedding.weight"]
     found = _clip(words, width, shapes["positional_embedding"][0])
     layers = count(shapes, "transformer.resblocks.{}.")
@@ -272,7 +272,7 @@ def open_clip(shapes: Shapes, read: int | None) -> dict[str, Any]:
 
 
 def t5(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of a T5 encoder of version 1.1, whose feed-forward part is gated."""
+    """The configuration of a T5 1.1 encoder, whose feed-forward part is gated."""
     table = "shared.weight" if "shared.weight" in shapes else "encoder.embed_tokens.weight"
     first = "encoder.block.0.layer.0.SelfAttention"
     heads = shapes[f"{first}.relative_attention_bias.weight"][1]
@@ -301,11 +301,11 @@ def _clip(words: int, width: int, positions: int) -> dict[str, Any]:
     }
 
 
-# What is remembered of single files: the folder of their other parts, and their prediction.
+# What is remembered about single files: the folder of their other parts, and their prediction.
 
 
 def recall(path: Path) -> Given:
-    """What was remembered of a file; nothing where it changed since, or where notes are damaged."""
+    """What is remembered about a file; nothing if it has changed or the note is damaged."""
     try:
         found = json.loads(_note(path).read_text("utf-8"))
         if not isinstance(found, dict) or found.get("file") != _state(path):
@@ -321,7 +321,7 @@ def recall(path: Path) -> Given:
 
 
 def remember(path: Path, given: Given) -> None:
-    """Keep what was given of a file, until the file changes. Raises TiError."""
+    """Remember what was given for a file until it changes. Raises TiError."""
     if given in (NOTHING_GIVEN, recall(path)):
         return
     note = _note(path)

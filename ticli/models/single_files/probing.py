@@ -1,4 +1,4 @@
-"""Whether a denoiser predicts noise or velocity, found by reading its answer both ways."""
+"""Find out whether a denoiser predicts noise or velocity by comparing its output with both."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ticli.models.model import Model, load_text
 from ticli.models.single_files.assembly import open_single_file, remember
 from ticli.models.single_files.recognising import EPSILON, TRIED, VELOCITY, Given
 
-# Shares of the schedule: with little noise both readings agree, so these are its noisy half.
+# Fractions of the schedule. With little noise both readings agree, so only the noisy half counts.
 SHARES = (1.0, 0.75, 0.5)
 MOST_PHOTOS = 4
-# One reading must leave less than this share of the other's loss.
+# One loss must be less than this fraction of the other.
 FAR_LOWER = 0.5
 
 
@@ -30,10 +30,10 @@ def find_prediction(
     tell: Callable[[str], None],
     encode: Callable[[Model], torch.Tensor | None] = lambda model: None,
 ) -> ModelSource:
-    """Load a model that does not say what it predicts, and return it as one that does.
+    """Load a model that does not say what it predicts, find it out, and return it again.
 
-    Its size depends on that, so a plan must know it first. `encode` gives the photos' latents; what
-    was found is told to `tell`. Raises as settle_prediction and load_model do.
+    Its size depends on that, so a plan must know it first. `encode` gives the photos' latents;
+    `tell` is called with the result. Raises as settle_prediction and load_model do.
     """
     model = load_text(source, hardware)
     latents = encode(model)
@@ -44,13 +44,13 @@ def find_prediction(
 
 
 def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
-    """Find out what the denoiser predicts where neither user nor file says; return what to say.
+    """Find out what the denoiser predicts if neither user nor file says; return what to report.
 
-    Photos' `latents` (photos, channels, height, width) are noised and denoised once, and the loss
-    taken under each reading; without photos it is pure noise at the schedule's end, where one
-    reading is the input itself and the other next to nothing. What is found is remembered, and so
-    is what the user gave.
-    Raises ModelUnavailable where neither loss is far lower.
+    Noise is added to the photos' `latents` (photos, channels, height, width) and predicted once;
+    the losses as noise and as velocity are compared. Without photos the input is pure noise at the
+    end of the schedule, where the noise is the input itself and the velocity almost zero. What is
+    found is remembered, and so is what the user gave. Raises ModelUnavailable if neither loss is
+    far lower.
     """
     single = model.source.single
     if single is None:
@@ -62,13 +62,13 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
     lower, higher = sorted(losses, key=lambda reading: losses[reading])
     if not losses[lower] < FAR_LOWER * losses[higher]:
         raise ModelUnavailable(
-            f"{single.path} does not say whether it predicts noise or velocity, and trying gives "
-            f"{losses[EPSILON]:.3g} and {losses[VELOCITY]:.3g}",
-            "say it: --prediction epsilon or --prediction v",
+            f"{single.path} does not say whether it predicts noise or velocity, and the losses of "
+            f"both are close: {losses[EPSILON]:.3g} and {losses[VELOCITY]:.3g}",
+            "give --prediction epsilon or --prediction v",
         )
     model.noise_schedule.register_to_config(prediction_type=lower)
     found = replace(single, prediction=lower, told_by=TRIED)
-    # A loaded model is tried once, however many words are learned on it.
+    # A loaded model is tried once, however many concepts are learned on it.
     model.source = replace(model.source, single=found)
     _note(single.path, found.given)
     names = {EPSILON: "noise (epsilon)", VELOCITY: "velocity (v)"}
@@ -79,13 +79,13 @@ def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
 
 
 def _note(path: Path, given: Given) -> None:
-    # Where settings can only be read nothing is remembered; the next run tries again.
+    # With read-only settings nothing is remembered, and the next run tries again.
     with contextlib.suppress(TiError, OSError):
         remember(path, given)
 
 
 def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
-    """The mean squared error of the denoiser's answer under each reading."""
+    """The mean squared error of the denoiser's output as noise and as velocity."""
     steps = int(model.noise_schedule.config.num_train_timesteps)
     shares: tuple[float, ...] = SHARES
     if latents is None:
@@ -109,7 +109,7 @@ def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
 
 
 def _empty(model: Model) -> Conditioning:
-    """The empty prompt; zeros in its place where the text encoders have left memory."""
+    """The empty prompt, or zeros if the text encoders are no longer in memory."""
     if model.encoders:
         return model.condition([model.tokenise("", {})], {})
     (key,) = model.source.widths

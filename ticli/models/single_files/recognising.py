@@ -1,4 +1,4 @@
-"""Which model a file of weights is, by its keys and shapes; what it is where it is none."""
+"""Which model a file of weights is, by its keys and shapes, or what else it is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from ticli.families import FAMILIES
 from ticli.families.family import Family, Shape, SingleFileLayout
 from ticli.library.formats.tensor_file import Entry, read_header
 
-# What a file of weights holds: keys, shapes and metadata, read without its tensors.
-
 CONVERT = (
-    "pickled weights can run any program when they are read: look for the same model as "
-    ".safetensors, or have it converted by somebody you trust"
+    "reading pickled weights can run any program: look for the same model as .safetensors, or "
+    "have somebody you trust convert it"
 )
-# How files begin that are no safetensors: zip and plain pickles, and llama.cpp's format.
+# How other files begin: pickles in a zip, plain pickles, and llama.cpp's format.
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 GGUF = b"GGUF"
 
@@ -33,7 +31,7 @@ class WeightsFile:
     metadata: Mapping[str, str]
 
     def under(self, prefix: str) -> dict[str, Shape]:
-        """The shapes of the tensors whose keys begin so, by the rest of their keys."""
+        """The shapes of the tensors whose keys have a prefix, by the rest of their keys."""
         return {
             key.removeprefix(prefix): entry.shape
             for key, entry in self.entries.items()
@@ -42,7 +40,7 @@ class WeightsFile:
 
 
 def read_contents(path: Path, name: str) -> WeightsFile:
-    """Read the header of a safetensors file. Raises ModelUnavailable saying what it is instead."""
+    """Read the header of a safetensors file. Raises ModelUnavailable if it is another kind."""
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
@@ -79,7 +77,7 @@ COMPLETE = "give the complete checkpoint of the model"
 def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
     """The family of a file and the prefix of its denoiser's keys.
 
-    Raises ModelUnavailable naming what the file is instead.
+    Raises ModelUnavailable that says what else the file is.
     """
     for family in FAMILIES.values():
         layout = family.single_file
@@ -94,7 +92,7 @@ def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
 
 
 def _has(contents: WeightsFile, mark: str) -> bool:
-    """Whether a key is there; a star stands for anything."""
+    """Whether a key is in the file; a star matches anything."""
     start, _, end = mark.partition("*")
     if not end:
         return mark in contents.entries
@@ -106,7 +104,7 @@ def _instead(contents: WeightsFile) -> tuple[str, str]:
         if test(contents):
             return found, hint
     some = ", ".join(sorted(contents.entries)[:2]) or "nothing"
-    return f"no model that ti knows: it holds {some}", FOLDER
+    return f"not a model that ti knows: it holds {some}", FOLDER
 
 
 def _any(pattern: str) -> Callable[[WeightsFile], bool]:
@@ -120,23 +118,23 @@ def _few(contents: WeightsFile) -> bool:
     )
 
 
-PLAIN = "ti learns words for plain models; use the one that it belongs to"
-# In this order: what stands first is the more particular.
+PLAIN = "ti learns concepts for plain models; use the one that it belongs to"
+# From the most specific to the most general.
 OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
     (
         _any(r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale"),
-        "a LoRA, which changes a model and is none",
+        "a LoRA, which changes a model but is not one",
         PLAIN,
     ),
     (
         _any(r"^control_model\.|^controlnet_|input_hint_block|^control_add"),
-        "a ControlNet, which steers a model and is none",
+        "a ControlNet, which steers a model but is not one",
         PLAIN,
     ),
-    (_any(r"motion_modules|temporal_transformer|time_stack"), "a model of moving pictures", PLAIN),
+    (_any(r"motion_modules|temporal_transformer|time_stack"), "a video model", PLAIN),
     (
         _any(r"^conditioner\.embedders\.0\.model\."),
-        "a Stable Diffusion XL refiner, which takes no words of its own",
+        "a Stable Diffusion XL refiner, which learns no concepts of its own",
         "give the base model",
     ),
     (
@@ -168,9 +166,9 @@ OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
 )
 
 
-# What is known of a model that lies in one file, and where its other parts lie.
+# What is known about a model in one file, and where its other parts are.
 
-# OpenAI's vocabulary, which every CLIP of these models has.
+# OpenAI's vocabulary, which every CLIP of these models uses.
 CLIP_TOKENIZER = Path(__file__).parents[1] / "clip_tokenizer"
 EPSILON, VELOCITY = "epsilon", "v_prediction"
 PREDICTIONS = {"epsilon": EPSILON, "v": VELOCITY}
@@ -183,10 +181,10 @@ UNTOLD = (
 
 @dataclass(frozen=True)
 class Given:
-    """What was said about a single file: the folder of its other parts, its prediction.
+    """What was said about a single file: the folder of its other parts, and its prediction.
 
-    `prediction` is "epsilon", "v_prediction", or "" where nothing was said; `told_by` says by
-    whom: the user now or earlier, or a trial.
+    `prediction` is "epsilon", "v_prediction", or "" if nothing was said; `told_by` says who said
+    it: the user now or earlier, or a trial.
     """
 
     components: Path | None = None
@@ -195,24 +193,23 @@ class Given:
 
     @property
     def said_now(self) -> bool:
-        """Whether it is this call that says what the file predicts."""
+        """Whether this call says what the file predicts."""
         return bool(self.prediction) and self.told_by not in (EARLIER, TRIED)
 
 
 NOTHING_GIVEN = Given()
-# What tells a prediction that neither the file nor its family does.
+# Who can tell the prediction besides the file and its family.
 FLAG, EARLIER, TRIED = "--prediction", "an earlier --prediction", "trying both"
 
 
 @dataclass(frozen=True)
 class SingleFile:
-    """A model in one file. `configurations` are those of its parts and of its noise schedule.
+    """A model in one file, with the `configurations` of its parts and of its noise schedule.
 
-    `prefixes` says how the keys of each part begin that the file itself holds; `pads` names the
-    padding token of each tokenizer that comes with `ti`. What is in neither lies in `components`.
-    `prediction` is "" where it must be found out by trying; `told_by` says where it comes from.
-    `stated` is what the file itself says, if anything. `absent` are the optional text encoders
-    that are nowhere.
+    `prefixes` gives the prefix of the keys of each part in the file; `pads` the padding token of
+    each tokenizer that comes with `ti`. All other parts are in `components`. `prediction` is "" if
+    it must be found by trying; `told_by` says where it comes from. `stated` is what the file itself
+    says, if anything. `absent` are optional text encoders that the model does without.
     """
 
     path: Path
@@ -227,20 +224,20 @@ class SingleFile:
 
     @property
     def said_by_user(self) -> bool:
-        """Whether what it predicts comes from the user."""
+        """Whether the user said what it predicts."""
         return self.told_by in (FLAG, EARLIER)
 
     @property
     def given(self) -> Given:
-        """What must be said again of this file, or remembered, for it to be the same model."""
+        """What must be given again, or remembered, for this file to be the same model."""
         kept = self.said_by_user or self.told_by == TRIED
         return Given(self.components, *((self.prediction, self.told_by) if kept else ("", "")))
 
     @property
     def remarks(self) -> list[str]:
-        """What a user should hear before using it."""
+        """What a user should know before using it."""
         found = [
-            f"the model does without its {part}, which the file lacks; --components DIR adds it"
+            f"the model runs without its {part}, which is not in the file; --components DIR adds it"
             for part in self.absent
         ]
         if not self.prediction:
@@ -248,7 +245,7 @@ class SingleFile:
         elif self.told_by == FLAG and self.stated not in ("", self.prediction):
             found.append(
                 f"the file says that it predicts the {PREDICTION_WORDS[self.stated]}: "
-                "--prediction overrules it in this command alone"
+                "--prediction overrides it in this command only"
             )
         return found
 
@@ -257,13 +254,11 @@ class SingleFile:
         return part in self.prefixes
 
     def place(self, part: str) -> Path:
-        """The folder of a part that is not in the file."""
+        """The folder of a part that the file does not hold."""
         if part in self.pads:
             return CLIP_TOKENIZER
         return (self.components or self.path) / part
 
-
-# What a single file says of its prediction: the noise, or the velocity.
 
 STATED = {
     "epsilon": EPSILON,
@@ -294,7 +289,7 @@ def told_prediction(
 
 
 def stated_prediction(contents: WeightsFile) -> tuple[str, str]:
-    """What a file itself says that it predicts, and by what; "" twice where it does not."""
+    """What a file itself says that it predicts, and where it says so; "" twice if it does not."""
     if "v_pred" in contents.entries:
         return VELOCITY, "its key v_pred"
     stated = contents.metadata.get("modelspec.prediction_type", "").lower()

@@ -1,4 +1,4 @@
-"""Text encoders of single files, their tensors renamed as transformers names them."""
+"""Parts of a model in a single file: tensors renamed, modules built and filled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROJECTION = "text_projection.weight"
 
 
 def clip_state(tensors: State, _configuration: Any) -> State:
-    """Leave out what older versions of transformers stored beside the weights."""
+    """Drop what older versions of transformers stored beside the weights."""
     kept = {
         key.removeprefix("text_model."): tensor
         for key, tensor in tensors.items()
@@ -46,7 +46,7 @@ def clip_state(tensors: State, _configuration: Any) -> State:
 
 
 def open_clip_state(tensors: State, configuration: Any) -> State:
-    """Take OpenCLIP's joined query, key and value apart, and leave out layers that are not read."""
+    """Split OpenCLIP's joined query, key and value, and drop layers that are not read."""
     found: State = {}
     for key, tensor in tensors.items():
         layer = LAYER.fullmatch(key)
@@ -64,7 +64,7 @@ def open_clip_state(tensors: State, configuration: Any) -> State:
 
 
 def t5_state(tensors: State) -> State:
-    """Name the one token table twice, as transformers does."""
+    """Store the token table under both names, as transformers does."""
     first, second = "shared.weight", "encoder.embed_tokens.weight"
     table = tensors[first if first in tensors else second]
     return {**tensors, first: table, second: table}
@@ -79,7 +79,7 @@ def _layer(layer: str, key: str, tensor: torch.Tensor) -> State:
     return {f"{layer}.{INNER.get(inner, inner)}.{kind}": tensor}
 
 
-# Parts of a model out of a single file: built without weights, then given the file's.
+# Modules are built without weights, then filled with those of the file.
 
 Convert = Callable[[State, Mapping[str, Any]], State]
 # What some trainers keep beside a VAE's weights.
@@ -89,7 +89,7 @@ LEFT_BESIDE = ("loss.", "model_ema.")
 def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> Any:
     """Build a text encoder by its transformers class, with the file's weights.
 
-    Raises ModelUnavailable where tensors lack or are of another shape.
+    Raises ModelUnavailable if tensors are missing or have another shape.
     """
     import transformers
 
@@ -109,9 +109,8 @@ def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> A
     if PROJECTION not in names:
         state.pop(PROJECTION, None)
     elif PROJECTION not in state:
-        # Stable Diffusion 3 takes its small CLIP's pooled text as it is.
-        width = configuration["hidden_size"]
-        state[PROJECTION] = torch.eye(width)
+        # Stable Diffusion 3 uses its small CLIP's pooled text without a projection.
+        state[PROJECTION] = torch.eye(configuration["hidden_size"])
     return _filled(module, state, single, dtype)
 
 
@@ -142,14 +141,14 @@ def load_part(
     if kind in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != number:
         raise ModelUnavailable(
             f"{single.path} has {number - len(state)} tensors in its {part} that a plain model "
-            "of its family has not",
+            "of its family does not have",
             "use the plain model of the same family",
         )
     return _filled(module, state, single, dtype)
 
 
 def _tensors(single: SingleFile, part: str) -> State:
-    """The tensors of one part, by the rest of their keys; the file is mapped, not read whole."""
+    """The tensors of one part without their prefix; the file is mapped, not read whole."""
     from safetensors import safe_open
 
     prefix = single.prefixes[part]
@@ -162,7 +161,7 @@ def _tensors(single: SingleFile, part: str) -> State:
 
 
 def _filled(module: Any, state: State, single: SingleFile, dtype: torch.dtype) -> Any:
-    """Give a module its weights in a precision. Raises ModelUnavailable where they do not fit."""
+    """Fill a module with its weights. Raises ModelUnavailable if they do not fit."""
     wanted = module.state_dict()
     missing = sorted(wanted.keys() - state.keys())
     if missing:
@@ -170,7 +169,7 @@ def _filled(module: Any, state: State, single: SingleFile, dtype: torch.dtype) -
     surplus = sorted(state.keys() - wanted.keys())
     if surplus:
         raise ModelUnavailable(
-            f"{single.path} holds {surplus[0]}, which a {type(module).__name__} has not",
+            f"{single.path} holds {surplus[0]}, which a {type(module).__name__} does not have",
             "use the plain model of the same family",
         )
     for name, tensor in state.items():
@@ -193,9 +192,9 @@ def _incomplete(single: SingleFile, what: str) -> ModelUnavailable:
 
 @contextmanager
 def _without_weights() -> Iterator[None]:
-    """Let modules be built whose parameters take no memory and no time, until the block ends.
+    """Build modules whose parameters take no memory and no time.
 
-    Buffers are made as usual: no file holds those that are computed.
+    Buffers are made as usual, since files do not hold the computed ones.
     """
     register = torch.nn.Module.register_parameter
 
