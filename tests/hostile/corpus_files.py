@@ -143,12 +143,12 @@ CASES: list[Case] = [
              f / "out" / "mug.safetensors").symlink_to(f / "elsewhere"))), "exists"),
     Case(52, "the library's words", "R",
          exporting("-o", "../home/ti/blobs/x.safetensors", "--force", prepare=lambda f: None),
-         "keeps its words"),
+         "lies inside the library"),
     Case(52, "the library's database", "R", exporting("-o", "../home/ti/library.db", "--force",
-         prepare=lambda f: None), "keeps its words|suffix|ends in"),
+         prepare=lambda f: None), "lies inside the library|suffix|ends in"),
     Case(52, "a link into the library", "R",
          exporting("-o", "out/", "--force", prepare=lambda f: (f / "out").symlink_to(
-             "../home/ti/blobs")), "keeps its words"),
+             "../home/ti/blobs")), "lies inside the library"),
     Case(52, "existing file", "R",
          exporting("-o", "x.safetensors", prepare=lambda f: (f / "x.safetensors").write_bytes(
              b"x")), "exists"),

@@ -1,4 +1,4 @@
-"""Opening the library's database: checked, private, durable, at the present schema."""
+"""The library's database: opened, checked, private, durable, and at the newest schema."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LOCAL_DISK = "set TI_HOME to a folder on a local disk"
 
 
 def locks_work(database: Path) -> bool:
-    """Whether the disk of the library has locks; True too where it cannot be tried.
+    """Whether the library's disk supports locks; True if that cannot be tried.
 
-    Some network and removable disks answer a lock with an error. Nothing is created, and the
-    database itself is left alone: closing it here would drop the locks that SQLite has on it.
+    Some network and removable disks refuse locks. The database itself is not tried: closing it here
+    would drop the locks that SQLite holds on it.
     """
     import fcntl
 
@@ -84,28 +84,28 @@ def locked(database: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-# What SQLite says, in words that name the library and what to do.
+# SQLite's errors as messages that name the library and what to do.
 
 LOST = (
-    "run `ti doctor --rebuild`, which makes it anew from the files of the concepts, or put a copy "
-    "of library.db back"
+    "run `ti doctor --rebuild`, which makes it again from the files of the concepts, or put back a "
+    "copy of library.db"
 )
 
 
 @contextlib.contextmanager
 def explained(database: Path) -> Iterator[None]:
-    """Turn SQLite's errors about `database` into words. Raises TiError and its kinds."""
+    """Turn SQLite's errors about `database` into TiErrors."""
     try:
         yield
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        # A damaged page can hold anything, also where SQLite sees nothing wrong.
+        # A damaged page can hold anything, even if SQLite finds nothing wrong.
         raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
             raise BadContent(f"the library {database} is damaged: {error}", LOST) from error
         if name.startswith(("SQLITE_BUSY", "SQLITE_IOERR_LOCK")) and not locks_work(database):
-            # SQLite takes a lock that cannot be had for one that another process holds.
+            # SQLite cannot tell a lock that fails from one that another process holds.
             raise TiError(
                 f"the library {database} cannot be locked: its disk has no locks", LOCAL_DISK
             ) from error
@@ -121,7 +121,7 @@ def explained(database: Path) -> Iterator[None]:
                 "free some room on that disk, then run the command again; nothing was changed",
             ) from error
         if name.startswith("SQLITE_IOERR"):
-            # A limit on the size of files and a failing disk look alike from here.
+            # A limit on the size of files looks like a failing disk.
             raise TiError(
                 f"the library {database} could not be read or written: {error}",
                 "free some room on that disk and see that it is well, then run the command again; "
@@ -131,7 +131,7 @@ def explained(database: Path) -> Iterator[None]:
 
 
 def read_only(database: Path) -> TiError:
-    """The refusal to change a library that cannot be written."""
+    """The error for a library that cannot be written."""
     return TiError(
         f"the library {database} cannot be written",
         "set TI_HOME to a folder that you may write to",
@@ -139,13 +139,13 @@ def read_only(database: Path) -> TiError:
     )
 
 
-# The library's tables, step by numbered step: a new library takes all, an older one the rest.
+# The library's tables, in numbered steps. A new library takes all, an older one those it lacks.
 
 Migration: TypeAlias = "Callable[[sqlite_utils.Database], None]"
 
 
 def create_concepts(db: sqlite_utils.Database) -> None:
-    """Schema 1: concepts, and the words they are found by."""
+    """Schema 1: the concepts, and the words that find them."""
     db.execute(
         """
         CREATE TABLE concepts (
@@ -225,14 +225,14 @@ def index_tags(db: sqlite_utils.Database) -> None:
 MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores, index_tags)
 
 
-# "ti" and a number drawn once: tells our databases from anyone else's.
+# "ti" and a number drawn once: marks our databases.
 APPLICATION_ID = 0x7469_2D4C
 BUSY_SECONDS = 30.0
-# SQLite takes a shorter file for a database with nothing in it.
+# SQLite treats a shorter file as an empty database.
 SMALLEST = 512
 WRITE_PRAGMAS = (
-    # A rollback journal works on every file system and is rolled back by whoever opens next;
-    # EXTRA also syncs the folder after the journal is gone, so that a commit stays committed.
+    # A rollback journal works on every file system; the next process rolls it back. EXTRA also
+    # syncs the folder once the journal is gone, so that a commit stays committed.
     "PRAGMA journal_mode=DELETE",
     "PRAGMA synchronous=EXTRA",
     "PRAGMA foreign_keys=ON",
@@ -242,10 +242,10 @@ WRITE_PRAGMAS = (
 def open_to_read(
     database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
 ) -> sqlite3.Connection | None:
-    """Open the library for reading; None where there is none yet. Creates nothing.
+    """Open the library for reading; None if there is none yet. Creates nothing.
 
-    An older schema is brought up to date first. Raises BadContent (damaged, foreign, lost),
-    Conflict (made by a newer `ti`) and TiError.
+    Upgrades an older schema first. Raises BadContent (damaged, foreign, lost), Conflict (made by a
+    newer `ti`) and TiError.
     """
     with explained(database):
         if not is_present(database, blobs):
@@ -265,9 +265,9 @@ def open_to_read(
 def open_to_write(
     database: Path, blobs: Path, steps: Sequence[Migration] = MIGRATIONS
 ) -> sqlite3.Connection:
-    """Open the library for writing, made or brought up to date where needed.
+    """Open the library for writing; make or upgrade it if needed.
 
-    Raises what open_to_read does, and TiError where the library cannot be written.
+    Raises as open_to_read does, and TiError if the library cannot be written.
     """
     with explained(database):
         if not is_present(database, blobs):
@@ -301,7 +301,7 @@ def check_version(
             f"{database} is a database of another program",
             "move it away, or set TI_HOME to another folder",
         )
-    # SQLite itself fills up a last page that was cut short with zeros.
+    # SQLite would fill a last page that was cut short with zeros.
     pages, page_bytes = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
     )
@@ -317,10 +317,7 @@ def check_version(
 
 
 def is_present(database: Path, blobs: Path) -> bool:
-    """Whether there is a database; an empty one, or files without one, is a loss to be told.
-
-    Raises BadContent and TiError.
-    """
+    """Whether there is a database. Raises BadContent if it was lost, and TiError."""
     try:
         size = database.stat().st_size
     except FileNotFoundError:
@@ -348,9 +345,9 @@ def _connect(database: Path, mode: str) -> sqlite3.Connection:
 
 
 def connect_to_read(database: Path) -> sqlite3.Connection:
-    """Connect as `rw`, so that a journal left by a crash is rolled back, else as immutable.
+    """Connect without checks or upgrades. Raises sqlite3.Error.
 
-    Nothing is checked and no schema is brought up to date. Raises sqlite3.Error.
+    `rw` rolls back a journal that a crash left; a read-only folder is opened as immutable.
     """
     connection = _connect(database, "mode=rw")
     try:
@@ -360,13 +357,13 @@ def connect_to_read(database: Path) -> sqlite3.Connection:
         journal = database.with_name(f"{database.name}-journal")
         if os.access(database.parent, os.W_OK) or journal.exists():
             raise
-        # Nobody can write in this folder, so nothing changes while it is read without locks.
+        # Nobody can write in this folder, so it can be read without locks.
         return _connect(database, "immutable=1")
     return connection
 
 
 def _create(database: Path, steps: Sequence[Migration]) -> None:
-    """Build a new database beside its place and move it there whole."""
+    """Build a new database under another name, then move it into place."""
     unfinished = database.with_name("library.db.new")
     try:
         build_database(unfinished, steps).close()
@@ -377,9 +374,9 @@ def _create(database: Path, steps: Sequence[Migration]) -> None:
 
 
 def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
-    """Make an empty database, in the place of what a crash left there, and open it for writing.
+    """Make an empty database, replacing what a crash left, and open it for writing.
 
-    Call while the library's lock is held. Raises OSError and sqlite3.Error.
+    The caller holds the library's lock. Raises OSError and sqlite3.Error.
     """
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
@@ -398,7 +395,7 @@ def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlit
 
 
 def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Migration]) -> None:
-    """Bring a database up to date, keeping a copy of the old one beside it."""
+    """Upgrade a database and keep a copy of the old one."""
     version = check_version(connection, database, steps)
     if version == len(steps):
         return
@@ -412,7 +409,7 @@ def _upgrade(connection: sqlite3.Connection, database: Path, steps: Sequence[Mig
 
 
 def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migration]) -> None:
-    """Run the steps after `version` in the transaction that is open, and commit it."""
+    """Run the steps after `version` in the open transaction, and commit it."""
     import sqlite_utils
 
     try:
@@ -428,13 +425,13 @@ def _apply(connection: sqlite3.Connection, version: int, steps: Sequence[Migrati
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file that only its owner may read, which SQLite then fills. Raises OSError."""
+    """Make an empty file for SQLite that only its owner may read. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 @contextlib.contextmanager
 def change(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction, holding the write lock from its start so that what it reads stays true."""
+    """One transaction that holds the write lock from its start: what it reads stays true."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -468,11 +465,9 @@ def free_name(database: Path, what: str) -> Path:
 
 
 def copy_database(database: Path, target: Path) -> None:
-    """Write a copy of a database, as it is at one moment, to a private file, whole or not
-    at all.
+    """Copy a database to a private file, whole or not at all.
 
-    Works while another connection of this process holds the write lock. Raises OSError and
-    sqlite3.Error.
+    Works even while this process holds the write lock. Raises OSError and sqlite3.Error.
     """
     unfinished = target.with_name(f"{target.name}.new")
     unfinished.unlink(missing_ok=True)
@@ -485,14 +480,14 @@ def copy_database(database: Path, target: Path) -> None:
 
 
 def replace_content(places: Places, source: Path, aside: Path | None) -> None:
-    """Put the content of the database `source` in the place of the library's, in one transaction.
+    """Replace the library's content by that of the database `source`, in one transaction.
 
-    What was there is copied to `aside` first, unless that is None. Both are of the present
-    schema. Other processes wait; killed at any moment, the library is the old one or the new one.
+    Copies the old content to `aside` first, unless that is None. Both have the newest schema. Other
+    processes wait. If the process is killed, the library is the old one or the new one.
     Raises OSError, sqlite3.Error and TiError.
     """
     with contextlib.closing(open_to_write(places.database, places.blobs)) as connection:
-        # Read-only, it takes no part in the transaction, which so needs no journal for two files.
+        # Read-only, `source` stays out of the transaction, which then needs one journal only.
         connection.execute("ATTACH ? AS source", (f"{source.as_uri()}?mode=ro",))
         with change(connection):
             if aside is not None:
@@ -502,7 +497,7 @@ def replace_content(places: Places, source: Path, aside: Path | None) -> None:
 
 
 def _move(connection: sqlite3.Connection) -> None:
-    """Replace every row of every table; triggers, which would add some twice, wait aside."""
+    """Replace every row of every table, without the triggers, which would add some rows twice."""
     triggers = list(
         connection.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'")
     )
@@ -514,7 +509,7 @@ def _move(connection: sqlite3.Connection) -> None:
             "SELECT name FROM main.sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
         )
     }
-    # What a virtual table keeps its rows in is filled through it.
+    # A virtual table fills the tables that hold its rows.
     shadows = tuple(f"{name}_" for name in virtual)
     tables = [
         name

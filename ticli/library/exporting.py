@@ -1,4 +1,4 @@
-"""Concepts on their way out: which file each becomes, and writing them all or none."""
+"""Export concepts: choose the file of each, and write all of them or none."""
 
 from __future__ import annotations
 
@@ -23,22 +23,20 @@ from ticli.library.formats.write_layouts import (
 from ticli.library.library import Library
 from ticli.paths import places
 
-# A concept as files for other programs: the layout is chosen, then written.
-
 DEFAULT_CONSUMER = "diffusers"
-# Suffixes that tell a reader how to open a file, and so must not contradict what is in it.
+# Readers choose by these suffixes how to open a file, so they must fit its content.
 TELLING = {layout.suffix for layout in LAYOUTS.values()} - {FOLDER}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What to write for: a program, or a layout in its own right. Neither means diffusers."""
+    """A program or a layout to write for. Neither means diffusers."""
 
     consumer: str = ""
     format: str = ""
 
     def checked(self) -> Target:
-        """The same, its names known. Raises Usage for an unknown one, or for both at once."""
+        """Return self. Raises Usage for an unknown name, or for a program and a layout at once."""
         if self.consumer and self.format:
             raise Usage("--for chooses the format", "leave --for or --format out")
         if self.format:
@@ -49,11 +47,11 @@ class Target:
 
     @property
     def program(self) -> Consumer | None:
-        """The program, or None where a layout was named."""
+        """The program, or None if a layout was named."""
         return None if self.format else consumer_named(self.consumer or DEFAULT_CONSUMER)
 
     def layout(self, name: str, encoders: frozenset[str]) -> Layout:
-        """The layout of one concept. Raises Conflict where it has no place in it."""
+        """The layout of one concept. Raises Conflict if its vectors do not fit."""
         program = self.program
         layout = layout_named(self.format) if program is None else program.layout(name, encoders)
         check_fits(layout, name, encoders)
@@ -66,9 +64,9 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """One concept, or several together, as files: the path of each below their place, its bytes.
+    """One concept, or several together, as files: the relative path and bytes of each.
 
-    A single file is called "". `lost` is what the layout cannot hold, `notes` what to do next.
+    A single file is called "". `lost` is what the layout cannot hold; `notes` say what to do next.
     """
 
     names: tuple[str, ...]
@@ -81,10 +79,10 @@ class Exported:
 def export_concepts(
     concepts: Sequence[tuple[Concept, Embedding]], target: Target, extras: Extras, stem: str = ""
 ) -> Exported:
-    """Write one concept, or several into one file, where the layout takes them.
+    """Turn one concept into files, or several into one file if the layout allows it.
 
-    `stem` is the file's name where the user chose one. Raises Conflict (no place for the vectors)
-    and Usage (a name that the program cannot address, several where one fits).
+    `stem` is the file's name if the user chose one. Raises Conflict (the vectors do not fit) and
+    Usage (the program cannot address the name, or the layout holds one concept only).
     """
     names = tuple(concept.name for concept, _ in concepts)
     chosen = [target.layout(c.name, frozenset(e.rows)) for c, e in concepts]
@@ -116,7 +114,7 @@ def export_bytes(concept: Concept, embedding: Embedding, format: str = "diffuser
 
 
 def check_suffix(suffix: str, layout: Layout) -> None:
-    """Raise Usage where a file's ending would make a reader take it for something else."""
+    """Raise Usage for a suffix that would mislead a reader about the file."""
     if suffix.lower() in TELLING and suffix.lower() != layout.suffix:
         kind = "a folder" if layout.suffix == FOLDER else f"a {layout.suffix} file"
         raise Usage(
@@ -141,21 +139,20 @@ def _packed(
 
 
 def takes_several(target: Target) -> bool:
-    """Whether many words go into one file of this layout."""
+    """Whether one file of this layout holds several concepts."""
     return bool(target.format) and layout_named(target.format).several
 
 
 ZIP = ".zip"
-# An exported file is there to be handed on: readable like any other file, less the umask.
+# Exported files are meant for others: as readable as the umask allows.
 FILE_MODE, FOLDER_MODE = 0o666, 0o777
 
 
 @dataclass(frozen=True, eq=False)
 class Outgoing:
-    """One file to write: where, as the user wrote it, and its bytes.
+    """One file to write: its path, as the user gave it, and its bytes.
 
-    `parts` are the exports that lie in it, each with the name it has there: "" where the file is
-    that export itself.
+    `parts` are the exports in it, each with its name there; "" if the file is that export itself.
     """
 
     path: Path
@@ -165,7 +162,7 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for: names, what to write them for, and where; "" is the folder here."""
+    """What the user asked for: names, a target, and where to write; "" is the current folder."""
 
     names: tuple[str, ...]
     target: Target
@@ -193,11 +190,11 @@ def export_content(library: Library, order: Order) -> tuple[bytes, list[Exported
 
 
 def plan_files(library: Library, order: Order) -> list[Outgoing]:
-    """Build every file's bytes and choose its path; nothing is written yet.
+    """Build every file's bytes and choose its path; write nothing yet.
 
-    The output is a zip where it ends so; a file for one concept, or for several where the layout
-    takes them; it is a folder for several, where it is one, or where it ends in a slash. A concept
-    of several files gets a folder. Raises Usage where several would share a file.
+    An output that ends in .zip is a zip. It is a folder if it exists as one, ends in a slash, or is
+    for several concepts that cannot share a file. A concept of several files gets a folder. Raises
+    Usage if several concepts would have to share a file.
     """
     place = Path(order.output)
     if place.suffix.lower() == ZIP and not order.output.endswith("/") and not place.is_dir():
@@ -219,13 +216,13 @@ def plan_files(library: Library, order: Order) -> list[Outgoing]:
 
 
 def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
-    """Write all files. Raises Conflict before the first where one exists and not `force`.
+    """Write all files. Without `force`, raises Conflict before the first if one exists.
 
-    A link in a file's place counts as a file, and is never followed; the library's own files are
-    never written over. A failure on the way names the finished paths under `completed`.
+    Never follows a link in a file's place, and never writes over the library's own files. A failure
+    on the way lists the finished paths under `completed`.
     """
     _refuse_library([file.path for file in files])
-    # What is a link to nothing does not exist, and still is in the way.
+    # A broken link does not exist, and still is in the way.
     taken = [file.path for file in files if file.path.is_symlink() or file.path.exists()]
     if taken and not force:
         said = ", ".join(map(str, taken))
@@ -235,7 +232,7 @@ def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
     completed: list[str] = []
     try:
         for file in files:
-            # A folder that was asked for is made; a missing one on the way to a file is a typo.
+            # Make a folder that the user asked for; a missing parent of a named file is a typo.
             if file.path != Path(output):
                 make_folder(file.path.parent, FOLDER_MODE)
             write_file(file.path, file.content, replace=force, mode=FILE_MODE)
@@ -246,13 +243,13 @@ def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
 
 
 def _refuse_library(paths: Sequence[Path]) -> None:
-    """Refuse to write where the library keeps its words. Raises Conflict."""
+    """Raise Conflict for a path inside the library."""
     here = places()
     kept = [place.resolve() for place in (here.blobs, here.runs, here.cache)]
     for path in paths:
         target = path.parent.resolve() / path.name
         if target == here.database.resolve() or any(map(target.is_relative_to, kept)):
-            raise Conflict(f"{path} lies where the library keeps its words", "give another -o")
+            raise Conflict(f"{path} lies inside the library", "give another -o")
 
 
 def _each(library: Library, order: Order) -> list[Exported]:
@@ -267,7 +264,7 @@ def _export(
 
 
 def _as_named(library: Library, order: Order, place: Path) -> list[Outgoing]:
-    """One file, or for a concept of several files one folder, with the name the user chose."""
+    """One file with the name the user chose, or one folder for a concept of several files."""
     exported = _export(library, order, library.get_all(order.names), place.stem)
     check_suffix(place.suffix, exported.layout)
     return _laid_out(exported, place)
@@ -281,7 +278,7 @@ def _laid_out(exported: Exported, place: Path) -> list[Outgoing]:
 
 
 def _place_in(target: Target, exported: Exported) -> str:
-    """The name of an export's file or folder among others."""
+    """The name of an export's file or folder."""
     suffix = exported.layout.suffix
     return target.stem(exported.names[0]) + ("" if suffix == FOLDER else suffix)
 

@@ -1,4 +1,4 @@
-"""Combining learned words: mean, slerp and concat of their vectors."""
+"""Merge concepts: mean, slerp or concat of their vectors."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SMALLEST_SINE = 1e-4
 def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
     """Combine embeddings, each with a weight or None, by "mean", "slerp" or "concat".
 
-    A missing weight is 1; weights are at least 0 and divided by their sum. Mean rows are rescaled
-    to the weighted mean of the parts' norms unless `raw`. Raises Usage (weights, method, number
-    of parts) and Conflict (other encoders or widths, unequal numbers of vectors).
+    A missing weight is 1. Weights are at least 0 and are divided by their sum. Unless `raw`, each
+    mean row gets the weighted mean of the parts' norms. Raises Usage (weights, method, number of
+    parts) and Conflict (other encoders or widths, unequal numbers of vectors).
     """
     if method not in METHODS:
         raise Usage(f"no method {method!r} of merging", did_you_mean(method, METHODS))
@@ -44,7 +44,7 @@ def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
 
 
 def merge_base(concepts: Sequence[Concept]) -> BaseModel:
-    """The base model that concepts share; what they differ in is "".
+    """The base model that concepts share; parts that differ are "".
 
     Raises Conflict naming two concepts where family or widths differ.
     """
@@ -72,7 +72,7 @@ def merged_concept(
     method: str,
     raw: bool = False,
 ) -> Concept:
-    """Describe the result of a merge; `parts` are the parents in order, as they were weighted."""
+    """The concept that a merge makes; `parts` are its parents in order, with their weights."""
     concepts = [concept for concept, _ in parts]
     shared = {}
     for word in ("noun", "kind", "init"):
@@ -125,7 +125,7 @@ def _slerp(parts: Sequence[Part], raw: bool) -> Embedding:
 
 
 def _concat(parts: Sequence[Part], raw: bool) -> Embedding:
-    """One word with the vectors of all, in the order of the arguments."""
+    """One concept with the vectors of all, in order."""
     import numpy as np
 
     if any(weight is not None for _, weight in parts):
@@ -167,7 +167,7 @@ def _arc(start: Wide, end: Wide, t: float) -> Wide:
 
 
 def _nonzero_norms(rows: Wide) -> Wide:
-    """The norm of every row. Raises Conflict where one is nothing, and so has no direction."""
+    """The norm of every row. Raises Conflict for a row of zeros, which has no direction."""
     import numpy as np
 
     norms: Wide = np.linalg.norm(rows, axis=1)

@@ -1,4 +1,4 @@
-"""Questions asked of many concepts at once: which, in what order, and how much of each is read."""
+"""Find and list concepts: which ones, in what order, and how much of each is read."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from ticli.errors import Usage
 from ticli.library.record import COLUMNS, VALID, concept_from_row, damaged, document_text
 from ticli.names import did_you_mean, lookup_name
 
-# Finding concepts by words and their beginnings, or where none fits by any part of a text.
-
 MOST_WORDS = 1000
 WORD = re.compile(r"[^\W_]+")
 # How much a word counts by where it stands: name, token, tags, notes, init and noun, photo names.
@@ -31,7 +29,7 @@ BESIDE = """concepts.id IN (
 
 
 class Folding(dict[int, str]):
-    """What each letter is without case and accents, worked out when it is first met."""
+    """Each letter without case and accents, worked out when it is first met."""
 
     def __missing__(self, letter: int) -> str:
         apart = unicodedata.normalize("NFKD", chr(letter).casefold())
@@ -41,7 +39,7 @@ class Folding(dict[int, str]):
 
 @dataclass(frozen=True)
 class Found:
-    """The part of a statement that finds words: FROM, WHERE, ORDER BY and the values in them."""
+    """The parts of the SQL statement that finds words."""
 
     condition: str
     tables: str = "concepts"
@@ -50,11 +48,11 @@ class Found:
 
 
 def find(connection: sqlite3.Connection, text: str) -> Found:
-    """Say how concepts are found that have every word of `text`, or a word that starts so.
+    """Return the SQL for concepts that have every word of `text`, or a word that begins with it.
 
-    Case and accents do not matter, nor do signs beside words. Where no concept has such words, the
-    same letters anywhere inside a text count too. The concept whose name is `text` comes first.
-    Raises Usage for more words than can be looked for.
+    Case, accents and punctuation do not matter. If no concept has such words, the same letters
+    anywhere in its texts count too. The concept named `text` comes first. Raises Usage for too many
+    words.
     """
     terms = list(dict.fromkeys(text.replace("\0", " ").split()))
     if (count := sum(len(WORD.findall(term)) for term in terms)) > MOST_WORDS:
@@ -90,7 +88,7 @@ def folded(text: str, folding: Folding) -> str:
     return text.lower() if text.isascii() else text.translate(folding)
 
 
-# The order of rows, not the clock, says what came first: clocks jump.
+# "created" sorts by row number, since clocks jump.
 ORDERS = {
     "name": "concepts.name {0}",
     "created": "concepts.id {0}",
@@ -99,9 +97,9 @@ ORDERS = {
 }
 # The largest number that SQLite knows.
 MOST_ROWS = 2**63 - 1
-# Letters that a pattern demands before its first wildcard are looked up in the index of names.
+# The letters before a pattern's first wildcard are looked up in the index of names.
 LITERAL = re.compile(r"<?([a-z0-9_-]+)")
-# `{` is the sign after `z`, so after every name that starts alike.
+# `{` comes after `z`, so after every name that starts alike.
 AFTER_LETTERS = "{"
 TAGGED = "concepts.id IN (SELECT concept FROM tagged WHERE tag = ?)"
 OF_BASE = """(
@@ -114,10 +112,10 @@ OF_BASE = """(
 class Query:
     """Which concepts to list, and in which order.
 
-    `pattern` is a shell pattern over name and token; `tags` must all be there; `base` is a family,
-    a model's id or the last part of one; `since` an ISO 8601 time; `words` are searched for, None
-    is no search. `sort` is name, created, used or size, with `:desc` for the other way round; ""
-    is the best match first, or by name. `limit` None is no limit.
+    `pattern` is a shell pattern for name or token. A concept must have all `tags`. `base` is a
+    family, a model's id or the last part of one; `since` is an ISO 8601 time; `words` are searched
+    for unless None. `sort` is name, created, used or size, with `:desc` to reverse it; "" puts the
+    best match first, or sorts by name.
     """
 
     pattern: str = ""
@@ -131,7 +129,7 @@ class Query:
 
 
 class Entry(NamedTuple):
-    """One line of a list. A tuple, since a hundred thousand of them are made at once."""
+    """One line of a list. A tuple, since there may be a hundred thousand."""
 
     name: str
     token: str
@@ -169,15 +167,15 @@ def query_names(connection: sqlite3.Connection, query: Query, blobs: Path) -> li
 
 
 def query_entries(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[Entry]:
-    """What a list shows of the concepts a query asks for. Raises Usage and BadContent."""
+    """The lines of a list of concepts. Raises Usage and BadContent."""
     return [_entry(row) for row in _rows(connection, ENTRY, query)]
 
 
 def query_documents(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[str]:
-    """The JSON object of each concept a query asks for, as text. Raises Usage and BadContent.
+    """The JSON object of each concept, as text. Raises Usage and BadContent.
 
-    All are read before the first is handed on: a reader that is slow, as a pager is, must not
-    keep others from writing.
+    All are read before the first is printed: a slow reader, such as a pager, must not keep others
+    from writing.
     """
     rows = _rows(connection, COLUMNS, query, (VALID,))
     return [document_text(row[:-1], bool(row[-1]), blobs) for row in rows]
@@ -212,11 +210,11 @@ def _rows(
 
 
 def _conditions(connection: sqlite3.Connection, query: Query) -> tuple[list[str], dict[str, Any]]:
-    """What a query demands of a row, apart from its words, and the values named there."""
+    """The conditions of a query, apart from its words, and their values."""
     conditions, values = ["1"], dict[str, Any]()
     if query.pattern:
         pattern = query.pattern.lower()
-        # No name has bytes that are no text: whoever writes them is told so, as in any argument.
+        # Raises for bytes that are not text, as for any argument.
         pattern.encode()
         fits = re.compile(fnmatch.translate(pattern)).match
         connection.create_function(

@@ -1,4 +1,7 @@
-"""Tensor files named after the hash of their bytes; each can rebuild its row of the library."""
+"""The files of concepts and photos, named after the hash of their bytes.
+
+A concept's file is enough to rebuild its row.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from ticli.library.record import check_vectors, concept_from_document, parse_doc
 from ticli.paths import Places
 
 ROW = "ti.row"
-# Characters of the row; beside it stand the few words that every file has.
+# Characters of the row; the rest of the metadata is small.
 LARGEST_ROW = LARGEST_METADATA - 4096
 HASH = re.compile(r"[0-9a-f]{64}")
 PHOTO_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
@@ -27,7 +30,7 @@ BROKEN = "other concepts are not affected; put the file back from a copy, or `ti
 
 
 def blob_path(blobs: Path, sha256: str) -> Path:
-    """Where the file of that hash lies."""
+    """The path of the file with that hash."""
     return blobs / sha256[:2] / f"{sha256}.safetensors"
 
 
@@ -59,8 +62,7 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
 def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
     """Write a concept's file and return the concept with its path, bytes and sha256.
 
-    A file that is there already and is whole is kept. Raises NoSpace and TiError where it
-    cannot be written.
+    An equal file that exists already is kept. Raises NoSpace and TiError.
     """
     data = encode_blob(concept, embedding)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -75,10 +77,7 @@ def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
 
 
 def load_blob(concept: Concept) -> Embedding:
-    """Read a concept's vectors, once, and only if the bytes have the hash of its row.
-
-    Raises BadContent naming the concept where the file is missing, damaged or another's.
-    """
+    """Read a concept's vectors. Raises BadContent if the file is missing or has another hash."""
     path = Path(concept.path)
     data = read_regular(path)
     if data is None:
@@ -91,8 +90,7 @@ def load_blob(concept: Concept) -> Embedding:
 def read_blob(path: Path) -> tuple[Concept, Embedding]:
     """Rebuild a concept from its file alone: the row as it was when the file was written.
 
-    Raises BadContent where the file is none of a library's, or its name is not the hash of its
-    bytes.
+    Raises BadContent if the library did not write the file, or its name is not its hash.
     """
     data = read_regular(path)
     if data is None:
@@ -119,7 +117,7 @@ def decode_blob(data: bytes, origin: str) -> tuple[Concept, Embedding]:
 
 
 def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
-    """Copy a photo to its place by hash; False where it is gone or not what it was.
+    """Copy a photo to its place by hash; False if it is gone or has changed.
 
     Raises NoSpace and TiError.
     """
@@ -141,17 +139,17 @@ def keep_photo(photos: Path, sha256: str, source: Path) -> bool:
 
 
 def find_photos(photos: Path, hashes: Sequence[str]) -> list[Path]:
-    """The copies that were kept of photos, in the order of their hashes; others are left out."""
+    """The kept copies of the photos with these hashes, in their order."""
     return [path for sha256 in hashes for path in _copies(photos, sha256)[:1]]
 
 
 def drop_photos(photos: Path, hashes: Iterable[str]) -> None:
-    """Remove the copies of photos, where any were kept. Raises TiError."""
+    """Remove the kept copies of photos. Raises TiError."""
     remove_files(path for sha256 in hashes for path in _copies(photos, sha256))
 
 
 def _copies(photos: Path, sha256: str) -> list[Path]:
-    """The files of that hash, whatever their suffix, without listing the others of a library."""
+    """The files of that hash, whatever their suffix."""
     # Hashes come from rows, and rows from files of strangers: only a hash becomes part of a path.
     if not HASH.fullmatch(sha256):
         return []
@@ -166,7 +164,7 @@ def drop_blobs(blobs: Path, hashes: Iterable[str]) -> None:
 
 
 def _sync_found(path: Path) -> None:
-    """Sync a file that somebody else wrote, who may have been killed before doing so."""
+    """Sync a file that another process wrote: it may have been killed before it could."""
     try:
         sync_file(path)
         sync_folder(path.parent)
@@ -176,7 +174,7 @@ def _sync_found(path: Path) -> None:
 
 
 def read_regular(path: Path) -> bytes | None:
-    """The bytes of a regular file; None where there is none, or a link in its place."""
+    """The bytes of a regular file; None if there is none, or a link."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
@@ -185,15 +183,15 @@ def read_regular(path: Path) -> bytes | None:
         return None
 
 
-# What lies in the folders of a library, told apart by name; no file is opened.
+# What the folders of a library hold, told by the names of files.
 
 BLOB = re.compile(r"([0-9a-f]{64})\.safetensors")
 PHOTO_NAME = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
 SHARD = re.compile(r"[0-9a-f]{2}")
 TEMPORARY_NAME = re.compile(r"\..{0,40}\.[0-9a-f]{16}\.tmp")
-# Databases that were being built when somebody was killed.
+# Databases that a killed process was building.
 UNFINISHED = re.compile(r"library(-v\d+-backup|-replaced-[\dTZ-]+)?\.db\.(new|rebuilt)(-journal)?")
-# Databases put aside whole, by a restore: what they name is not rubbish.
+# Databases that a restore put aside: the files that they name are kept.
 PUT_ASIDE = re.compile(r"library-replaced-[\dTZ-]+\.db")
 STAGING = "restore.new"
 
@@ -222,7 +220,7 @@ def stored_photos(places: Places) -> list[Stored]:
 
 
 def temporary_files(places: Places) -> list[Path]:
-    """Files that were being written when somebody was killed, and those being written now."""
+    """Files that a killed process was writing, and those being written now."""
     folders = [
         places.home,
         *_shards(places.blobs),
@@ -249,7 +247,7 @@ def databases_put_aside(places: Places) -> list[Path]:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of a file, or of all files in a folder; 0 where it is gone."""
+    """The bytes of a file, or of all files in a folder; 0 if it is gone."""
     try:
         if path.is_dir() and not path.is_symlink():
             return sum(size_of(Path(entry.path)) for entry in _entries(path))
@@ -293,8 +291,7 @@ IN_USE = timedelta(hours=1)
 class Unused:
     """A file or folder that nothing needs.
 
-    `since` is when that was first seen, as far as the record and the file's own times agree;
-    `due` whether it goes now.
+    `since` is when it was first found unused; `due` says whether to remove it now.
     """
 
     kind: str
@@ -306,15 +303,15 @@ class Unused:
 
 @dataclass(frozen=True)
 class Grace:
-    """How long what is unused is kept: `everything` is for what is not just being written."""
+    """How long unused files are kept. `everything` waits for nothing but files being written."""
 
     now: datetime
     everything: bool = False
 
     def judge(self, kind: str, path: Path, seen: datetime | None) -> Unused:
-        """Say whether something may go. Without a record of it, it is seen for the first time.
+        """Say whether a file may be removed. `seen` is when an earlier prune found it unused.
 
-        A clock that was put back makes ages negative; those are no age at all.
+        A time in the future, after the clock was put back, counts as now.
         """
         status = path.lstat()
         touched = datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
