@@ -318,10 +318,6 @@ def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -
 # Models that predict the noise or the velocity of a variance-preserving diffusion.
 
 
-def _times(_schedule: Any, timesteps: torch.Tensor, _shape: tuple[int, ...]) -> torch.Tensor:
-    return timesteps
-
-
 def _add_noise(
     schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
@@ -334,14 +330,10 @@ def _target(
     schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
     """The noise (2006.11239), or √ᾱ_t · ε − √(1 − ᾱ_t) · z (2202.00512, appendix D)."""
-    if _prediction(schedule) == "v_prediction":
+    if schedule.config.prediction_type == "v_prediction":
         velocity: torch.Tensor = schedule.get_velocity(latents, noise, timesteps)
         return velocity
     return noise
-
-
-def _prediction(schedule: Any) -> str:
-    return str(schedule.config.prediction_type)
 
 
 DIFFUSION = Law(
@@ -357,10 +349,10 @@ DIFFUSION = Law(
         "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
         "unipc": ("UniPCMultistepScheduler", {}),
     },
-    _times,
-    _add_noise,
-    _target,
-    _prediction,
+    times=lambda schedule, timesteps, shape: timesteps,
+    add_noise=_add_noise,
+    target=_target,
+    prediction=lambda schedule: str(schedule.config.prediction_type),
 )
 
 
@@ -408,17 +400,6 @@ def _flow_add_noise(
     return (1 - sigma) * latents + sigma * noise
 
 
-def _flow_target(
-    _schedule: Any, latents: torch.Tensor, noise: torch.Tensor, _timesteps: torch.Tensor
-) -> torch.Tensor:
-    """The path's velocity dz_t/dσ = ε − z."""
-    return noise - latents
-
-
-def _flow_prediction(_schedule: Any) -> str:
-    return "flow"
-
-
 FLOW = Law(
     "FlowMatchEulerDiscreteScheduler",
     {
@@ -426,8 +407,9 @@ FLOW = Law(
         "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
         "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
     },
-    _flow_times,
-    _flow_add_noise,
-    _flow_target,
-    _flow_prediction,
+    times=_flow_times,
+    add_noise=_flow_add_noise,
+    # The path's velocity dz_t/dσ = ε − z.
+    target=lambda schedule, latents, noise, timesteps: noise - latents,
+    prediction=lambda schedule: "flow",
 )

@@ -34,9 +34,10 @@ def fingerprint(source: ModelSource) -> str:
     if source.is_starter:
         return _computed(source)
     note = places().cache / "fingerprints" / f"{_state_of_files(source)}.txt"
-    known = _read_note(note)
-    if known:
-        return known
+    with contextlib.suppress(OSError, ValueError):
+        known = note.read_text("ascii")
+        if FINGERPRINT.fullmatch(known):
+            return known
     found = _computed(source)
     # In a read-only library nothing is kept; the next call computes it again.
     with contextlib.suppress(TiError):
@@ -64,14 +65,6 @@ def _state_of_files(source: ModelSource) -> str:
             facts = (str(file.resolve()), known.st_size, known.st_mtime_ns, known.st_ctime_ns)
             digest.update(repr(facts).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _read_note(note: Path) -> str:
-    try:
-        text = note.read_text("ascii")
-    except (OSError, ValueError):
-        return ""
-    return text if FINGERPRINT.fullmatch(text) else ""
 
 
 def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:

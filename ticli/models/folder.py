@@ -318,7 +318,7 @@ def _license(folder: Path) -> str:
 # The picture encoder that belongs to a model's text encoder.
 
 # Where a diffusers model keeps it.
-FOLDER = "image_encoder"
+FOLDER, PIXELS = "image_encoder", "preprocessor_config.json"
 OWN = "model"
 # CLIP's own values, for a folder that gives none (2103.00020).
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -383,7 +383,8 @@ def _own(source: ModelSource, clips: list[EncoderPart]) -> Tower:
     settings = read_json(folder / "config.json", source.id)
     for part in fitting:
         text = source.folder / part.folder
-        if _projection(read_json(text / "config.json", source.id)) == _projection(settings):
+        own = read_json(text / "config.json", source.id)
+        if own.get("projection_dim", 512) == settings.get("projection_dim", 512):
             return _tower(part, folder, text, settings)
     raise ModelUnavailable(
         f"the image encoder of {source.id} belongs to none of its text encoders",
@@ -391,12 +392,11 @@ def _own(source: ModelSource, clips: list[EncoderPart]) -> Tower:
     )
 
 
-def _projection(settings: Mapping[str, Any]) -> Any:
-    return settings.get("projection_dim", 512)
-
-
 def _tower(part: EncoderPart, folder: Path, text: Path, vision: Mapping[str, Any]) -> Tower:
-    pixels = _preprocessing(folder)
+    # The settings of the pixels lie beside the weights, or where diffusers keeps them.
+    places = [folder / PIXELS, folder.parent / "feature_extractor" / PIXELS]
+    file = next((place for place in places if place.is_file()), None)
+    pixels = read_json(file, str(folder)) if file else {}
     try:
         size = int(vision.get("image_size", 224))
         mean = tuple(float(value) for value in pixels.get("image_mean", MEAN))
@@ -408,12 +408,3 @@ def _tower(part: EncoderPart, folder: Path, text: Path, vision: Mapping[str, Any
             f"{folder} does not say how to prepare its pictures: {error}", AGAIN
         ) from error
     return Tower(part, folder, text, size, mean, spread)
-
-
-def _preprocessing(folder: Path) -> dict[str, Any]:
-    """The settings of the pixels, beside the weights or where diffusers keeps them."""
-    for place in (folder, folder.parent / "feature_extractor"):
-        file = place / "preprocessor_config.json"
-        if file.is_file():
-            return read_json(file, str(folder))
-    return {}

@@ -35,7 +35,8 @@ def disk_use(source: ModelSource) -> int:
     single = source.single
     seen: dict[tuple[int, int], int] = {}
     for path in [single.path, *_components(source, single)] if single else [source.folder]:
-        for file in [path] if path.is_file() else _files_under(path):
+        under = [Path(place) / name for place, _, names in os.walk(path) for name in names]
+        for file in [path] if path.is_file() else under:
             try:
                 known = file.stat()
             except OSError:
@@ -51,10 +52,6 @@ def _components(source: ModelSource, single: SingleFile) -> list[Path]:
     parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
     with_us = {*single.prefixes, *single.pads}
     return [single.place(part) for part in (*parts, "vae") if part not in with_us]
-
-
-def _files_under(folder: Path) -> list[Path]:
-    return [Path(place) / name for place, _, files in os.walk(folder) for name in files]
 
 
 def names_of(source: ModelSource) -> list[str]:

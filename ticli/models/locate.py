@@ -240,25 +240,21 @@ def unusable_names() -> list[dict[str, Any]]:
             locate(name)
         except ModelUnavailable as error:
             problems.setdefault(model, ([], error.message))[0].append(name)
-    return [_unusable(model, names, why) for model, (names, why) in problems.items()]
-
-
-def _unusable(model: str, names: list[str], why: str) -> dict[str, Any]:
-    return {
-        "id": model,
-        "family": "",
-        "revision": "",
-        "widths": {},
-        "windows": {},
-        "size": 0,
-        "license": "",
-        "folder": "",
-        "current": False,
-        "names": names,
-        "bytes": 0,
-        "here": _is_here(model),
-        "problem": why,
-    }
+    nothing: dict[str, Any] = {
+        "family": "", "revision": "", "widths": {}, "windows": {}, "size": 0, "license": "",
+        "folder": "", "current": False,
+    }  # fmt: skip
+    return [
+        {
+            "id": model,
+            **nothing,
+            "names": names,
+            "bytes": 0,
+            "here": _is_here(model),
+            "problem": why,
+        }
+        for model, (names, why) in problems.items()
+    ]
 
 
 def _is_here(model: str) -> bool:
