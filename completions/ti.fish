@@ -284,7 +284,7 @@ complete -c ti -n '__ti_is inspect' -l no-color -d 'No colours, as with NO_COLOR
 complete -c ti -n '__ti_is inspect' -l debug -d 'Show where an error happened, as with TI_DEBUG=1'
 complete -c ti -n '__ti_is inspect' -s h -l help -d 'Show this message and exit'
 complete -c ti -n '__ti_is inspect' -F
-complete -c ti -n '__ti_is doctor' -l rebuild -d 'Make a lost or damaged database anew from the files of the concepts'
+complete -c ti -n '__ti_is doctor' -l rebuild -d 'Rebuild a lost or damaged database from the files of the concepts'
 complete -c ti -n '__ti_is doctor' -l fast -d 'Leave out the device, which needs torch'
 complete -c ti -n '__ti_is doctor' -l json -d 'One JSON document on stdout'
 complete -c ti -n '__ti_is doctor' -l quiet -s q -d 'Only the result: names or paths, one a line'

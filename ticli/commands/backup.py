@@ -35,8 +35,8 @@ def backup(
 ) -> None:
     """Write the whole library to one file.
 
-    It holds the concepts with their tags, notes and scores, and the photos that were kept, as they
-    are at one moment; other commands go on meanwhile. Settings and unfinished runs stay here.
+    It holds the concepts with their tags, notes and scores, and the photos that were kept. Other
+    commands can run meanwhile. Settings and unfinished runs are not in it.
     """
     from ticli.library.upkeep.backups import back_up
     from ticli.paths import places
@@ -61,7 +61,7 @@ def _to_file(path: Path, force: bool) -> Backup:
     from ticli.library.upkeep.backups import back_up
     from ticli.paths import places
 
-    # Said before the work, though what is there is never overwritten either way.
+    # Refuse before the work; an existing file is never overwritten either way.
     if not force and os.path.lexists(path):
         raise Conflict(f"{path} exists already", "choose another name, or give --force")
     with writing(path, replace=force) as out:

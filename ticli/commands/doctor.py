@@ -19,7 +19,7 @@ def doctor(
     rebuild: Annotated[
         bool,
         typer.Option(
-            "--rebuild", help="Make a lost or damaged database anew from the files of the concepts."
+            "--rebuild", help="Rebuild a lost or damaged database from the files of the concepts."
         ),
     ] = False,
     fast: Annotated[
@@ -33,8 +33,8 @@ def doctor(
 ) -> None:
     """Find what is wrong and say what puts it right.
 
-    Each line is ok, warn or fail; the exit code is 1 where something failed. Nothing is changed,
-    but by --rebuild, which moves the old database aside and never removes it.
+    Each line is ok, warn or fail; the exit code is 1 if something failed. Only --rebuild changes
+    anything: it moves the old database aside and never removes it.
     """
     output = open_output(json, quiet, verbose, no_color, debug)
     if not show_checks(output, _checks(output, rebuild, fast)):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 STDOUT = "-"
-# Lines of advice; an export of a whole library would have one for every word.
+# An export of a whole library would have advice for every concept.
 MOST_NOTES = 8
 
 
@@ -38,8 +38,8 @@ def export(
 ) -> None:
     """Write concepts to files for other programs.
 
-    Files hold float32 numbers, the same bits as in the library, and say what they are. What is
-    yours alone stays here: names of photos, local paths, and notes unless --notes is given.
+    The files hold the same float32 numbers as the library, and say what they are. They never hold
+    names of photos or local paths, and hold your notes only with --notes.
     """
     from ticli.library.exporting import Order, Target, plan_files, write_files
     from ticli.library.library import Library
@@ -72,7 +72,7 @@ def _to_stdout(answers: Output, library: Any, order: Order) -> None:
     if answers.json:
         raise Usage("-o - and --json both want stdout", "leave one of them out")
     if not order.names:
-        raise Usage("the library is empty: there is nothing to write", "ti invert learns a word")
+        raise Usage("the library is empty: there is nothing to write", "ti invert learns a concept")
     refuse_terminal()
     content, exports = export_content(library, order)
     _say(answers, exports)
@@ -80,7 +80,7 @@ def _to_stdout(answers: Output, library: Any, order: Order) -> None:
 
 
 def _say(answers: Output, exports: Iterable[Exported]) -> None:
-    """Say what to do next, and with --verbose what the layout has no place for."""
+    """Say what to do next, and with --verbose what the layout cannot hold."""
     said: list[str] = []
     for exported in dict.fromkeys(exports):
         said += exported.notes

@@ -77,7 +77,7 @@ def list_concepts(
         output.hint(
             "no concept matches"
             if chosen != Query()
-            else 'the library is empty; learn a word: ti invert PHOTOS --token "<mug>"'
+            else 'the library is empty; learn a concept: ti invert PHOTOS --token "<mug>"'
         )
 
 

@@ -35,8 +35,8 @@ def prune(
 ) -> None:
     """Remove what nothing needs any more.
 
-    These are files and photos of no concept, what crashes left, unfinished runs and cached
-    files, each once it has been unused for 14 days.
+    That is: files and photos that belong to no concept, what crashes left, unfinished runs and
+    cached files, once they have been unused for 14 days.
     """
     from ticli.inversion.run_folder import REMAINS, RUN, remove_runs, stale_runs
     from ticli.library.store import Grace

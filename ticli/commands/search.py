@@ -28,9 +28,9 @@ def search(
 ) -> None:
     """Find concepts by their words.
 
-    Looks in names, tokens, tags, notes, init words, nouns and photo names, where every word given
-    must be or begin one; case, accents and signs do not matter. Where nothing has such words, the
-    same letters inside longer ones count too. The best match comes first.
+    ti looks in names, tokens, tags, notes, init words, nouns and the names of photos. Every word
+    given must be a word there or begin one. Case, accents and punctuation do not matter. If nothing
+    matches, the same letters inside longer words count too. The best match comes first.
     """
     from ticli.library.library import Library, Query
     from ticli.plain_text import moment

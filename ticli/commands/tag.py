@@ -36,7 +36,7 @@ def tag(
 ) -> None:
     """Change the tags and notes of a concept.
 
-    Its tags are then printed, one a line; without options they are only printed.
+    Prints its tags, one a line. Without options it changes nothing.
     """
     from ticli.library.library import Library
 

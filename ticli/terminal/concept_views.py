@@ -1,4 +1,4 @@
-"""Concepts as people and programs see them: rows of a list, the page of one, what was added."""
+"""Show concepts: as a list, as a page, or as the answer to what was added."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ COLUMNS = (
 
 
 def show_concepts(output: Output, library: Library, query: Query) -> int:
-    """Write the concepts that a query asks for, and return how many there are.
+    """Write the concepts of a query and return their number. Raises Usage and BadContent.
 
-    They come as a table, tab-separated, names only, or as a JSON array. Raises Usage, BadContent.
+    They come as a table, tab-separated, as names only, or as a JSON array.
     """
     if output.json:
         documents = library.documents(query)
@@ -66,7 +66,7 @@ def show_concept(output: Output, concept: Concept) -> None:
 
 
 def show_added(output: Output, concept: Concept) -> None:
-    """Answer for a concept that was just stored: its name, or its whole JSON object."""
+    """Write a concept that was just stored: its name, or its JSON object."""
     if output.json:
         output.document(concept.as_json())
     else:
@@ -87,14 +87,14 @@ def _row(entry: Entry, for_people: bool) -> tuple[str, ...]:
 
 
 def _text_of(key: str, value: Any) -> str:
-    """One line for a field of the JSON object; of scores what stands in the JSON is too much."""
+    """One line for a field of the JSON object; of scores only a summary."""
     if key == "scores":
         return "; ".join(score_line(report) for report in value)
     return _words(value)
 
 
 def _words(value: Any) -> str:
-    """One line for a value of the JSON object; "" where nothing is known."""
+    """One line for a value of the JSON object; "" if nothing is known."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -130,7 +130,7 @@ def _fitting(name: str, key: str, text: str) -> str:
     return f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
 
 
-# Files as `ti inspect` shows them: a page at a terminal, a row a word in a pipe, JSON.
+# `ti inspect`: a page for each file at a terminal, a row for each concept in a pipe, or JSON.
 
 INSPECTED_COLUMNS = (
     Column("NAME"),
@@ -144,12 +144,12 @@ INSPECTED_COLUMNS = (
     Column("BASE"),
     Column("PROBLEM"),
 )
-# Longer values are pictures and rows; --json has them whole.
+# Longer values are pictures and rows; --json shows them whole.
 LONGEST_VALUE = 200
 
 
 def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
-    """Write what files are. With --quiet only the names that an import would give."""
+    """Describe files. With --quiet, write only the names that an import would give."""
     if output.json:
         output.document([inspection.as_json() for inspection in inspections])
         return
@@ -173,7 +173,7 @@ def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
 
 
 def _rows(found: Inspection) -> list[tuple[str, ...]]:
-    """A row a word, and one for a file that holds none."""
+    """A row for each concept, and one for a file without any."""
     place = (found.file, found.container, found.layout)
     if not found.words:
         return [("", *place, "", "", "", "", "", found.problem)]
@@ -201,7 +201,7 @@ def _page(found: Inspection, verbose: bool) -> list[tuple[str, str]]:
         lines.append(("holds", f"{found.container}, layout {found.layout}"))
     for word in found.words:
         lines += [
-            ("word", word.name or "(has no name)"),
+            ("concept", word.name or "(has no name)"),
             ("  stored as", word.read.token or word.read.key or "-"),
             ("  vectors", f"{word.read.embedding.vectors} for {_encoders(word)}"),
             ("  norm", _norms(word)),

@@ -1,4 +1,4 @@
-"""A library in one file: a zip of its database, the files of its concepts and its photos."""
+"""Back up a library to one zip: its database, the files of its concepts, its photos."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 @dataclass
 class Backup:
-    """What went into a backup so far: the manifest's files, and what could not be taken along.
+    """What a backup holds so far.
 
-    `left_out` names concepts, and photos by their path, with what is wrong with their files.
+    `left_out` maps a concept, or the path of a photo, to what is wrong with its file.
     """
 
     concepts: int = 0
@@ -49,12 +49,11 @@ class Backup:
 
 
 def back_up(places: Places, out: BinaryIO) -> Backup:
-    """Write a library, as it is at one moment, to a stream that need not be seekable.
+    """Write the library, as it is at one moment, to a stream that need not be seekable.
 
-    Files are named by their content and never change, so they are copied while others work; only
-    for the database and for what was added meanwhile do others wait. Every file is compared with
-    its hash. Raises NotFound (no library), BadContent (damaged), OSError where `out` cannot be
-    written, and TiError.
+    Files never change, so they are copied while other processes work; those wait only while the
+    database, and what was added meanwhile, is copied. Every file is compared with its hash. Raises
+    NotFound (no library), BadContent (damaged), OSError (`out` cannot be written) and TiError.
     """
     done = Backup()
     if not places.database.exists():
@@ -83,7 +82,7 @@ def back_up(places: Places, out: BinaryIO) -> Backup:
 
 
 def _add_files(places: Places, archive: zipfile.ZipFile, done: Backup) -> None:
-    """Add the files of every row, and their photos, that are not in the archive yet."""
+    """Add the files and photos of every row that are not in the archive yet."""
     rows = _rows(places)
     done.concepts = len(rows)
     for row in rows:
@@ -138,7 +137,7 @@ def _rows(places: Places) -> list[RowFile]:
 
 @contextlib.contextmanager
 def _unchanging(places: Places) -> Iterator[None]:
-    """Keep others from changing the library; one that may only be read stays as it is anyway."""
+    """Keep other processes from changing the library, unless it is read-only anyway."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(changing(places))
@@ -148,7 +147,7 @@ def _unchanging(places: Places) -> Iterator[None]:
         yield
 
 
-# A backup that may come from a stranger: every name, size and hash is checked before any use.
+# Reading a backup that may come from a stranger: names, sizes and hashes are checked first.
 
 BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})\.safetensors")
 PHOTO = re.compile(r"photos/([0-9a-f]{2})/(\1[0-9a-f]{62})(?:\.[a-z0-9]{1,8})?")
@@ -162,7 +161,7 @@ HINT = "make or fetch the backup again"
 
 @dataclass(frozen=True)
 class BackupFile:
-    """A backup whose members all have the sizes and hashes that its manifest says."""
+    """A backup whose members all have the sizes and hashes of its manifest."""
 
     origin: str
     manifest: Mapping[str, Any]
@@ -174,7 +173,7 @@ class BackupFile:
         return tuple(name for name in self.manifest["files"] if name != DATABASE)
 
     def read(self, name: str) -> bytes:
-        """The bytes of a member. Raises BadContent where they are not what they were."""
+        """The bytes of a member. Raises BadContent if they have changed."""
         with _reported(self.origin):
             data = self.archive.read(name)
         if hashlib.sha256(data).hexdigest() != self.manifest["files"][name]["sha256"]:
@@ -217,7 +216,7 @@ def open_backup(path: Path) -> Iterator[BackupFile]:
 
 @contextlib.contextmanager
 def open_backup_stream(stream: BinaryIO) -> Iterator[BackupFile]:
-    """Take a backup from a pipe, and check it. Raises BadContent, NoSpace and TiError."""
+    """Read a backup from a pipe and check it. Raises BadContent, NoSpace and TiError."""
     with tempfile.TemporaryFile(prefix="ti-restore-") as file:
         try:
             shutil.copyfileobj(stream, file, PIECE)
@@ -247,7 +246,7 @@ def _checked(file: IO[bytes], origin: str) -> Iterator[BackupFile]:
 
 
 def _members(archive: zipfile.ZipFile, size: int, origin: str) -> dict[str, zipfile.ZipInfo]:
-    """The members by name: plain, apart from each other, and named as `ti backup` names them."""
+    """The members by name: stored plainly, without overlaps, and named as `ti backup` does."""
     infos = archive.infolist()
     if len(infos) > MOST_MEMBERS:
         raise BadContent(f"{origin} has {len(infos):,} members", "ti backup writes no such file")
@@ -280,7 +279,7 @@ def _members(archive: zipfile.ZipFile, size: int, origin: str) -> dict[str, zipf
 def _manifest(
     archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], origin: str
 ) -> dict[str, Any]:
-    """The manifest, which names exactly the members there are. Raises BadContent."""
+    """The manifest, which must name exactly the members. Raises BadContent."""
     if not {MANIFEST, DATABASE} <= members.keys():
         raise BadContent(
             f"{origin} is a zip file, and no complete backup of a library",
@@ -323,7 +322,7 @@ def _pieces(member: IO[bytes], origin: str) -> Iterator[bytes]:
 
 @contextlib.contextmanager
 def _reported(origin: str) -> Iterator[None]:
-    """Say that an archive is damaged in place of what zipfile raises."""
+    """Turn zipfile's errors into BadContent."""
     try:
         yield
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The library looked over from its folder to the last byte of its files; nothing is changed."""
+"""Check the library, from its folder to the last byte of its files, and change nothing."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from ticli.library.store import (
 )
 from ticli.paths import Places
 
-# Questions to a database that may be damaged, for the doctor, the backup and the rebuild.
+# Reading a database that may be damaged.
 
-# What a row holds that its file does not: it may have changed since the file was written.
+# Fields that may have changed since the concept's file was written.
 LATER = [key for key, it in FACTS.items() if it.varies == "later"]
 
 
 @dataclass(frozen=True)
 class RowFile:
-    """What a row says of its file and photos. `photos` are their hashes."""
+    """The file and photos of a row, by their hashes."""
 
     id: int
     name: str
@@ -53,7 +53,7 @@ class RowFile:
 
 
 def damages(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite's own checks find wrong, every word index among them. Raises sqlite3.Error."""
+    """What SQLite's own checks find wrong. Raises sqlite3.Error."""
     found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(20)")]
     found = [] if found == ["ok"] else found
     for table, *_ in connection.execute("PRAGMA foreign_key_check"):
@@ -62,14 +62,14 @@ def damages(connection: sqlite3.Connection) -> list[str]:
 
 
 def rows_without_words(connection: sqlite3.Connection) -> list[int]:
-    """The numbers of rows that are not in the word index, or of which only the words are left."""
+    """The numbers of rows that are only in the table or only in the word index."""
     in_table = {number for (number,) in connection.execute("SELECT id FROM concepts")}
     in_index = {number for (number,) in connection.execute("SELECT rowid FROM words")}
     return sorted(in_table ^ in_index)
 
 
 def word_index_is_whole(connection: sqlite3.Connection) -> bool:
-    """Whether every full-text index agrees with the text it is of. Needs a writable database."""
+    """Whether every full-text index agrees with its text. Needs a writable database."""
     tables = [
         name
         for (name,) in connection.execute(
@@ -91,9 +91,9 @@ def word_index_is_whole(connection: sqlite3.Connection) -> bool:
 
 
 def row_files(connection: sqlite3.Connection) -> Iterator[RowFile]:
-    """What each row says of its files, in the order of rows; works for every schema.
+    """The files of each row, in order; works for every schema.
 
-    Raises sqlite3.Error, and ValueError where a list of photos cannot be read.
+    Raises sqlite3.Error, and ValueError if a list of photos cannot be read.
     """
     for number, name, sha256, photos in connection.execute(
         "SELECT id, name, sha256, photos FROM concepts ORDER BY id"
@@ -103,7 +103,7 @@ def row_files(connection: sqlite3.Connection) -> Iterator[RowFile]:
 
 
 def unreadable_rows(connection: sqlite3.Connection, blobs: Path) -> list[str]:
-    """The names of rows that make no concept. The schema must be the present one."""
+    """The names of rows that cannot be read. The schema must be the newest."""
     found = []
     for row in connection.execute(SELECT):
         try:
@@ -116,8 +116,8 @@ def unreadable_rows(connection: sqlite3.Connection, blobs: Path) -> list[str]:
 def is_whole(database: Path, blobs: Path) -> bool:
     """Whether a database opens and nothing in it is damaged.
 
-    Raises Conflict where a newer `ti` made it or another process keeps it busy, and TiError where
-    it may not be read: neither is damage.
+    Raises Conflict if a newer `ti` made it or another process keeps it busy, and TiError if it may
+    not be read: neither is damage.
     """
     try:
         with explained(database), contextlib.closing(connect_to_read(database)) as connection:
@@ -136,7 +136,7 @@ def is_whole(database: Path, blobs: Path) -> bool:
 
 
 def is_ours(database: Path) -> bool | None:
-    """Whether a database is ours; None where it is too damaged to say."""
+    """Whether a database is ours; None if it is too damaged to tell."""
     try:
         with contextlib.closing(
             sqlite3.connect(f"{database.as_uri()}?immutable=1", uri=True)
@@ -148,10 +148,10 @@ def is_ours(database: Path) -> bool | None:
 
 
 def later_values(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
-    """What a damaged database still tells of its rows, and whether it told all of them.
+    """What can still be read of a damaged database, and whether that is all of its rows.
 
-    The columns of LATER that it has, as stored, by the hash of the row's file. Nothing is rolled
-    back or repaired: the file is evidence.
+    Returns the stored columns of LATER by the hash of the row's file. Rolls back and repairs
+    nothing.
     """
     found: dict[str, dict[str, str]] = {}
     try:
@@ -167,7 +167,7 @@ def later_values(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
         if not columns or not {"id", "sha256"} <= known:
             return found, False
         query = f"SELECT sha256, {', '.join(columns)} FROM concepts ORDER BY id"
-        # A damaged page ends a scan; what lies behind it is reached from the other end.
+        # A damaged page ends a scan: read the rest from the other end.
         whole = _collect(connection, query, columns, found)
         if not whole:
             _collect(connection, f"{query} DESC", columns, found)
@@ -189,9 +189,9 @@ def _collect(
 
 
 def same_schema(connection: sqlite3.Connection) -> bool:
-    """Whether tables, indexes and triggers are just those that our own steps make.
+    """Whether tables, indexes and triggers are exactly those that our migrations make.
 
-    A database from elsewhere may bring triggers and views of its own, which run when it is used.
+    A database from elsewhere may bring triggers and views, which run when it is used.
     """
     import sqlite_utils
 
@@ -214,9 +214,9 @@ RM = "put the file back from a backup, or run ti rm"
 
 
 def check_library(places: Places) -> Iterator[Check]:
-    """Look at folders, database, rows, files and what crashes left, in this order.
+    """Check folders, database, rows, files and what crashes left, in this order.
 
-    Raises TiError where a folder cannot even be listed.
+    Raises TiError if a folder cannot be listed.
     """
     if not places.home.is_dir():
         yield Check("home", "ok", f"no library yet; {places.home} is made when it is needed")
@@ -266,7 +266,7 @@ def _folder_checks(places: Places) -> Iterator[Check]:
 
 
 def _permissions(places: Places) -> Check:
-    """Whether others may look into the library: folders 0700, files 0600."""
+    """Whether other users can read the library: folders are 0700, files 0600."""
     open_to_others = [
         path
         for path in (
@@ -279,7 +279,7 @@ def _permissions(places: Places) -> Check:
         )
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
-    # What lies in a folder that is closed is closed.
+    # Files in a closed folder are closed.
     inside = places.home in open_to_others
     if inside:
         open_to_others += [
@@ -387,7 +387,7 @@ def _left(check: str, found: list[str], none: str, one: str, rest: str) -> Check
 
 
 def _wrong_with(path: Path, sha256: str) -> str:
-    """What is wrong with a file named after its hash, in a word; "" where nothing is."""
+    """What is wrong with a file named after its hash; "" if nothing is."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):

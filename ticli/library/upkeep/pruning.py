@@ -1,4 +1,4 @@
-"""What nothing needs any more: found, remembered since when, and removed after a time of grace."""
+"""Find files that nothing needs, remember since when, and remove them after 14 days."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ RECORD = "unused.json"
 
 
 def find_unused(places: Places, grace: Grace) -> list[Unused]:
-    """Everything in a library's folders that no row names. Changes nothing.
+    """Everything in the library's folders that no row names. Changes nothing.
 
-    Raises TiError where the library is damaged: then nobody knows what is needed.
+    Raises TiError if the library is damaged: then nobody knows what it needs.
     """
     if not is_present(places.database, places.blobs):
         return []
@@ -48,7 +48,7 @@ def find_unused(places: Places, grace: Grace) -> list[Unused]:
 
 
 def remember(places: Places, found: Sequence[Unused]) -> None:
-    """Record since when things are unused; what is needed again is forgotten. Raises TiError."""
+    """Record since when files are unused; forget those needed again. Raises TiError."""
     path = places.home / RECORD
     seen = {str(unused.path): unused.since.isoformat() for unused in found if unused.kind != CACHE}
     if seen or path.exists():
@@ -56,9 +56,9 @@ def remember(places: Places, found: Sequence[Unused]) -> None:
 
 
 def remove_unused(places: Places, doomed: Sequence[Unused]) -> list[Unused]:
-    """Remove things found before, all but what a row names by now; return what went.
+    """Remove what was found before, unless a row names it by now; return what was removed.
 
-    A failure names what went until then under `completed`. Raises TiError.
+    A failure lists what was removed until then under `completed`. Raises TiError.
     """
     removed: list[Unused] = []
     if not doomed:
@@ -79,7 +79,7 @@ def remove_unused(places: Places, doomed: Sequence[Unused]) -> list[Unused]:
 
 @contextlib.contextmanager
 def _held(places: Places) -> Iterator[set[str]]:
-    """Keep every other process from changing the library; give the hashes it needs."""
+    """Keep other processes from changing the library; yield the hashes that it needs."""
     database = places.database
     connection = open_to_write(database, places.blobs)
     with (
@@ -108,7 +108,7 @@ def _find(places: Places, grace: Grace, needed: set[str]) -> list[Unused]:
         with contextlib.suppress(FileNotFoundError):
             found.append(grace.judge(kind, path, seen.get(path)))
     for path in sorted(places.cache.rglob("*")) if places.cache.is_dir() else []:
-        # What is cached can be made again: its own age is record enough.
+        # Cached files can be made again: their own age decides.
         if path.is_file() or path.is_symlink():
             touched = datetime.fromtimestamp(path.lstat().st_mtime, UTC)
             found.append(grace.judge(CACHE, path, touched))
@@ -116,7 +116,7 @@ def _find(places: Places, grace: Grace, needed: set[str]) -> list[Unused]:
 
 
 def _seen(places: Places) -> dict[Path, datetime]:
-    """The record of an earlier prune; one that cannot be read only makes things stay longer."""
+    """The record of an earlier prune. If it cannot be read, files only stay longer."""
     try:
         seen = json.loads((places.home / RECORD).read_text("utf-8"))["seen"]
         times = {Path(key): datetime.fromisoformat(text) for key, text in seen.items()}

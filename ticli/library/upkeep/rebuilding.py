@@ -1,4 +1,4 @@
-"""A lost or damaged database made anew from what the files of the concepts say of themselves."""
+"""Rebuild a lost or damaged database from the files of the concepts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ticli.paths import Places
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild came to; `needed` is False where the database was whole and stayed.
+    """The result of a rebuild; `needed` is False if the database was whole and stayed.
 
-    `kept_later` counts the concepts whose tags, notes and last use the old database still told;
-    `unreadable` are files that hold no concept, `left_out` files whose name a newer one has or
-    whose row had been removed. `put_aside` is where the old database is now.
+    `kept_later` counts the concepts whose tags, notes and last use could be read from the old
+    database. `unreadable` files hold no concept. `left_out` files are of removed concepts, or of
+    concepts whose name a newer one has. `put_aside` is where the old database is now.
     """
 
     needed: bool
@@ -38,11 +38,10 @@ class Rebuilt:
 
 
 def rebuild(places: Places) -> Rebuilt:
-    """Put a new database in the place of one that is lost or damaged.
+    """Replace a lost or damaged database by a new one.
 
-    The old one is moved aside, never removed. Killed at any moment it leaves the library as lost
-    as it was, and can be run again. Raises NotFound (no library), Conflict (made by a newer `ti`,
-    busy), NoSpace and TiError.
+    The old one is moved aside, never removed. If the process is killed, the rebuild can be run
+    again. Raises NotFound (no library), Conflict (made by a newer `ti`, busy), NoSpace and TiError.
     """
     database = places.database
     blobs = stored_blobs(places)
@@ -77,9 +76,9 @@ def rebuild(places: Places) -> Rebuilt:
 
 
 def _evidence(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
-    """What the old database still tells of its rows, and whether that is all of them.
+    """What can still be read of the old database, and whether that is all of its rows.
 
-    A rebuild that was killed on its way has put it aside already.
+    A rebuild that was killed may have put it aside already.
     """
     if database.is_file():
         return later_values(database)
@@ -88,7 +87,7 @@ def _evidence(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
 
 
 def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
-    """Put a database of these concepts in place; return where the old one is now."""
+    """Make a database of these concepts; return where the old one is now."""
     unfinished = database.with_name("library.db.rebuilt")
     with explained(unfinished), contextlib.closing(build_database(unfinished)) as new, change(new):
         for concept in concepts:
@@ -100,17 +99,16 @@ def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
 
 
 def set_aside(database: Path) -> Path | None:
-    """Move a database that cannot be used, with its journal, to a name of its own.
+    """Rename a database that cannot be used, with its journal; return its new path.
 
-    Returns the new path, or None where there was none. Call while the library's lock is held.
-    Raises OSError.
+    None if there is none. The caller holds the library's lock. Raises OSError.
     """
     journal = database.with_name(f"{database.name}-journal")
     if not database.exists() and not journal.exists():
         return None
     aside = free_name(database, "damaged")
-    # The database first: a journal that is left alone is looked at by nobody, while one beside
-    # another database would be rolled back into it.
+    # The database first: nobody reads a journal alone, but one beside another database would be
+    # rolled back into it.
     if database.exists():
         database.rename(aside)
         sync_folder(database.parent)
@@ -133,7 +131,7 @@ def _read_all(paths: Iterable[Path]) -> tuple[list[Concept], list[Path]]:
 def _choose(
     concepts: Iterable[Concept], later: Mapping[str, object], complete: bool
 ) -> list[Concept]:
-    """One concept a name, oldest first; what a whole list of old rows lacks had been removed."""
+    """One concept a name, oldest first. If the old rows are `complete`, others were removed."""
     by_name: dict[str, list[Concept]] = defaultdict(list)
     for concept in concepts:
         if not complete or concept.sha256 in later:
@@ -147,7 +145,7 @@ def _choose(
 
 
 def _with_later(concept: Concept, later: Mapping[str, str]) -> Concept:
-    """The concept with what the old database still told of it, where that can be read."""
+    """The concept with what could be read of it in the old database."""
     known = dict[str, Any]()
     for key, text in later.items():
         with contextlib.suppress(ValueError):

@@ -1,4 +1,4 @@
-"""A backup put in the place of a library, or added to one; all of it is checked before."""
+"""Restore a backup: replace the library or add to it, after checking everything."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DECEIVING = "such files are made to deceive"
 
 @dataclass(frozen=True)
 class Standing:
-    """The library that is there: `concepts` is None where there is none, or one that is broken."""
+    """The library before a restore; `concepts` is None if it is missing or damaged."""
 
     concepts: int | None
     damaged: bool
@@ -46,7 +46,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore came to; `skipped` were there already, `put_aside` is the old database."""
+    """The result: `skipped` were there already, `put_aside` is the old database."""
 
     names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Restored:
 
 
 def standing(places: Places) -> Standing:
-    """Look at the library that a restore would meet. Raises Conflict where it cannot be judged."""
+    """Look at the library before a restore. Raises Conflict if that cannot be done."""
     try:
         if not is_present(places.database, places.blobs):
             return Standing(None, damaged=False)
@@ -68,18 +68,18 @@ def standing(places: Places) -> Standing:
 
 
 def restore(places: Places, backup: BackupFile, *, merge: bool, dry_run: bool = False) -> Restored:
-    """Put a backup in the place of the library, or with `merge` add its concepts to it.
+    """Replace the library by a backup, or with `merge` add the concepts of the backup.
 
-    Everything is checked first; then files are stored, which no row names yet; the database comes
-    last, at once. The old database is put aside, and what it names is not pruned. Killed at any
-    moment the library is the old one or the new one. Raises BadContent (damaged, hostile),
-    Conflict (another concept has the name, made by a newer `ti`), NoSpace and TiError.
+    Checks everything first, then stores the files, and changes the database last, at once. The old
+    database is put aside, and the files that it names are not pruned. If the process is killed, the
+    library is the old one or the new one. Raises BadContent (damaged, hostile), Conflict (another
+    concept has the name, made by a newer `ti`), NoSpace and TiError.
     """
     there = standing(places)
     if merge and there.damaged:
         raise BadContent(f"the library {places.database} is damaged", LOST)
     if there.concepts is not None and not dry_run:
-        # Proved to be writable, and of the present schema, before the lock for upgrades is taken.
+        # Prove it writable and upgrade it before taking the lock that upgrades take too.
         open_to_write(places.database, places.blobs).close()
     if not dry_run:
         make_folder(places.home)
@@ -100,7 +100,7 @@ def restore(places: Places, backup: BackupFile, *, merge: bool, dry_run: bool = 
 
 @contextlib.contextmanager
 def _staging(places: Places, dry_run: bool) -> Iterator[Path]:
-    """A folder in the library, or elsewhere if nothing is to change; it is removed at the end."""
+    """A temporary folder: in the library, or elsewhere for a dry run."""
     if dry_run:
         from tempfile import TemporaryDirectory
 
@@ -118,7 +118,7 @@ def _staging(places: Places, dry_run: bool) -> Iterator[Path]:
 
 
 def _prepare(backup: BackupFile, folder: Path) -> list[Concept]:
-    """Extract the database, bring it up to date, and check every row against its file."""
+    """Extract the database, upgrade it, and check every row against its file."""
     database = folder / DATABASE
     backup.extract(DATABASE, database)
     try:
@@ -129,7 +129,7 @@ def _prepare(backup: BackupFile, folder: Path) -> list[Concept]:
                     raise BadContent("its tables are not those of a library", DECEIVING)
                 if damages := checking.damages(connection):
                     raise BadContent(damages[0])
-            # Triggers of ours run from here on, and nobody else's.
+            # From here on only our own triggers run.
             with contextlib.closing(open_to_write(database, folder / "blobs")) as connection:
                 concepts = record.select_all(connection, folder / "blobs")
     except BadContent as error:
@@ -141,7 +141,7 @@ def _prepare(backup: BackupFile, folder: Path) -> list[Concept]:
 
 
 def _check_row(backup: BackupFile, concept: Concept) -> None:
-    """Refuse a row that is not a concept of its file: it becomes paths, prompts and shell words."""
+    """Refuse a row that differs from its file: it will become paths, prompts and completions."""
     try:
         hashes = [concept.sha256, *(photo.sha256 for photo in concept.photos)]
         if not concept.sha256 or not all(HASH.fullmatch(sha256) for sha256 in hashes):
@@ -166,7 +166,7 @@ def _check_row(backup: BackupFile, concept: Concept) -> None:
 
 
 def _sort_out(places: Places, concepts: Sequence[Concept]) -> tuple[list[Concept], list[Concept]]:
-    """The concepts that are new here, and those that are here already. Raises Conflict."""
+    """The concepts that are new here, and those that exist already. Raises Conflict."""
     database = places.database
     with explained(database), contextlib.closing(connect_to_read(database)) as connection:
         here = {row.name: row.sha256 for row in checking.row_files(connection)}
@@ -182,7 +182,7 @@ def _sort_out(places: Places, concepts: Sequence[Concept]) -> tuple[list[Concept
 
 
 def _store_files(places: Places, backup: BackupFile, concepts: Sequence[Concept]) -> None:
-    """Store the files and photos of concepts; a file that is there already and whole stays."""
+    """Store the files and photos of concepts, unless an equal file exists."""
     wanted = {concept.sha256 for concept in concepts}
     wanted |= {photo.sha256 for concept in concepts for photo in concept.photos}
     for name in backup.files:
@@ -209,7 +209,7 @@ def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
 
 
 def _put_in_place(places: Places, database: Path, there: Standing) -> Path | None:
-    """Make the staged database the library's; return where the old one is, if there was one."""
+    """Put the staged database in place; return where the old one is, if there was one."""
     try:
         if there.concepts is not None:
             aside = free_name(places.database, "replaced")
