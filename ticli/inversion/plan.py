@@ -65,10 +65,10 @@ def check_options(
 def check_lineage(start: Concept, source: ModelSource) -> None:
     """Raise Conflict, naming both sides, where a concept is of another family or width."""
     if misfit := source.misfit(start):
-        own = f"learn on its model: -m {start.base.id}" if start.base.id else "name its model: -m"
+        own = f"-m {start.base.id}" if start.base.id else "-m MODEL"
         raise Conflict(
             misfit,
-            f"start from a concept that fits {source.id}, or {own}",
+            f"start from a concept that fits {source.id}, or learn on a model it fits: {own}",
             concept=start.name,
             model=source.id,
         )

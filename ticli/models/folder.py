@@ -153,7 +153,8 @@ class ModelSource:
         learned = model_in_words(base.family, concept.widths)
         learned = f"was learned on {base.id} ({learned})" if base.id else f"is for {learned}"
         here = model_in_words(self.family, self.widths)
-        return f"{concept.token} {learned}, and {self.id} is {here}"
+        name = "the starter" if self.is_starter else self.id
+        return f"{concept.token} {learned}, and {name} is {here}"
 
     @property
     def is_untold(self) -> bool:

@@ -104,8 +104,8 @@ def test_a_concept_of_no_named_model_says_what_would_fit(mug):
     with pytest.raises(Conflict) as caught:
         choose(art, model="starter")
     assert caught.value.message == (
-        "<art> is for Stable Diffusion 1 with 768-wide vectors, and starter is a small model of "
-        "its own with 256-wide vectors"
+        "<art> is for Stable Diffusion 1 with 768-wide vectors, and the starter is a small model "
+        "of its own with 256-wide vectors"
     )
     assert caught.value.hint == (
         "give a Stable Diffusion 1 model with -m MODEL or TI_MODEL; ti models lists those you have"

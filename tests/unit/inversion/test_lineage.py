@@ -41,7 +41,7 @@ def test_another_family_or_width_names_both_sides(base, widths, said) -> None:
     with pytest.raises(Conflict) as refusal:
         check_lineage(make_concept("cup", base=base, widths=widths), starter())
     assert said in refusal.value.message
-    here = "and starter is a small model of its own with 256-wide vectors"
+    here = "and the starter is a small model of its own with 256-wide vectors"
     assert here in refusal.value.message
     assert "-m" in refusal.value.hint
     assert refusal.value.details == {"concept": "cup", "model": "starter"}
@@ -71,7 +71,9 @@ def test_the_command_refuses_and_notes(run, library_with) -> None:
     call = ("invert", str(EXAMPLES), "--token", "<new>", "--dry-run", "--init")
     refused = run(*call, "<wide>")
     assert refused.code == 4
-    said = "<wide> was learned on starter (Stable Diffusion 1 with 768-wide vectors), and starter"
+    said = (
+        "<wide> was learned on starter (Stable Diffusion 1 with 768-wide vectors), and the starter"
+    )
     assert said in " ".join(refused.err.split())
     library_with("cup")
     taken = run(*call, "<cup>", "--json")
