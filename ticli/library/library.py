@@ -16,7 +16,7 @@ from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
 from ticli.library import record, store
 from ticli.library.database import changing, explained, open_to_read
 from ticli.library.query import (
-    Entry,
+    ListedConcept,
     Query,
     check_query,
     query_concepts,
@@ -83,7 +83,7 @@ def _is_same(old: Concept, wanted: Concept, embedding: Embedding) -> bool:
 
 
 __all__ = ["Library", "Query"]
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Library:
         """The concepts a query asks for, all by default. Raises Usage and BadContent."""
         return self._ask(query_concepts, query)
 
-    def entries(self, query: Query) -> list[Entry]:
+    def entries(self, query: Query) -> list[ListedConcept]:
         """What a list shows of the concepts a query asks for. Raises Usage and BadContent."""
         return self._ask(query_entries, query)
 
@@ -292,13 +292,13 @@ class Library:
         return self.places.home / "photos"
 
     def _ask(
-        self, read: Callable[[sqlite3.Connection, Query, Path], list[Found]], query: Query
-    ) -> list[Found]:
+        self, read: Callable[[sqlite3.Connection, Query, Path], list[Answer]], query: Query
+    ) -> list[Answer]:
         # Refuse a wrong query even if the library is empty.
         check_query(query)
         return self._read(lambda link: read(link, query, self.places.blobs), [])
 
-    def _read(self, look: Callable[[sqlite3.Connection], Found], nothing: Found) -> Found:
+    def _read(self, look: Callable[[sqlite3.Connection], Answer], nothing: Answer) -> Answer:
         connection = open_to_read(self.places.database, self.places.blobs)
         if connection is None:
             return nothing

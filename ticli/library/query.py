@@ -38,7 +38,7 @@ class Folding(dict[int, str]):
 
 
 @dataclass(frozen=True)
-class Found:
+class WordSearch:
     """The parts of the SQL statement that finds words."""
 
     condition: str
@@ -47,7 +47,7 @@ class Found:
     values: dict[str, Any] = field(default_factory=dict)
 
 
-def find(connection: sqlite3.Connection, text: str) -> Found:
+def find(connection: sqlite3.Connection, text: str) -> WordSearch:
     """Return the SQL for concepts that have every word of `text`, or a word that begins with it.
 
     Case, accents and punctuation do not matter. If no concept has such words, the same letters
@@ -62,7 +62,7 @@ def find(connection: sqlite3.Connection, text: str) -> Found:
         match = " AND ".join(f'"{term.replace(chr(34), chr(34) * 2)}"*' for term in spoken)
         held = connection.execute("SELECT 1 FROM words WHERE words MATCH ? LIMIT 1", (match,))
         if held.fetchone():
-            return Found(
+            return WordSearch(
                 "words MATCH :match",
                 JOINED,
                 f"concepts.name = :exact DESC, bm25(words, {WEIGHTS}), concepts.id",
@@ -71,14 +71,14 @@ def find(connection: sqlite3.Connection, text: str) -> Found:
     folding = Folding()
     parts = [part for term in spoken or terms if (part := folded(term, folding))]
     if not parts:
-        return Found("0")
+        return WordSearch("0")
 
     def holds(words: str) -> bool:
         text = folded(words, folding)
         return all(part in text for part in parts)
 
     connection.create_function("holds", 1, holds, deterministic=True)
-    return Found(
+    return WordSearch(
         BESIDE, order="instr(concepts.name, :part) = 0, concepts.name", values={"part": parts[0]}
     )
 
@@ -128,7 +128,7 @@ class Query:
     limit: int | None = None
 
 
-class Entry(NamedTuple):
+class ListedConcept(NamedTuple):
     """One line of a list. A tuple, since there may be a hundred thousand."""
 
     name: str
@@ -166,7 +166,7 @@ def query_names(connection: sqlite3.Connection, query: Query, blobs: Path) -> li
     return [name for (name,) in _rows(connection, ("name",), query)]
 
 
-def query_entries(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[Entry]:
+def query_entries(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[ListedConcept]:
     """The lines of a list of concepts. Raises Usage and BadContent."""
     return [_entry(row) for row in _rows(connection, ENTRY, query)]
 
@@ -239,10 +239,10 @@ def _conditions(connection: sqlite3.Connection, query: Query) -> tuple[list[str]
     return conditions, values
 
 
-def _entry(row: Sequence[Any]) -> Entry:
+def _entry(row: Sequence[Any]) -> ListedConcept:
     tags = row[-2]
     try:
         words = () if tags == "[]" else tuple(map(str, json.loads(tags)))
-        return Entry._make((*row[:-2], words, row[-1]))
+        return ListedConcept._make((*row[:-2], words, row[-1]))
     except (ValueError, TypeError) as error:
         raise damaged(row[0], error) from error

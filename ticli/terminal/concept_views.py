@@ -15,7 +15,7 @@ from ticli.terminal.score_views import score_line
 if TYPE_CHECKING:
     from ticli.library.importing import Inspection, Word
     from ticli.library.library import Library
-    from ticli.library.query import Entry, Query
+    from ticli.library.query import ListedConcept, Query
 
 
 # About ten lines: more of one value would push the others off the screen.
@@ -73,7 +73,7 @@ def show_added(output: Output, concept: Concept) -> None:
         output.line(concept.name)
 
 
-def _row(entry: Entry, for_people: bool) -> tuple[str, ...]:
+def _row(entry: ListedConcept, for_people: bool) -> tuple[str, ...]:
     base = " ".join(part for part in (entry.base, entry.revision[:8]) if part)
     return (
         entry.name,
