@@ -15,6 +15,7 @@ import torch
 from ticli.inversion.context import build_context
 from ticli.inversion.examples import Latents
 from ticli.inversion.loss import Examples, Learner
+from ticli.inversion.recorded_steps import replayer_for
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner, take_step
 from ticli.inversion.vectors import Start, start_vectors
@@ -54,7 +55,7 @@ class NeverRecorded:
     def add_gradients(self, *_args: Any) -> None:
         return None
 
-    take = add_gradients
+    take = add_context_gradient = add_gradients
 
 
 def learner_of(model: Model, batch: int, number: int = 0, preset: str = "") -> Learner:
@@ -86,7 +87,8 @@ def our_step(model: Model, learners: Sequence[Learner]) -> Callable[[], None]:
 
     def step() -> None:
         began = time.monotonic()
-        for learner, loss in zip(learners, gradients(model, learners), strict=True):
+        losses = gradients(model, learners, replayer_for)
+        for learner, loss in zip(learners, losses, strict=True):
             take_step(learner, loss, began)
 
     return step

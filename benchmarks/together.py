@@ -53,10 +53,11 @@ def learners(model: Any, options: argparse.Namespace, count: int, held: ExitStac
 
 def step(model: Any, group: list[Any]) -> None:
     """One step of every word of a group, in one batch."""
+    from ticli.inversion.recorded_steps import replayer_for
     from ticli.inversion.step import gradients, take_step
 
     began = time.monotonic()
-    for learner, loss in zip(group, gradients(model, group), strict=True):
+    for learner, loss in zip(group, gradients(model, group, replayer_for), strict=True):
         take_step(learner, loss, began)
 
 

@@ -15,7 +15,7 @@ from tiny import WIDTH
 from ticli.inversion import recorded_steps
 from ticli.inversion.context import build_context, context_distance
 from ticli.inversion.loss import Examples, Learner
-from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayed, replayer_for
+from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayer_for
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner, take_step
 from ticli.inversion.vectors import Start, start_vectors
@@ -270,7 +270,7 @@ def test_a_replayed_context_has_the_plain_gradient(tiny, tmp_path, tiny_folder):
     row = torch.nn.Parameter(torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(2)))
     (0.5 * context_distance(tiny, context, {"clip_l": row}, numbers)).backward()
     expected, row.grad = row.grad, None
-    tiny.replayer = Replayer(Running())
-    assert not replayed(tiny, context, {"clip_l": row}, numbers, 0.5)
-    assert replayed(tiny, context, {"clip_l": row}, numbers, 0.5)
+    replayer = Replayer(Running())
+    assert not replayer.add_context_gradient(tiny, context, {"clip_l": row}, numbers, 0.5)
+    assert replayer.add_context_gradient(tiny, context, {"clip_l": row}, numbers, 0.5)
     assert torch.allclose(row.grad, expected, rtol=1e-4, atol=1e-8)

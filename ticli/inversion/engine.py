@@ -28,6 +28,7 @@ from ticli.inversion.first_guess import choose_init, settled_plan, warm_start
 from ticli.inversion.loss import Learner
 from ticli.inversion.low_memory import keep_savings, load_sparingly, memory_of, take_up_savings
 from ticli.inversion.plan import AUTO, OF_ONE_WORD, Plan, Request, make_plan
+from ticli.inversion.recorded_steps import replayer_for
 from ticli.inversion.restarts import finish_step, is_due, next_learner, take
 from ticli.inversion.run_folder import Run, finish, open_run
 from ticli.inversion.schedule import Evaluation, last_step
@@ -366,7 +367,8 @@ class Engine:
         events: list[Event] = []
         taken: list[tuple[Training, Learner, Step]] = []
         learners = [learner for _, learner in going]
-        losses = gradients(self.model, [*learners, *self.idle.beside(self.model, learners)])
+        batch = [*learners, *self.idle.beside(self.model, learners)]
+        losses = gradients(self.model, batch, replayer_for)
         for (training, learner), loss in zip(going, losses, strict=False):
             try:
                 step = take(training, learner, loss, began)

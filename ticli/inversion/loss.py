@@ -35,20 +35,6 @@ class Inputs:
     guidance: float | None = None
 
 
-def compare(
-    model: Model,
-    examples: Examples,
-    pair: tuple[torch.Tensor, torch.Tensor],
-    draw: Draw,
-    part: slice,
-) -> torch.Tensor:
-    """Mean over `part` of a draw of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
-
-    Masks weigh it within a picture and min-SNR between timesteps, where the examples ask for it.
-    """
-    return weighed_loss(*pair, *weights_of(model, examples, draw, part))
-
-
 Weights = torch.Tensor | None
 
 
@@ -73,7 +59,10 @@ def masks_of(model: Model, examples: Examples, draw: Draw, part: slice) -> Weigh
 def weighed_loss(
     prediction: torch.Tensor, target: torch.Tensor, masks: Weights, weights: Weights
 ) -> torch.Tensor:
-    """Mean squared error over samples, weighed within pictures and between them, a scalar."""
+    """Mean over samples of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
+
+    Masks weigh it within a picture and min-SNR between timesteps, where there are any.
+    """
     if masks is None and weights is None:
         return torch.nn.functional.mse_loss(prediction, target)
     losses = sample_losses(prediction, target, masks)
@@ -258,10 +247,28 @@ def batch_losses(
     answers = torch.split(model.denoise(given.z_t, given.t, told), sizes)
     losses = []
     for share, answered in zip(shares, answers, strict=True):
-        pair = guided(share.given.guidance, answered), share.given.target
-        loss = compare(model, share.task.examples, pair, share.task.samples, share.part)
-        losses.append(portion(loss, share.task.learner.recipe.accumulate, share.weight))
+        task = share.task
+        weights = weights_of(model, task.examples, task.samples, share.part)
+        about = share.given.guidance, task.learner.recipe.accumulate, share.weight
+        losses.append(share_loss(answered, share.given.target, weights, *about))
     return losses
+
+
+def share_loss(
+    answered: torch.Tensor,
+    target: torch.Tensor,
+    weights: tuple[Weights, Weights],
+    guidance: float | None,
+    accumulate: int,
+    weight: float,
+) -> torch.Tensor:
+    """A share's part of its step's loss: what plain and recorded steps alike take gradients of.
+
+    `weights` are those of `weights_of`; `weight` is the samples' share of their batch.
+    """
+    loss = weighed_loss(guided(guidance, answered), target, *weights) / accumulate
+    # Most shares are all of their batch: one product less, and the bits stay as they were.
+    return loss if weight == 1.0 else loss * weight
 
 
 def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
@@ -275,13 +282,6 @@ def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
 def summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
     """The sum: every word's rows get the gradient of their own loss."""
     return sum(losses[1:], losses[0]) * scale
-
-
-def portion(loss: torch.Tensor, accumulate: int, weight: float) -> torch.Tensor:
-    """What a mean loss is of its step's, `weight` being its samples' share of their batch."""
-    loss = loss / accumulate
-    # Most shares are all of their batch; a product less, and the bits that they always had.
-    return loss if weight == 1.0 else loss * weight
 
 
 def smaller_batches(

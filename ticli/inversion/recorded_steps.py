@@ -19,7 +19,7 @@ from ticli.durable import make_folder, write_file
 from ticli.errors import first_line
 from ticli.families.family import Encoding
 from ticli.inversion.context import Context
-from ticli.inversion.loss import Share, guided, joined, portion, summed, weighed_loss, weights_of
+from ticli.inversion.loss import Share, joined, share_loss, summed, weights_of
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text_encoder import EncoderInput, Tokenised
@@ -182,9 +182,11 @@ def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
     for place, answered in enumerate(torch.split(answers, [p.samples for p in shape.parts])):
         part = shape.parts[place]
         masks, weights = buffers.get(f"masks.{place}"), buffers.get(f"weights.{place}")
-        predicted = guided(part.guidance, answered)
-        loss = weighed_loss(predicted, buffers[f"target.{place}"], masks, weights)
-        losses.append(portion(loss, part.accumulate, part.weight))
+        target = buffers[f"target.{place}"]
+        loss = share_loss(
+            answered, target, (masks, weights), part.guidance, part.accumulate, part.weight
+        )
+        losses.append(loss)
     total = summed(losses, shape.scale)
     gradients = torch.autograd.grad(total, rows_of(buffers), allow_unused=True)
     return torch.stack([loss.detach() for loss in losses]), list(gradients)
@@ -276,6 +278,21 @@ class Replayer:
     ) -> list[float] | None:
         """Take a recorded step and add its gradients; None where this one must be taken plainly."""
         return self.take(model, lambda: lay_out(model, shares, scale), _steps_left(shares))
+
+    def add_context_gradient(
+        self,
+        model: Model,
+        context: Context,
+        rows: Mapping[str, torch.Tensor],
+        numbers: Sequence[int],
+        weight: float,
+    ) -> bool:
+        """Add the gradient of weight · distance by a recorded step; False where there is none.
+
+        The distance is that of `context_distance`, summed in another order.
+        """
+        found = self.take(model, lambda: _lay_out(model, context, rows, numbers, weight))
+        return found is not None
 
     def take(
         self, model: Model, make: Callable[[], Batch], steps_left: int = 0
@@ -464,23 +481,6 @@ def _name_of(model: Model, batch: Batch) -> str:
 
 
 # The context regulariser over buffers that stay in their place, to be replayed.
-
-
-def replayed(
-    model: Model,
-    context: Context,
-    rows: Mapping[str, torch.Tensor],
-    numbers: Sequence[int],
-    weight: float,
-) -> bool:
-    """Add the gradient of weight · distance by a recorded step; False where there is none.
-
-    The distance is that of `context_distance`, summed in another order.
-    """
-    if model.replayer is None:
-        return False
-    found = model.replayer.take(model, lambda: _lay_out(model, context, rows, numbers, weight))
-    return found is not None
 
 
 def _lay_out(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from ticli import __version__
 from ticli.concept import BaseModel, Concept, Curves, Embedding, Losses, Outcome, PhotoRecord
 from ticli.errors import Diverged
-from ticli.inversion.engine import Training
 from ticli.inversion.evaluation import Judge
 from ticli.inversion.examples import Examples
 from ticli.inversion.loss import predict
@@ -18,6 +18,9 @@ from ticli.inversion.schedule import Evaluation, thinned
 from ticli.inversion.state import Finished
 from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
 from ticli.names import Token, twin_token
+
+if TYPE_CHECKING:
+    from ticli.inversion.engine import Training
 
 # What is looked at before a word is stored: that it does something, with every vector it has.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,7 +14,6 @@ from ticli.inversion.context import context_distance
 from ticli.inversion.draws import draw, keyed_generator
 from ticli.inversion.examples import Examples
 from ticli.inversion.loss import Learner, Task, add_gradients, alike, draw_rule, share_of
-from ticli.inversion.recorded_steps import replayed, replayer_for
 from ticli.inversion.schedule import last_step, learning_rate
 from ticli.inversion.state import TrainingState
 from ticli.inversion.vectors import Vectors, move, vocabulary_norm
@@ -36,8 +36,10 @@ def regularise(
             (recipe.batch * recipe.accumulate,),
             generator=keyed_generator(key[0], "context", key[1]),
         )
-        if not replayed(model, examples.context, vectors.rows, numbers.tolist(), recipe.context):
-            distance = context_distance(model, examples.context, vectors.rows, numbers.tolist())
+        given = examples.context, vectors.rows, numbers.tolist()
+        replayer = model.replayer
+        if replayer is None or not replayer.add_context_gradient(model, *given, recipe.context):
+            distance = context_distance(model, *given)
             (recipe.context * distance).backward()  # type: ignore[no-untyped-call]
 
 
@@ -53,20 +55,28 @@ def _pull(vectors: Vectors, weight: float) -> None:
 HALF_PRECISION_SCALE = 1024.0
 
 
-def gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
+def gradients(
+    model: Model,
+    learners: Sequence[Learner],
+    make_replayer: Callable[[Model], Any] | None = None,
+) -> list[float]:
     """Leave the gradient of its next step on every learner's rows; each one's mean loss.
 
     Samples go through the denoiser together where their latents have one shape. A learner's
     gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
-    memory, the step is taken again with less.
+    memory, the step is taken again with less. `make_replayer` makes what records and replays the
+    steps of a model that has no replayer yet.
     """
-    batch = sum(learner.recipe.batch for learner in learners)
-    return with_less(model, batch, lambda: _gradients(model, learners))
+
+    def take_gradients() -> list[float]:
+        if model.replayer is None and make_replayer is not None:
+            model.replayer = make_replayer(model)
+        return _gradients(model, learners)
+
+    return with_less(model, sum(learner.recipe.batch for learner in learners), take_gradients)
 
 
 def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
-    if model.replayer is None:
-        model.replayer = replayer_for(model)
     tasks = [_task(learner) for learner in learners]
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
     totals = dict.fromkeys(range(len(tasks)), 0.0)
