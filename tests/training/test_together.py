@@ -13,7 +13,7 @@ from learning_runs import learn, make_photos, plan_for
 from recording import Running
 
 from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
-from ticli.inversion.engine import Engine, Event
+from ticli.inversion.engine import Engine, TrainingEvent
 from ticli.inversion.plan import Plan
 from ticli.inversion.recorded_steps import Replayer
 from ticli.inversion.result import conclude
@@ -51,8 +51,8 @@ def together(
     course: Engine,
     plans: Sequence[Plan],
     signalled: Callable[[], int | None] = lambda: None,
-    watch: Callable[[Event], None] = lambda event: None,
-) -> tuple[dict[str, Any], list[Event]]:
+    watch: Callable[[TrainingEvent], None] = lambda event: None,
+) -> tuple[dict[str, Any], list[TrainingEvent]]:
     """Learn plans side by side: concept and vectors by name, and every event."""
     found, events = {}, []
     for event in course.learn(plans, signalled):
@@ -155,9 +155,9 @@ def test_a_signal_keeps_all_and_each_continues_alone_or_together(planned, course
     plans = [planned("mug"), planned("cup"), planned("fern")]
     straight = {plan.token.name: learn(plan)[1].rows["clip_l"] for plan in plans}
     where, _ = course(2)
-    taken: list[Event] = []
+    taken: list[TrainingEvent] = []
 
-    def watch(event: Event) -> None:
+    def watch(event: TrainingEvent) -> None:
         if event.step is not None:
             taken.append(event)
 
@@ -290,7 +290,7 @@ def test_words_that_are_due_are_judged_in_one_batch(planned, course):
     plans.append(planned("fern", steps=4, negative_vectors=1, **knobs))
     judged: list[list[int]] = []
 
-    def note(event: Event) -> None:
+    def note(event: TrainingEvent) -> None:
         if event.step is not None and event.step.index in (2, 4) and rows:
             judged.append(list(rows))
         rows.clear()

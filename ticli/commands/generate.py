@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ticli.commands import options
 from ticli.errors import Stopped, TiError, Usage
 from ticli.terminal.model_views import announcer
-from ticli.terminal.output import Output, open_output, refuse_terminal
+from ticli.terminal.output import open_output, refuse_terminal
 
 if TYPE_CHECKING:
     from ticli.generation.picture_plan import PicturePlan
@@ -91,21 +91,13 @@ def generate(
 
 def _draw(plan: PicturePlan, gallery: Gallery, library: Library) -> None:
     """Draw and write the pictures, and show each as it is finished."""
-    output = gallery.output
-    output.note(f"loading {plan.choice.source.describe()} …")
-    from ticli.generation.draw import draw_pictures
-    from ticli.generation.pictures import write_pictures
+    from ticli.interface import Event, draw_plan
 
-    for picture in write_pictures(plan, draw_pictures(plan, output.note, output.warn)):
+    def hear(event: Event) -> None:
+        if event.kind == "note":
+            gallery.output.note(event.text)
+        elif event.kind == "warning":
+            gallery.output.warn(event.text)
+
+    for picture in draw_plan(plan, library, hear):
         gallery.add(picture)
-        if len(gallery.finished) == 1:
-            _remember(plan, library, output)
-
-
-def _remember(plan: PicturePlan, library: Library, output: Output) -> None:
-    """Record that the concepts were used; a picture is not lost over that."""
-    try:
-        if not library.touch(concept.name for concept in plan.concepts):
-            output.detail("the library is read-only: it does not record that concepts were used")
-    except TiError as error:
-        output.warn(f"the library could not record that its concepts were used: {error.message}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from ticli.manifest import Entry, pairs, read_manifest, refuse_repeats
 from ticli.names import parse_token
 from ticli.paths import places
 from ticli.recipe import Recipe, load_recipe
-from ticli.settings import Settings, load_settings, prepare_determinism
+from ticli.settings import Settings, load_settings
 from ticli.terminal.input import noted_signals, piped
 from ticli.terminal.model_views import announcer
 from ticli.terminal.output import Output, open_output
@@ -34,7 +33,8 @@ from ticli.terminal.run_views import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticli.inversion.engine import Event, Training
+    from ticli.interface import Event
+    from ticli.inversion.engine import Training
     from ticli.inversion.plan import Plan, Request, Way
     from ticli.library.library import Library
     from ticli.models.folder import ModelSource
@@ -119,11 +119,11 @@ def learn(ask: Ask) -> None:
     say_plan(ask.output, plan, way)
     concepts: list[Concept] = []
 
-    def hear(event: Event, progress: Progress) -> None:
+    def hear(event: Event, _progress: Progress) -> None:
         if event.error is not None:
             raise event.error
-        if event.kind == "ended" and event.training is not None:
-            concepts.append(keep_concept(ask, event.training, library))
+        if event.concept is not None:
+            concepts.append(event.concept)
 
     _run(ask, library, [plan], plan, way, hear)
     (concept,) = concepts
@@ -143,39 +143,45 @@ def _run(
     hear: Callable[[Event, Progress], None],
 ) -> None:
     """Learn concepts with progress and previews; `hear` is told of every event."""
-    hardware = hardware_of(ask, way, heaviest.source)
-    from ticli.inversion.engine import open_engine
+    from ticli.interface import learn_plans
 
-    output = ask.output
-    engine = open_engine(
-        heaviest,
-        hardware,
-        library,
-        len(concepts),
-        most=ask.together,
-        tell=output.note,
-        fresh=ask.fresh,
-    )
-    count = len(concepts) if ask.several else None
-    with (
-        noted_signals() as signalled,
-        Progress(ask.progress, output, count) as progress,
-        closing(engine.learn(concepts, signalled)) as events,
-    ):
-        for event in events:
-            training, name = event.training, event.token.name
-            if event.kind == "began" and training is not None:
-                progress.join(name, event.token.text)
-                if taken := training.restarts.steps:
-                    whose = f"{event.token.text}: " if ask.several else ""
-                    output.note(f"{whose}continuing from step {taken} of {training.total}")
-            elif event.step is not None and training is not None:
-                progress.update(name, event.step)
-                if ask.preview_every and event.step.index % ask.preview_every == 0:
-                    preview(ask, training, event.step.index)
-            hear(event, progress)
-            if event.kind in ("ended", "failed"):
-                progress.leave(name)
+    output, count = ask.output, len(concepts) if ask.several else None
+    hardware = hardware_of(ask, way, heaviest.source)
+
+    def show(event: Event) -> None:
+        name, training = event.token.strip("<>").lower(), event.training
+        if event.kind == "note":
+            output.note(event.text)
+        elif event.kind == "warning":
+            output.warn(event.text)
+        elif event.kind == "began" and training is not None:
+            progress.join(name, event.token)
+            if taken := training.restarts.steps:
+                whose = f"{event.token}: " if ask.several else ""
+                output.note(f"{whose}continuing from step {taken} of {training.total}")
+        elif event.step is not None and training is not None:
+            progress.update(name, event.step)
+            if ask.preview_every and event.step.index % ask.preview_every == 0:
+                preview(ask, training, event.step.index)
+        elif event.concept is not None and training is not None:
+            say_learned(output, event.concept, training.seconds)
+        hear(event, progress)
+        if event.kind in ("learned", "failed"):
+            progress.leave(name)
+
+    with noted_signals() as signalled, Progress(ask.progress, output, count) as progress:
+        learn_plans(
+            concepts,
+            heaviest,
+            hardware,
+            library,
+            most=ask.together,
+            replace=ask.replace,
+            fresh=ask.fresh,
+            keep_photos=ask.keep_photos,
+            on_event=show,
+            stop=signalled,
+        )
 
 
 def _check_one(ask: Ask) -> None:
@@ -191,37 +197,16 @@ def _check_one(ask: Ask) -> None:
 
 def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
     """Import torch and choose the device and precision; what is loaded where is said."""
-    output = ask.output
-    output.note(f"loading {source.describe()} …")
-    if ask.deterministic:
-        prepare_determinism()
-    from ticli.models.hardware import make_deterministic, pick_hardware
+    from ticli.interface import choose_hardware
 
-    if ask.deterministic:
-        make_deterministic()
-    hardware = pick_hardware(way.device, way.dtype, half_on_cpu=source.has_small_maps)
-    hardware = replace(hardware, low_memory=ask.low_memory)
-    output.note(f"{hardware.describe()}: {hardware.why}")
-    return hardware
-
-
-def keep_concept(ask: Ask, training: Training, library: Library) -> Concept:
-    """Put what a run has learned into the library and remove the run."""
-    from ticli.inversion.result import words_of
-    from ticli.inversion.run_folder import finish
-
-    output, plan = ask.output, training.plan
-    words = words_of(training)
-    if ask.keep_photos:
-        changed = library.keep_photos([(p.sha256, p.path) for p in plan.photos.photos])
-        for path in changed:
-            output.warn(f"{path} is gone or has changed since it was learned from; it is not kept")
-    concept, *twins = library.add_all(words, replace=ask.replace)
-    finish(training.run)
-    say_learned(output, concept, training.seconds)
-    for twin in twins:
-        output.note(f'learned its negative twin too: --negative "{twin.token}"')
-    return concept
+    return choose_hardware(
+        source,
+        way.device,
+        way.dtype,
+        ask.deterministic,
+        ask.low_memory,
+        on_event=lambda event: ask.output.note(event.text),
+    )
 
 
 def preview(ask: Ask, training: Training, step: int) -> None:
@@ -542,16 +527,12 @@ def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
 
 def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: Way) -> None:
     ask, words = call.ask, call.words
-    from ticli.inversion.plan import OF_ONE_WORD
 
     def hear(event: Event, progress: Progress) -> None:
         if event.error is not None:
-            words.fail(event.token, event.error)
-        elif event.kind == "ended" and event.training is not None:
-            try:
-                words.learned(keep_concept(ask, event.training, call.library), progress)
-            except OF_ONE_WORD as error:
-                words.fail(event.token, error)
+            words.fail(parse_token(event.token), event.error)
+        elif event.concept is not None:
+            words.learned(event.concept, progress)
 
     _run(ask, call.library, going, heaviest, way, hear)
     if words.documents:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ticli.commands import options
-from ticli.errors import Conflict, Usage
+from ticli.errors import Usage
 from ticli.names import parse_token
 from ticli.terminal.concept_views import show_added, show_concept
 from ticli.terminal.output import open_output
@@ -50,28 +50,18 @@ def merge(
     mean weighs the vectors row by row. slerp follows the arc from the first of two concepts to the
     second, as far as the second's weight. concat puts all vectors into one concept.
     """
-    from ticli.library import merging
-    from ticli.library.library import Library
+    from ticli.interface import ConceptLibrary
 
     wanted, new = [_part(text) for text in parts], parse_token(token)
     output = open_output(json, quiet, verbose, no_color, debug)
-    library = Library.open()
-    parents = [(library.get(name), weight) for name, weight in wanted]
-    if not replace and (taken := library.find(new.name)):
-        raise Conflict(
-            f"{taken.name!r} is in the library already",
-            "give --replace, or another --token",
-            name=taken.name,
-        )
-    merging.merge_base([parent for parent, _ in parents])
-    vectors = [(library.embedding(parent), weight) for parent, weight in parents]
-    embedding = merging.merge(vectors, method, raw)
-    concept = merging.merged_concept(new, parents, embedding, method, raw)
+    concept = ConceptLibrary.open().merge(
+        wanted, new.text, method=method, raw=raw, replace=replace, store=not dry_run
+    )
     if dry_run:
         show_concept(output, concept)
         output.note("nothing was stored (--dry-run)")
     else:
-        show_added(output, library.add(concept, embedding, replace=replace))
+        show_added(output, concept)
         output.hint(f'try: ti generate "a photo of {concept.trigger}"')
 
 

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ticli.commands import options
 from ticli.commands.arguments import given_words
 from ticli.commands.options import prediction_finder
-from ticli.errors import TiError
 from ticli.terminal.output import Output, open_output
 from ticli.terminal.score_views import say_plan, show_planned, show_scores
 
 if TYPE_CHECKING:
-    from ticli.library.library import Library
-    from ticli.scoring.judge import Score
+    pass
 
 
 def score(
@@ -87,30 +85,25 @@ def score(
         return
     output.note("loading …")
     from ticli.generation.pictures import png_bytes
-    from ticli.scoring.judge import score_concepts
+    from ticli.interface import Event, score_plan
+
+    def hear(event: Event) -> None:
+        if event.kind == "note":
+            output.note(event.text)
+        elif event.kind == "warning":
+            output.warn(event.text)
 
     reports: list[dict[str, Any]] = []
-    for number, scored in enumerate(score_concepts(plan, output.note)):
+    scores = score_plan(plan, library, save=not no_save, on_event=hear)
+    for number, scored in enumerate(scores):
         reports += scored.reports
         if plan.sheets:
             _write(plan.sheets[number], png_bytes(scored.sheet()), force, output)
-        if scored.subject.stored and not no_save:
-            _keep(scored, library, output)
     if plan.plot is not None:
         from ticli.scoring.chart import chart_of, write_chart
 
         _write(plan.plot, write_chart(chart_of(reports)), force, output)
     show_scores(output, reports)
-
-
-def _keep(scored: Score, library: Library, output: Output) -> None:
-    """Store the reports; they are not lost over a library that cannot be written."""
-    name = scored.subject.concept.name
-    try:
-        if not library.keep_scores(scored.subject.concept, scored.reports):
-            output.warn(f"{name!r} was changed or removed meanwhile: its scores are not kept")
-    except TiError as error:
-        output.warn(f"the scores of {name!r} are not kept: {error.message}")
 
 
 def _write(path: Path, data: bytes, force: bool, output: Output) -> None:

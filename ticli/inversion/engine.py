@@ -117,7 +117,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Event:
+class TrainingEvent:
     """What has happened to one concept.
 
     `began`: its photos are encoded and its checkpoint is put back. `step`: it took a step.
@@ -258,7 +258,7 @@ class Engine:
 
     def learn(
         self, concepts: Sequence[Plan | Request], signalled: Signalled = lambda: None
-    ) -> Generator[Event, None, None]:
+    ) -> Generator[TrainingEvent, None, None]:
         """Learn all concepts; the next one begins as soon as another has ended.
 
         Each comes out as it would alone: draws, clipping, evaluations, stopping and checkpoints are
@@ -284,7 +284,7 @@ class Engine:
                 lock.close()
             self.locks.clear()
 
-    def _begin(self, waiting: deque[Plan | Request]) -> Iterator[Event]:
+    def _begin(self, waiting: deque[Plan | Request]) -> Iterator[TrainingEvent]:
         """Let waiting concepts begin where there is room; their photos are encoded together."""
         while waiting and len(self.trainings) + len(self.held) < self.most:
             concept = waiting.popleft()
@@ -292,7 +292,7 @@ class Engine:
                 self.held.append(self._hold(concept))
             except OF_ONE_WORD as error:
                 token = concept.token
-                yield Event(
+                yield TrainingEvent(
                     "failed", parse_token(token) if isinstance(token, str) else token, error=error
                 )
         if len(self.held) > 1:
@@ -306,11 +306,11 @@ class Engine:
             except OF_ONE_WORD as error:
                 del self.held[0]
                 self._let_go(plan.token)
-                yield Event("failed", plan.token, error=error)
+                yield TrainingEvent("failed", plan.token, error=error)
                 continue
             del self.held[0]
             self.trainings.append(training)
-            yield Event("began", plan.token, training)
+            yield TrainingEvent("began", plan.token, training)
 
     def _hold(self, concept: Plan | Request) -> tuple[Plan, Run]:
         """Plan a concept and lock its run."""
@@ -329,7 +329,7 @@ class Engine:
         self.trainings.remove(training)
         self._let_go(training.plan.token)
 
-    def _round(self, others: bool) -> Iterator[Event]:
+    def _round(self, others: bool) -> Iterator[TrainingEvent]:
         """One step of every concept; those that have none left end.
 
         Where others wait for such a place, they begin first.
@@ -347,7 +347,7 @@ class Engine:
                 going.append((training, learner))
                 continue
             training.save()
-            yield Event("ended", training.plan.token, training)
+            yield TrainingEvent("ended", training.plan.token, training)
             self._leave(training)
             if training.learner is not None:
                 self.idle.left.append(training.learner)
@@ -362,9 +362,11 @@ class Engine:
                     event = replace(event, step=replace(event.step, seconds=spent))
                 yield event
 
-    def _steps(self, going: Sequence[tuple[Training, Learner]], began: float) -> list[Event]:
+    def _steps(
+        self, going: Sequence[tuple[Training, Learner]], began: float
+    ) -> list[TrainingEvent]:
         """Take the step of every concept, and evaluate those together that are due."""
-        events: list[Event] = []
+        events: list[TrainingEvent] = []
         taken: list[tuple[Training, Learner, Step]] = []
         learners = [learner for _, learner in going]
         batch = [*learners, *self.idle.beside(self.model, learners)]
@@ -386,7 +388,7 @@ class Engine:
                 events.append(self._diverged(training, error))
                 continue
             if own is not None:
-                events.append(Event("step", token, training, own))
+                events.append(TrainingEvent("step", token, training, own))
         return events
 
     def _evaluated(self, taken: Sequence[tuple[Training, Learner, Step]]) -> dict[str, Evaluation]:
@@ -397,11 +399,11 @@ class Engine:
         names = [training.plan.token.name for training, _ in due]
         return dict(zip(names, found, strict=True))
 
-    def _diverged(self, training: Training, error: Diverged) -> Event:
+    def _diverged(self, training: Training, error: Diverged) -> TrainingEvent:
         """Throw away a run that diverged: it cannot be continued."""
         finish(training.run)
         self._leave(training)
-        return Event("failed", training.plan.token, error=error)
+        return TrainingEvent("failed", training.plan.token, error=error)
 
     def _save(self) -> None:
         for training in self.trainings:

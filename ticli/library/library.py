@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ticli.concept import FACTS, Concept, Embedding
 from ticli.errors import BadContent, Conflict, NotFound, TiError, Usage
@@ -93,7 +93,7 @@ class Library:
     places: Places
 
     @classmethod
-    def open(cls, *, write: bool = False) -> Library:
+    def open(cls, *, write: bool = False) -> Self:
         """Open the user's library. With `write`, make it if needed and prove it writable.
 
         Without `write`, a missing library counts as empty and nothing is created. Raises BadContent

@@ -1,0 +1,512 @@
+"""The Python interface: learn, draw, score and keep concepts. The commands call it too.
+
+Nothing here prints or asks. What a user should know while something runs goes to `on_event`; what
+goes wrong is raised as a TiError. Torch is imported only when a model is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ticli.concept import Concept, Embedding
+from ticli.errors import Conflict, TiError
+from ticli.library.library import Library
+from ticli.names import parse_token
+from ticli.paths import places
+from ticli.recipe import Recipe, load_recipe
+from ticli.settings import check_value, load_settings, prepare_determinism
+
+if TYPE_CHECKING:
+    from ticli.generation.picture_plan import PicturePlan
+    from ticli.generation.pictures import Picture
+    from ticli.inversion.engine import Training
+    from ticli.inversion.plan import Plan, Request
+    from ticli.inversion.step import Step
+    from ticli.models.download import Parcel
+    from ticli.models.folder import ModelSource
+    from ticli.models.hardware import Hardware
+    from ticli.scoring.judge import Score
+    from ticli.scoring.score_plan import ScorePlan
+
+PathLike = str | Path
+# Named here, since ConceptLibrary has a method called list.
+Concepts = list[Concept]
+Paths = list[Path]
+Photos = PathLike | Sequence[PathLike]
+EventKind = Literal["note", "warning", "began", "step", "learned", "failed", "picture", "score"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to know about work in progress; only what belongs to its `kind` is filled.
+
+    `note` and `warning` have a `text`. `began`, `step`, `learned` and `failed` are of the concept
+    `token`: with its `training` (its `rows()` are the vectors as they are now), the `step` that was
+    taken, the `concept` that the library has now, the `error` that ended it. A `picture` is
+    finished, and so is a `score`.
+    """
+
+    kind: EventKind
+    text: str = ""
+    token: str = ""
+    training: Training | None = None
+    step: Step | None = None
+    concept: Concept | None = None
+    error: TiError | None = None
+    picture: Picture | None = None
+    score: Score | None = None
+
+
+OnEvent = Callable[[Event], None]
+Stop = Callable[[], int | None]
+
+
+def nothing(_event: Event) -> None:
+    """Hear an event and do nothing."""
+
+
+class DefaultRecipe(Recipe):
+    """The recipe `default` with some knobs changed: `Recipe(steps=80)`. Raises Usage."""
+
+    def __init__(self, **knobs: Any) -> None:
+        settled = load_recipe("default").with_flags(**knobs)
+        for knob in fields(Recipe):
+            object.__setattr__(self, knob.name, getattr(settled, knob.name))
+
+    @staticmethod
+    def named(name: str, **knobs: Any) -> Recipe:
+        """The recipe of that name or YAML file, with some knobs changed. Raises NotFound, Usage."""
+        return load_recipe(name).with_flags(**knobs)
+
+
+def learn(
+    photos: Photos,
+    token: str,
+    *,
+    recipe: Recipe | str = "",
+    model: str = "",
+    seed: int = 0,
+    replace: bool = False,
+    fresh: bool = False,
+    keep_photos: bool = False,
+    device: str = "",
+    dtype: str = "",
+    deterministic: bool = False,
+    low_memory: bool = False,
+    offline: bool = False,
+    on_event: OnEvent = nothing,
+    stop: Stop = lambda: None,
+) -> Concept:
+    """Learn a concept from photos and keep it in the library.
+
+    `photos` is a folder, a file or several; `recipe` a Recipe, a name or a YAML file. What is left
+    open comes from the settings, as for `ti invert`. A run that was stopped is continued; `fresh`
+    starts it over. `stop` is asked between steps: with a signal's number the run keeps a checkpoint
+    and Stopped is raised.
+
+    Raises Usage, NotFound, BadContent, Conflict, ModelUnavailable, DeviceFailed and Diverged.
+    """
+    from ticli.inversion.plan import Request, make_plan
+    from ticli.inversion.run_folder import check_run
+
+    settings = load_settings()
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe or settings["recipe"])
+    library = Library.open(write=True)
+    request = Request(
+        photos=tuple(map(str, [photos] if isinstance(photos, str | Path) else photos)),
+        token=token,
+        recipe=recipe,
+        model=model or settings["model"],
+        seed=seed,
+        replace=replace,
+        offline=offline or settings["offline"] == "true",
+        announce=_announcer(on_event),
+        find_prediction=lambda plan: _predicting(plan, device, dtype, on_event),
+    )
+    plan = make_plan(request, library)
+    check_run(places().runs, plan.token.name, plan.identity(), fresh=fresh)
+    for text in plan.notes:
+        on_event(Event("note", text))
+    for text in plan.warnings:
+        on_event(Event("warning", text))
+    learned: list[Concept] = []
+
+    def hear(event: Event) -> None:
+        if event.error is not None:
+            raise event.error
+        if event.concept is not None:
+            learned.append(event.concept)
+        on_event(event)
+
+    hardware = choose_hardware(
+        plan.source, device, dtype, deterministic, low_memory, on_event=on_event
+    )
+    learn_plans(
+        [plan],
+        plan,
+        hardware,
+        library,
+        replace=replace,
+        fresh=fresh,
+        keep_photos=keep_photos,
+        on_event=hear,
+        stop=stop,
+    )
+    return learned[0]
+
+
+def _announcer(on_event: OnEvent) -> Callable[[Parcel], None]:
+    """Tell of a download, and keep the hub's own progress bars quiet."""
+
+    def announce(parcel: Parcel) -> None:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
+        size = f"{len(parcel.files)} files, {parcel.bytes:,} bytes"
+        on_event(Event("note", f"downloading {parcel.id}: {size}, into {parcel.cache}"))
+
+    return announce
+
+
+def _predicting(plan: Plan, device: str, dtype: str, on_event: OnEvent) -> ModelSource:
+    """A plan's model with what it predicts, found out on the plan's photos."""
+    hardware = choose_hardware(plan.source, device, dtype, on_event=on_event)
+    from ticli.inversion.low_memory import prediction_by_photos
+
+    return prediction_by_photos(plan, hardware, lambda text: on_event(Event("note", text)))
+
+
+def choose_hardware(
+    source: ModelSource,
+    device: str = "",
+    dtype: str = "",
+    deterministic: bool = False,
+    low_memory: bool = False,
+    *,
+    on_event: OnEvent = nothing,
+) -> Hardware:
+    """Import torch, and choose the device and precision for a model. Raises Usage, DeviceFailed."""
+    settings = load_settings()
+    on_event(Event("note", f"loading {source.describe()} …"))
+    if deterministic:
+        prepare_determinism()
+    from ticli.models.hardware import make_deterministic, pick_hardware
+
+    if deterministic:
+        make_deterministic()
+    device = check_value("device", device) if device else settings["device"]
+    hardware = pick_hardware(device, dtype or settings["dtype"], half_on_cpu=source.has_small_maps)
+    on_event(Event("note", f"{hardware.describe()}: {hardware.why}"))
+    return replace(hardware, low_memory=low_memory)
+
+
+def learn_plans(
+    concepts: Sequence[Plan | Request],
+    heaviest: Plan,
+    hardware: Hardware,
+    library: Library,
+    *,
+    most: int | None = None,
+    replace: bool = False,
+    fresh: bool = False,
+    keep_photos: bool = False,
+    on_event: OnEvent = nothing,
+    stop: Stop = lambda: None,
+) -> None:
+    """Learn concepts side by side, at most `most` at a time, and keep each as soon as it is done.
+
+    `heaviest` is the plan among them that needs most memory. What is in the way of one concept is
+    told by an event; what concerns all of them is raised.
+    """
+    from ticli.inversion.engine import open_engine
+    from ticli.inversion.plan import OF_ONE_WORD
+
+    def note(text: str) -> None:
+        on_event(Event("note", text))
+
+    engine = open_engine(
+        heaviest, hardware, library, len(concepts), most=most, tell=note, fresh=fresh
+    )
+    with closing(engine.learn(concepts, stop)) as events:
+        for event in events:
+            token, training = event.token.text, event.training
+            if event.kind == "ended" and training is not None:
+                try:
+                    if keep_photos:
+                        _keep_photos(training, library, on_event)
+                    kept = _keep(training, library, replace)
+                except OF_ONE_WORD as error:
+                    on_event(Event("failed", token=token, error=error))
+                else:
+                    on_event(Event("learned", token=token, training=training, concept=kept[0]))
+                    for twin in kept[1:]:
+                        note(f'learned its negative twin too: --negative "{twin.token}"')
+            elif event.kind != "ended":
+                on_event(
+                    Event(
+                        event.kind,
+                        token=token,
+                        training=training,
+                        step=event.step,
+                        error=event.error,
+                    )
+                )
+
+
+def _keep_photos(training: Training, library: Library, on_event: OnEvent) -> None:
+    photos = [(photo.sha256, photo.path) for photo in training.plan.photos.photos]
+    for path in library.keep_photos(photos):
+        text = f"{path} is gone or has changed since it was learned from; it is not kept"
+        on_event(Event("warning", text))
+
+
+def _keep(training: Training, library: Library, replace: bool) -> list[Concept]:
+    """Put what a run learned into the library, a negative twin last, and remove the run."""
+    from ticli.inversion.result import words_of
+    from ticli.inversion.run_folder import finish
+
+    concepts = library.add_all(words_of(training), replace=replace)
+    finish(training.run)
+    return concepts
+
+
+def draw(
+    prompt: str | Sequence[str],
+    *,
+    seed: int | None = None,
+    count: int = 1,
+    negative: str = "",
+    steps: int | None = None,
+    guidance: float | None = None,
+    size: str = "",
+    sampler: str = "",
+    nouns: bool = True,
+    model: str = "",
+    device: str = "",
+    dtype: str = "",
+    offline: bool = False,
+    on_event: OnEvent = nothing,
+) -> list[Picture]:
+    """Draw `count` pictures of each prompt; concepts of the library stand in it as `<name>`.
+
+    Each picture has its `.image` and `.seed`; `.save(path)` writes a PNG that says how it was made.
+    Picture i has the seed `seed` + i; without a seed it is random. Raises Usage, NotFound,
+    Conflict, ModelUnavailable and DeviceFailed.
+    """
+    from ticli.generation.model_choice import ModelRequest
+    from ticli.generation.picture_plan import DrawingRequest, PictureRequest, plan_pictures
+
+    library = Library.open()
+    request = PictureRequest(
+        prompts=(prompt,) if isinstance(prompt, str) else tuple(prompt),
+        negative=negative,
+        nouns=nouns,
+        count=count,
+        seed=seed,
+        drawing=DrawingRequest(steps, guidance, size, sampler),
+        output=None,
+        model=ModelRequest(
+            model, offline, device=device, dtype=dtype, announce=_announcer(on_event)
+        ),
+    )
+    plan = plan_pictures(request, library, load_settings())
+    return list(draw_plan(plan, library, on_event))
+
+
+def draw_plan(
+    plan: PicturePlan, library: Library, on_event: OnEvent = nothing
+) -> Iterator[Picture]:
+    """Draw the pictures of a plan one by one, and write those that it has files for."""
+    from ticli.generation.draw import draw_pictures
+    from ticli.generation.pictures import write_pictures
+
+    def note(text: str) -> None:
+        on_event(Event("note", text))
+
+    def warn(text: str) -> None:
+        on_event(Event("warning", text))
+
+    note(f"loading {plan.choice.source.describe()} …")
+    pictures = draw_pictures(plan, note, warn)
+    used = False
+    for picture in write_pictures(plan, pictures):
+        on_event(Event("picture", picture=picture))
+        yield picture
+        if not used:
+            used = True
+            # A picture is not lost over a library that cannot be written.
+            try:
+                library.touch(concept.name for concept in plan.concepts)
+            except TiError as error:
+                warn(f"the library could not record that its concepts were used: {error.message}")
+
+
+def score(
+    concepts: str | Sequence[str],
+    *,
+    photos: Photos = (),
+    encoders: Sequence[str] = (),
+    class_word: str = "",
+    scenes: Sequence[str] = (),
+    samples: int | None = None,
+    scene_samples: int | None = None,
+    steps: int | None = None,
+    model: str = "",
+    device: str = "",
+    dtype: str = "",
+    save: bool = True,
+    on_event: OnEvent = nothing,
+) -> list[Mapping[str, Any]]:
+    """Score concepts of the library, or embedding files: one report for each encoder.
+
+    docs/scoring.md says what the figures mean. With `save` they are kept with the concept. Raises
+    as `draw` does, and BadContent for photos that cannot be used.
+    """
+    from ticli.generation.model_choice import ModelRequest
+    from ticli.generation.picture_plan import DrawingRequest
+    from ticli.scoring.score_plan import ScoreRequest, plan_scores
+
+    library = Library.open()
+    request = ScoreRequest(
+        concepts=(concepts,) if isinstance(concepts, str) else tuple(concepts),
+        photos=tuple(map(str, [photos] if isinstance(photos, str | Path) else photos)),
+        encoders=tuple(encoders),
+        class_word=class_word,
+        scenes=tuple(scenes),
+        samples=samples,
+        scene_samples=scene_samples,
+        drawing=DrawingRequest(steps),
+        model=ModelRequest(model, device=device, dtype=dtype, announce=_announcer(on_event)),
+    )
+    plan = plan_scores(request, library, load_settings())
+    scores = score_plan(plan, library, save=save, on_event=on_event)
+    return [report for scored in scores for report in scored.reports]
+
+
+def score_plan(
+    plan: ScorePlan, library: Library, *, save: bool = True, on_event: OnEvent = nothing
+) -> Iterator[Score]:
+    """Score the concepts of a plan one by one, and keep the reports with those of the library."""
+    from ticli.scoring.judge import score_concepts
+
+    def warn(text: str) -> None:
+        on_event(Event("warning", text))
+
+    for scored in score_concepts(plan, lambda text: on_event(Event("note", text))):
+        concept = scored.subject.concept
+        if save and scored.subject.stored:
+            # Reports are not lost over a library that cannot be written.
+            try:
+                if not library.keep_scores(concept, scored.reports):
+                    warn(f"{concept.name!r} was changed or removed: its scores are not kept")
+            except TiError as error:
+                warn(f"the scores of {concept.name!r} are not kept: {error.message}")
+        on_event(Event("score", score=scored))
+        yield scored
+
+
+def load_vectors(file: PathLike, token: str | None = None) -> Embedding:
+    """Read the vectors of an embedding file of any known layout, without importing it.
+
+    `token` chooses one of several concepts. Nothing in the file is run. Raises NotFound, BadContent
+    and Usage.
+    """
+    from ticli.library.importing import Wanted, choose_words
+
+    wanted = Wanted(token)
+    (contents,) = _read(file, wanted)
+    return choose_words(contents, wanted)[0].embedding
+
+
+def _read(file: PathLike, wanted: Any) -> list[Any]:
+    from ticli.library.importing import join_pairs, open_sources, read_source
+
+    with open_sources(Path(file)) as sources:
+        return join_pairs([read_source(source, wanted) for source in sources])
+
+
+class ConceptLibrary(Library):
+    """The personal library: list, get, find, rename, tag, remove, merge, export, import.
+
+    `ticli.Library.open()` opens it where TI_HOME says; a concept is named as `mug` or `<mug>`.
+    """
+
+    def list(self, **query: Any) -> Concepts:
+        """The concepts, by name; `query` narrows them: pattern, tag, kind, limit, as in Query."""
+        from ticli.library.query import Query
+
+        return self.concepts(Query(**query))
+
+    def merge(
+        self,
+        parts: Mapping[str, float | None] | Sequence[str | tuple[str, float | None]],
+        token: str,
+        *,
+        method: str = "mean",
+        raw: bool = False,
+        replace: bool = False,
+        store: bool = True,
+    ) -> Concept:
+        """Combine concepts into a new one: weights by name, or names alone.
+
+        `method` is mean, slerp or concat. Raises NotFound, Conflict and Usage.
+        """
+        from ticli.library import merging
+
+        new = parse_token(token)
+        pairs = parts.items() if isinstance(parts, Mapping) else parts
+        weighed = [(pair, None) if isinstance(pair, str) else pair for pair in pairs]
+        parents = [(self.get(name), weight) for name, weight in weighed]
+        if not replace and (taken := self.find(new.name)):
+            raise Conflict(
+                f"{taken.name!r} is in the library already",
+                "give --replace, or another --token",
+                name=taken.name,
+            )
+        merging.merge_base([parent for parent, _ in parents])
+        vectors = [(self.embedding(parent), weight) for parent, weight in parents]
+        embedding = merging.merge(vectors, method, raw)
+        concept = merging.merged_concept(new, parents, embedding, method, raw)
+        return self.add(concept, embedding, replace=replace) if store else concept
+
+    def export(
+        self,
+        names: str | Sequence[str],
+        output: PathLike = "",
+        *,
+        program: str = "",
+        format: str = "",
+        force: bool = False,
+    ) -> Paths:
+        """Write concepts for another program, and return the paths.
+
+        Raises NotFound, Usage and Conflict.
+        """
+        from ticli.library.exporting import Order, Target, plan_files, write_files
+        from ticli.library.formats.metadata import Extras
+
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        order = Order(wanted, Target(program, format).checked(), Extras(), str(output))
+        files = plan_files(self, order)
+        write_files(files, str(output), force)
+        return [file.path for file in files]
+
+    def import_(
+        self,
+        file: PathLike,
+        token: str | None = None,
+        *,
+        everything: bool = False,
+        replace: bool = False,
+    ) -> Concepts:
+        """Import the concepts of a file. Raises NotFound, BadContent, Usage and Conflict."""
+        from ticli.library.importing import Wanted, choose_words, store_all
+
+        wanted = Wanted(token, everything)
+        words = [word for read in _read(file, wanted) for word in choose_words(read, wanted)]
+        return store_all(self, words, replace)
