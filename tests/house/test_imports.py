@@ -38,7 +38,7 @@ HEAVY = {
     "platformdirs",
     "huggingface_hub",
 }
-FREE_OF_HEAVY = {"library", "terminal", "commands", "app", "__main__"}
+FREE_OF_HEAVY = {"library", "interface", "terminal", "commands", "app", "__main__"}
 FOR_PEOPLE = {"terminal", "commands", "app", "__main__"}
 
 
@@ -69,6 +69,8 @@ def rank(room: str) -> int:
 def test_a_room_imports_only_rooms_before_it(sources) -> None:
     wrong = []
     for source in sources:
+        if source.path == "__init__.py":
+            continue  # the package's face only hands names on, when they are first used
         for module, line in imported(source.tree):
             parts = module.split(".")
             if parts[0] != "ticli" or parts[1] in (source.room, "__version__"):
