@@ -97,7 +97,7 @@ def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
 
 def _restore_state(state: TrainingState, tensors: Tensors, facts: Mapping[str, Any]) -> None:
     put_back(_within("now", tensors), state.vectors, state.optimizer)
-    # Another try of a run may have started elsewhere.
+    # Another restart of the run may have started elsewhere.
     for key, row in _within("start", tensors).items():
         state.vectors.start[key] = row.to(state.vectors.start[key].device)
     state.losses[:] = tensors["losses"].tolist()

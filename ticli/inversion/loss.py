@@ -202,36 +202,31 @@ class Learner:
 
 
 @dataclass(frozen=True)
-class Task:
-    """What one learner's next step is taken on: its samples, and the examples of its stage."""
+class Share:
+    """One learner's samples in a batch, and what the denoiser is given for them.
+
+    `examples` are those of the learner's stage, `samples` all that its step draws, `part` those in
+    this batch. `weight` is what they are of the samples that their loss is the mean of.
+    """
 
     learner: Learner
     examples: Examples
     samples: Draw
-
-    def part(self, number: int) -> slice:
-        """The samples of one batch of the step's `accumulate` batches."""
-        batch = self.learner.recipe.batch
-        return slice(number * batch, (number + 1) * batch)
-
-
-@dataclass(frozen=True)
-class Share:
-    """One learner's samples in a batch, and what the denoiser is given for them.
-
-    `weight` is what they are of the samples that their loss is the mean of.
-    """
-
-    task: Task
     part: slice
     given: Inputs
     weight: float = 1.0
 
 
-def share_of(model: Model, task: Task, part: slice, weight: float = 1.0) -> Share:
-    """What the denoiser is given for some of a task's samples."""
-    vectors = task.learner.state.vectors
-    return Share(task, part, inputs(model, task.examples, vectors, task.samples, part), weight)
+def share_of(
+    model: Model,
+    drawn: tuple[Learner, Examples, Draw],
+    part: slice,
+    weight: float = 1.0,
+) -> Share:
+    """What the denoiser is given for some of the samples that a learner's step draws."""
+    learner, examples, samples = drawn
+    given = inputs(model, examples, learner.state.vectors, samples, part)
+    return Share(learner, examples, samples, part, given, weight)
 
 
 def batch_losses(
@@ -247,9 +242,8 @@ def batch_losses(
     answers = torch.split(model.denoise(given.z_t, given.t, told), sizes)
     losses = []
     for share, answered in zip(shares, answers, strict=True):
-        task = share.task
-        weights = weights_of(model, task.examples, task.samples, share.part)
-        about = share.given.guidance, task.learner.recipe.accumulate, share.weight
+        weights = weights_of(model, share.examples, share.samples, share.part)
+        about = share.given.guidance, share.learner.recipe.accumulate, share.weight
         losses.append(share_loss(answered, share.given.target, weights, *about))
     return losses
 
@@ -303,7 +297,8 @@ def smaller_batches(
             taken = min(room, end - begin)
             weight = taken / (end - share.part.start) * share.weight
             part = slice(begin, begin + taken)
-            batch.append((place, share_of(model, share.task, part, weight)))
+            drawn = share.learner, share.examples, share.samples
+            batch.append((place, share_of(model, drawn, part, weight)))
             begin, room = begin + taken, room - taken
             if not room:
                 yield batch

@@ -139,12 +139,11 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
     tensors |= {f"row.{number}": row.detach() for number, row in enumerate(rows)}
     parts = []
     for place, share in enumerate(shares):
-        task = share.task
-        masks, weights = weights_of(model, task.examples, task.samples, share.part)
+        masks, weights = weights_of(model, share.examples, share.samples, share.part)
         tensors[f"target.{place}"] = share.given.target
         tensors |= {f"masks.{place}": masks} if masks is not None else {}
         tensors |= {f"weights.{place}": weights} if weights is not None else {}
-        about = share.given.guidance, task.learner.recipe.accumulate, share.weight
+        about = share.given.guidance, share.learner.recipe.accumulate, share.weight
         parts.append(Part(len(share.given.z_t), *about))
     shape = Shape(tuple(parts), tuple(slots), shapes_of(tensors), scale)
     return Batch(shape, tensors, tuple(rows), step)
@@ -468,7 +467,7 @@ def _kernels_chosen_by_timing() -> Iterator[None]:
 
 def _steps_left(shares: Sequence[Share]) -> int:
     """The steps that this batch will be taken again, as far as can be seen."""
-    learners = [share.task.learner for share in shares]
+    learners = [share.learner for share in shares]
     left = min(learner.recipe.steps - learner.state.step for learner in learners)
     return left * learners[0].recipe.accumulate
 

@@ -32,7 +32,7 @@ LEAST_CHANGE = 1e-3
 def check_word(
     judge: Judge, start: Vectors, finished: Finished, held_out_init: float
 ) -> tuple[str, ...]:
-    """Warnings about the word that a try kept; none where all is well.
+    """Warnings about the vectors that a run keeps; none where all is well.
 
     It is held against its class word, whose held-out loss is `held_out_init`, and against its own
     `start`: a word that has learned nothing differs from its class word where both stand in the
@@ -60,7 +60,7 @@ def check_word(
 
 
 def kept_word(start: Vectors, finished: Finished) -> Vectors:
-    """What a try kept, on the device where it started."""
+    """The vectors that a run keeps, on the device where it started."""
     devices = {name: row.device for name, row in start.parameters().items()}
     return start.at({name: row.to(devices[name]) for name, row in finished.rows.items()})
 
@@ -115,11 +115,11 @@ MOST_POINTS = 200
 def conclude(training: Training) -> tuple[Concept, Embedding]:
     """The concept and vectors of a run that has taken all its steps, for the library.
 
-    Raises Diverged where no try ended well.
+    Raises Diverged if no restart ended well.
     """
     plan, recipe, winner = training.plan, training.plan.recipe, training.restarts.winner
     if winner is None:
-        raise Diverged("every try diverged", "use a lower --lr, or --dtype fp32")
+        raise Diverged("every restart diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in training.state.vectors.rows}
     start = training.started(winner.attempt.seed)
     held_out_init = training.judge.held_out_init(kept_word(start, winner))
@@ -219,7 +219,7 @@ KIND = "negative"
 def words_of(training: Training) -> list[tuple[Concept, Embedding]]:
     """What a finished run gives the library: its word, and the word's negative twin if any.
 
-    Raises Diverged where no try ended well.
+    Raises Diverged if no restart ended well.
     """
     concept, embedding = conclude(training)
     winner = training.restarts.winner

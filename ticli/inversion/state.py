@@ -139,14 +139,14 @@ def new_state(vectors: Vectors, recipe: Recipe) -> TrainingState:
     return TrainingState(vectors, optimizer)
 
 
-# The tries of one run: each a seed of its own, judged by the same held-out loss, one kept.
+# The restarts of a run: each has a seed of its own, and the one with the best evaluation is kept.
 
 SETTLED, CAPPED, DIVERGED = "settled", "steps", "diverged"
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A try that ended well: the rows it keeps, by name, and how it went."""
+    """A restart that ended well: the rows it keeps, by name, and how it went."""
 
     attempt: Attempt
     kept: Evaluation
@@ -159,9 +159,9 @@ class Finished:
 
 @dataclass
 class Restarts:
-    """All that a run has done: the try under way, what became of the others, the best of them.
+    """All that a run has done: the restart under way, the others' ends, and the best of them.
 
-    `closed` says that the try of `state` is among those done.
+    `closed` says that the restart of `state` is among those done.
     """
 
     state: TrainingState
@@ -170,22 +170,22 @@ class Restarts:
     closed: bool = False
 
     def seed(self, first: int) -> int:
-        """The seed of the try under way; tries take `first` and those after it."""
+        """The seed of the restart under way; the first one takes `first`, each other the next."""
         return first + len(self.done)
 
     @property
     def steps(self) -> int:
-        """Steps taken in all tries."""
+        """Steps taken in all restarts."""
         before = sum(attempt.steps for attempt in self.done)
         return before if self.closed else before + self.state.step
 
     def open(self, state: TrainingState) -> None:
-        """Begin the next try."""
+        """Begin the next restart."""
         self.state, self.closed = state, False
 
     def close(self, recipe: Recipe, seed: int) -> None:
-        """End the try under way and keep it where it is the best so far."""
-        finished = finish_attempt(self.state, recipe, seed)
+        """End the restart under way, and keep it if it is the best so far."""
+        finished = _finish_restart(self.state, recipe, seed)
         self.done.append(finished.attempt)
         self.closed = True
         best = self.winner.kept if self.winner else None
@@ -193,13 +193,13 @@ class Restarts:
             self.winner = finished
 
     def give_up(self, seed: int) -> None:
-        """End the try under way as diverged."""
+        """End the restart under way as diverged."""
         self.done.append(Attempt(seed, self.state.step, DIVERGED, None, None))
         self.closed = True
 
 
-def finish_attempt(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
-    """What a try that took all its steps leaves: its last vectors, or those of its best."""
+def _finish_restart(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
+    """Keep the last vectors of a restart that took all its steps, or its best ones."""
     kept, rows = state.evaluations[-1], rows_of(state.word)
     if recipe.keep == "best" and state.best is not None:
         kept, rows = state.best[0], dict(state.best[1])

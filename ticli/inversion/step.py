@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from ticli.inversion.context import context_distance
-from ticli.inversion.draws import draw, keyed_generator
+from ticli.inversion.draws import Draw, draw, keyed_generator
 from ticli.inversion.examples import Examples
-from ticli.inversion.loss import Learner, Task, add_gradients, alike, draw_rule, share_of
+from ticli.inversion.loss import Learner, add_gradients, alike, draw_rule, share_of
 from ticli.inversion.schedule import last_step, learning_rate
 from ticli.inversion.state import TrainingState
 from ticli.inversion.vectors import Vectors, move, vocabulary_norm
@@ -77,29 +77,32 @@ def gradients(
 
 
 def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
-    tasks = [_task(learner) for learner in learners]
+    drawn = [_draw_step(learner) for learner in learners]
     scale = HALF_PRECISION_SCALE if model.hardware.dtype == torch.float16 else 1.0
-    totals = dict.fromkeys(range(len(tasks)), 0.0)
+    totals = dict.fromkeys(range(len(learners)), 0.0)
     for number in range(max(learner.recipe.accumulate for learner in learners)):
         shapes = {
-            at: task.learner.rule.shape
-            for at, task in enumerate(tasks)
-            if number < task.learner.recipe.accumulate
+            at: learner.rule.shape
+            for at, learner in enumerate(learners)
+            if number < learner.recipe.accumulate
         }
         for places in alike(shapes):
-            shares = [share_of(model, tasks[at], tasks[at].part(number)) for at in places]
+            shares = []
+            for at in places:
+                size = learners[at].recipe.batch
+                part = slice(number * size, (number + 1) * size)
+                shares.append(share_of(model, drawn[at], part))
             for at, loss in zip(places, add_gradients(model, shares, scale), strict=True):
                 totals[at] += loss
-    for task in tasks:
-        learner = task.learner
+    for learner, examples, _ in drawn:
         learner.state.vectors.finish_gradients(scale)
         key = learner.seed, learner.state.step
-        regularise(model, task.examples, learner.state.vectors, learner.recipe, key)
+        regularise(model, examples, learner.state.vectors, learner.recipe, key)
     return list(totals.values())
 
 
-def _task(learner: Learner) -> Task:
-    """Draw a learner's next step, its gradient being empty."""
+def _draw_step(learner: Learner) -> tuple[Learner, Examples, Draw]:
+    """Clear a learner's gradient, and draw the samples of its next step from its examples."""
     state, recipe = learner.state, learner.recipe
     vectors = recipe.vectors_at(state.step)
     if state.step and vectors > recipe.vectors_at(state.step - 1):
@@ -107,7 +110,7 @@ def _task(learner: Learner) -> Task:
         state.optimizer.state.clear()
     state.optimizer.zero_grad(set_to_none=True)
     samples = draw(learner.seed, state.step, learner.rule)
-    return Task(learner, learner.examples.at(vectors), samples)
+    return learner, learner.examples.at(vectors), samples
 
 
 # One training step: its gradient made usable, the vectors moved and looked after.
