@@ -1,4 +1,4 @@
-"""Manifests: many words to learn in one file, as YAML, tab-separated values or JSON lines."""
+"""Manifests: many concepts to learn in one file, as YAML, tab-separated values or JSON lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ticli.recipe import Recipe, load_recipe
 
 LARGEST = 64 << 20
 OWN_KEYS = ("token", "photos", "seed", "recipe")
-FORM = "each word has a token and photos, as in `ti help invert`"
-# What a call says of all its words at once.
+FORM = "give each concept a token and photos, as in `ti help invert`"
+# What a call sets for all its concepts at once.
 OF_ALL = {
     "model": "-m MODEL",
     "device": "--device",
@@ -29,7 +29,7 @@ OF_ALL = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One word to learn: its token, its photos, and what it says of its recipe, as text.
+    """One concept to learn: its token, its photos, and what it sets of its recipe, as text.
 
     `where` names the place it was read from, for errors; `recipe` is a preset or a file.
     """
@@ -42,7 +42,7 @@ class Entry:
     recipe: str | None = None
 
     def settle(self, name: str, recipe: Recipe, flags: Mapping[str, Any]) -> Recipe:
-        """The word's recipe: its own, else the one called `name`; then `flags`; then its knobs.
+        """The concept's recipe: its own, else the one called `name`; then `flags`; then its knobs.
 
         `recipe` is that of `name`, loaded once. Raises Usage and what load_recipe raises, naming
         the place.
@@ -56,7 +56,7 @@ class Entry:
 
 
 def read_manifest(name: str, stdin: bytes | None) -> list[Entry]:
-    """Read the words of a file, or of `stdin` where the name is `-`.
+    """Read the concepts of a file, or of `stdin` if the name is `-`.
 
     A file's photos and recipes are relative to its folder. Raises NotFound, BadContent and Usage.
     """
@@ -74,14 +74,14 @@ def read_manifest(name: str, stdin: bytes | None) -> list[Entry]:
 
 
 def parse_manifest(text: str, origin: str, folder: Path, suffix: str) -> list[Entry]:
-    """Read the words of a manifest's text; where the suffix says nothing its form does.
+    """Read the concepts of a manifest's text; without a known suffix its form decides.
 
-    Raises BadContent where it is no manifest and Usage where a word of it cannot be learned so.
+    Raises BadContent if it is no manifest, and Usage if one of its concepts cannot be learned so.
     """
     read = READERS.get(suffix) or _reader_of(text)
     entries = [_entry(found, where, folder) for found, where in read(text, origin)]
     if not entries:
-        raise BadContent(f"{origin} names no words", FORM)
+        raise BadContent(f"{origin} names no concepts", FORM)
     refuse_repeats(entries)
     return entries
 
@@ -103,20 +103,20 @@ def pairs(texts: Sequence[str]) -> list[Entry]:
 
 
 def refuse_repeats(entries: Iterable[Entry]) -> None:
-    """Refuse to learn two words of one name. Raises Usage."""
+    """Refuse to learn two concepts of one name. Raises Usage."""
     known: dict[str, str] = {}
     for entry in entries:
         name = parse_token(entry.token).name
         if name in known:
             raise Usage(
-                f"{entry.where}: {entry.token!r} is named in {known[name]} already",
-                "give each word a name of its own",
+                f"{entry.where}: {entry.token!r} is already named in {known[name]}",
+                "give each concept its own name",
             )
         known[name] = entry.where
 
 
 def _entry(found: Mapping[str, Any], where: str, folder: Path) -> Entry:
-    """Check what was found of one word."""
+    """Check what the manifest says about one concept."""
     given = {key: value for key, value in found.items() if value not in ("", None)}
     _refuse_unknown(found, where)
     for key in ("token", "photos"):
@@ -145,9 +145,11 @@ def _refuse_unknown(found: Mapping[str, Any], where: str) -> None:
     known = [*OWN_KEYS, *(knob.name for knob in fields(Recipe))]
     for key in found:
         if key in OF_ALL:
-            raise Usage(f"{where}: {key} is one for all words", f"say it with {OF_ALL[key]}")
+            raise Usage(
+                f"{where}: {key} is the same for all concepts", f"set it with {OF_ALL[key]}"
+            )
         if key not in known:
-            raise Usage(f"{where}: no word has a {key!r}", did_you_mean(str(key), known))
+            raise Usage(f"{where}: a concept has no {key!r}", did_you_mean(str(key), known))
 
 
 def _photos(value: Any, where: str, folder: Path) -> tuple[str, ...]:
@@ -176,9 +178,9 @@ def _recipe(name: str | None, folder: Path) -> str | None:
 
 
 def _within(folder: Path, text: str) -> str:
-    """A path of a manifest, which no shell has seen, from where the manifest lies."""
+    """A path in a manifest, which no shell has expanded, from the manifest's folder."""
     path = Path(text)
-    # Of a user that there is not it is a name like others.
+    # `~name` of an unknown user is an ordinary name.
     with contextlib.suppress(RuntimeError):
         path = path.expanduser()
     return str(folder / path)
@@ -193,13 +195,15 @@ def _read_yaml(text: str, origin: str) -> Found:
     if document is None:
         return
     if not isinstance(document, list) or not all(isinstance(item, dict) for item in document):
-        raise BadContent(f"{origin} holds no list of words", "begin each word with `- token: NAME`")
+        raise BadContent(
+            f"{origin} holds no list of concepts", "begin each concept with `- token: NAME`"
+        )
     for number, item in enumerate(document, 1):
-        yield item, f"{origin}, word {number}"
+        yield item, f"{origin}, concept {number}"
 
 
 def _read_tsv(text: str, origin: str) -> Found:
-    """A line of column names, then a line for each word; an empty cell says nothing."""
+    """A line of column names, then one line per concept; an empty cell sets nothing."""
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         return
@@ -230,15 +234,15 @@ def _read_lines(text: str, origin: str) -> Found:
                 line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_once
             )
         except (ValueError, RecursionError) as error:
-            raise BadContent(f"{where} is no JSON: {error}", "write one object a line") from error
+            raise BadContent(f"{where} is not JSON: {error}", "write one object a line") from error
         if not isinstance(item, dict):
-            raise BadContent(f"{where} is no JSON object", "write one object a line")
+            raise BadContent(f"{where} is not a JSON object", "write one object a line")
         yield {key: _written(value) for key, value in item.items()}, where
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(items)) < len(items):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return dict(items)
 
 
@@ -257,7 +261,7 @@ READERS = {
 
 
 def _reader_of(text: str) -> Any:
-    """The reader for a text of no known suffix, by its first line."""
+    """The reader for a text without a known suffix, by its first line."""
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first.lstrip().startswith("{"):
         return _read_lines

@@ -121,7 +121,7 @@ def slug(text: str, limit: int = 64) -> str:
     return f"my-{words}" if words in RESERVED else words
 
 
-# What the words that come beside a learned word are called.
+# Names of the concepts that come with a learned one.
 
 
 def twin_name(concept: str) -> str:

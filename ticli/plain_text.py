@@ -1,4 +1,4 @@
-"""JSON as `ti` writes it: ASCII, every number finite, whatever cannot be said as text."""
+"""JSON, YAML and points in time, as `ti` writes and reads them."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def parse_mapping(text: str, origin: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise BadContent(f"{origin} holds no mapping", "write one `key: value` a line")
+        raise BadContent(f"{origin} holds no `key: value` lines", "write one `key: value` a line")
     return value
 
 
 def parse_document(text: str, origin: str) -> Any:
-    """Parse YAML text of any form as read_mapping does; None where there is nothing."""
+    """Parse YAML text of any form as read_mapping does; None if it is empty."""
     import yaml
 
     try:
@@ -106,7 +106,7 @@ def _plain(node: Any, origin: str, depth: int) -> Any:
             raise BadContent(f"{origin}, line {key_node.start_mark.line + 1}: a key must be a word")
         if key in mapping:
             raise BadContent(
-                f"{origin}, line {key_node.start_mark.line + 1}: {key!r} stands twice",
+                f"{origin}, line {key_node.start_mark.line + 1}: {key!r} occurs twice",
                 "keep one of the two",
             )
         mapping[key] = _plain(value_node, origin, depth + 1)
@@ -137,5 +137,6 @@ def moment(text: str, now: datetime | None = None) -> str:
         return then.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError) as error:
         raise Usage(
-            f"{text!r} is no time", "write a date as 2026-01-31, or an age as 90min, 12h, 7d or 2w"
+            f"{text!r} is not a time",
+            "write a date as 2026-01-31, or an age as 90min, 12h, 7d or 2w",
         ) from error

@@ -1,4 +1,4 @@
-"""Settings: built-in values, the config file, the environment; flags come last, from commands."""
+"""Settings: built-in values, then the config file, then the environment; flags override them."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def written(key: str, value: str) -> str:
 
 
 def unset_value(path: Path, key: str) -> bool:
-    """Take a key out of the config file; False where it was not there. Raises Usage, BadContent."""
+    """Remove a key from the config file; False if it is not there. Raises Usage, BadContent."""
     check_key(key)
     if not path.is_file() or key not in read_mapping(path):
         return False
@@ -144,9 +144,9 @@ def unset_value(path: Path, key: str) -> bool:
 def change_line(path: Path, key: str, line: str | None, value: str | None) -> None:
     """Put `line` where the key stood, or at the end, and prove that nothing else changed.
 
-    None takes the key away. Raises BadContent where the file cannot be changed so.
+    None removes the key. Raises BadContent if the file cannot be changed that way.
     """
-    # A file that is a link is changed where it lies: people keep such files elsewhere.
+    # Follow a link: people keep their config files elsewhere.
     path = path.resolve()
     before = read_mapping(path) if path.is_file() else {}
     old = path.read_text("utf-8") if path.is_file() else ""
@@ -163,7 +163,7 @@ def change_line(path: Path, key: str, line: str | None, value: str | None) -> No
     text = "".join(f"{item}\n" for item in lines)
     if parse_mapping(text, str(path)) != expected:
         raise BadContent(
-            f"{path} is written in a way that cannot be changed line by line",
+            f"{path} cannot be changed line by line",
             f"open it in an editor and change {key} there",
         )
     make_folder(path.parent)

@@ -36,7 +36,7 @@ def test_a_pipe_gets_a_row_a_word(run, isolated) -> None:
         "mug.safetensors", "safetensors", "diffusers", "<Mug>", "clip_l 768", "2",
     ]  # fmt: skip
     assert rows[3][2:4] == ["torch zip", "a1111"]
-    assert rows[4][-1] == "text is no file of learned words"
+    assert rows[4][-1] == "text is not an embedding file"
     assert all(len(row) == len(heading) for row in rows)
     assert not isolated.exists()
 

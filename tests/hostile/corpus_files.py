@@ -113,14 +113,14 @@ ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 CASES: list[Case] = [
-    Case(50, "link to a file of the system", "R", linked("/etc/passwd"), "no file of learned"),
+    Case(50, "link to a file of the system", "R", linked("/etc/passwd"), "not an embedding file"),
     Case(50, "link to itself", "R", linked("given.pt"), "cannot be read"),
     Case(50, "dangling link", "R", linked("nowhere"), "no such file"),
     Case(50, "pipe", "R", made(os.mkfifo), "not a file"),
     Case(50, "socket", "R", made(listening), "cannot be read|not a file"),
     Case(50, "device", "R", lambda f: [["import", "/dev/zero"]], "not a file"),
     Case(50, "folder", "R", made(Path.mkdir), "is a folder"),
-    Case(50, "sparse file of 1 TB", "R", made(sparse), "no file of learned words"),
+    Case(50, "sparse file of 1 TB", "R", made(sparse), "not an embedding file"),
     Case(50, "name of 300 letters", "R", lambda f: [["import", "n" * 300]], "cannot be read"),
     file_case(51, "web page", "R", b"<!DOCTYPE html><title>404</title>", "web page"),
     file_case(51, "git-lfs", "R", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",

@@ -144,7 +144,7 @@ CASES: list[Case] = [
         for cast in ("complex64", "bool", "int64", "float8_e4m3fn")
     ),
     file_case(26, "objects", "R", torch_zip(pickle.dumps({"<mug>": ["a", "b"]}, 2)),
-              "no learned word"),
+              "no embedding"),
     *(
         file_case(26, cast, "A", numbers("<mug>", cast))
         for cast in ("float16", "bfloat16", "float64")
@@ -184,7 +184,7 @@ CASES: list[Case] = [
     file_case(33, "header of 9 MB", "R",
               lambda f: length_of(9 << 20, b"{" + b" " * (9 << 20)), LYING, SAFE),
     file_case(33, "header of 0", "R", length_of(0), LYING, SAFE),
-    file_case(33, "seven bytes", "R", bytes(7), "no file of learned words", SAFE),
+    file_case(33, "seven bytes", "R", bytes(7), "not an embedding file", SAFE),
     file_case(33, "empty", "R", b"", "is empty", SAFE),
     file_case(34, "overlap", "R",
               safetensors({"a": GOOD, "b": entry((1, 768), 4, 3076)}, bytes(3076)), LYING, SAFE),
@@ -204,12 +204,12 @@ CASES: list[Case] = [
     file_case(36, "a million lists", "R", headed(b'{"a":[' + b"[]," * 10**6 + b"[]]}"),
               LYING, SAFE),
     file_case(36, "byte order mark", "R", headed(b"\xef\xbb\xbf" + TEXT % b""),
-              "no file of learned words", SAFE),
+              "not an embedding file", SAFE),
     file_case(36, "invalid UTF-8", "R", headed(TEXT % b',"__metadata__":{"a":"\xff"}'),
               LYING, SAFE),
     file_case(36, "lone surrogate", "R", headed(TEXT % b',"__metadata__":{"a":"\\ud800"}'),
               LYING, SAFE),
-    file_case(37, "a list as header", "R", headed(b"[]"), "no file of learned words", SAFE),
+    file_case(37, "a list as header", "R", headed(b"[]"), "not an embedding file", SAFE),
     file_case(37, "padded with spaces", "A",
               lambda f: safetensors((TEXT % b"") + b"   ", rows_bytes()), "", SAFE),
 ]  # fmt: skip

@@ -292,7 +292,7 @@ WordsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NAME...",
-        help="Concepts, as mug or <mug>, or files of learned words; - reads names from stdin.",
+        help="Concepts, as mug or <mug>, or embedding files; - reads names from stdin.",
         show_default=False,
     ),
 ]

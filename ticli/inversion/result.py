@@ -211,7 +211,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-# The negative twin of a learned word as a concept of its own.
+# The negative twin of a concept, as a concept of its own.
 
 KIND = "negative"
 

@@ -117,7 +117,7 @@ def _draw_step(learner: Learner) -> tuple[Learner, Examples, Draw]:
 
 # So many steps in a row without a finite gradient, and nothing better is to come by waiting.
 PATIENCE = 10
-# Learned words of a hundred times the vocabulary's norm have been seen (2312.15905).
+# Concepts of a hundred times the vocabulary's norm have been seen (2312.15905).
 LARGEST_NORM = 1000.0
 
 

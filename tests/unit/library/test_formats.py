@@ -111,7 +111,7 @@ def test_zero_and_huge_vectors_are_warned_of() -> None:
         ({"a": tensor(value=float("inf"))}, "not finite"),
         ({"a": tensor(768).double() * 1e300}, "not finite"),
         ({"a": tensor(), "b": tensor()}, "holds 2 words"),
-        ({}, "holds nothing, and no learned word"),
+        ({}, "holds nothing, and no embedding"),
         ({"a": tensor().long()}, "numbers of type 'I64'"),
         ({"a": tensor().bool()}, "numbers of type 'BOOL'"),
         ({"a": torch.zeros(1, 1, 768)}, "has the shape"),
@@ -173,8 +173,8 @@ OTHERS = {
     "zip": (lambda m: zipped(), "is a zip archive"),
     "gzip": (lambda m: b"\x1f\x8b\x08" + bytes(20), "is packed with gzip"),
     "gguf": (lambda m: b"GGUF\x03" + bytes(20), "is a GGUF file: a full model"),
-    "text": (lambda m: b"hello there, this is a text", "is no file of learned words"),
-    "seven bytes": (lambda m: b"\x01" * 7, "is no file of learned words"),
+    "text": (lambda m: b"hello there, this is a text", "is not an embedding file"),
+    "seven bytes": (lambda m: b"\x01" * 7, "is not an embedding file"),
 }
 
 

@@ -111,14 +111,17 @@ def test_a_recipe_file_lies_beside_the_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- token: mug\n", "word 1: there is no photos"),
-        ("- photos: p\n", "word 1: there is no token"),
-        ("- token: a b\n  photos: p\n", "word 1: 'a b' cannot be a token"),
-        ("- token: mug\n  photos: p\n  step: 3\n", "word 1: no word has a 'step'"),
-        ("- token: mug\n  photos: p\n  model: x\n", "word 1: model is one for all words"),
+        ("- token: mug\n", "concept 1: there is no photos"),
+        ("- photos: p\n", "concept 1: there is no token"),
+        ("- token: a b\n  photos: p\n", "concept 1: 'a b' cannot be a token"),
+        ("- token: mug\n  photos: p\n  step: 3\n", "concept 1: a concept has no 'step'"),
+        (
+            "- token: mug\n  photos: p\n  model: x\n",
+            "concept 1: model is the same for all concepts",
+        ),
         (
             "- token: mug\n  photos: p\n- token: Mug\n  photos: q\n",
-            "'<Mug>' is named in words, wor",
+            "'<Mug>' is already named in words, concept",
         ),
         ("- token: mug\n  photos: '-'\n", "not read from stdin"),
         ("- token: mug\n  photos: [p, {a: b}]\n", "a path or a list of paths"),
@@ -173,10 +176,10 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_a_value_that_is_wrong_is_named_with_its_place():
     for text, message in (
-        ("steps: many", "words, word 1: steps must be a whole number, not 'many'"),
-        ("steps: 0", "words, word 1: steps must be at least 1, not 0"),
-        ("kind: animal", "words, word 1: kind cannot be 'animal'"),
-        ("steps: [1]", "words, word 1: steps must be one value"),
+        ("steps: many", "words, concept 1: steps must be a whole number, not 'many'"),
+        ("steps: 0", "words, concept 1: steps must be at least 1, not 0"),
+        ("kind: animal", "words, concept 1: kind cannot be 'animal'"),
+        ("steps: [1]", "words, concept 1: steps must be one value"),
     ):
         (entry,) = parse(f"- token: mug\n  photos: p\n  {text}\n")
         with pytest.raises(Usage) as caught:

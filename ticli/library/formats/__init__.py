@@ -1,1 +1,1 @@
-"""Files of learned words, one module a layout."""
+"""Embedding files: every layout that ti reads and writes."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 MOST_VECTORS = 1024
-WORD_HINT = "give the file of a learned word"
+WORD_HINT = "give the embedding file of a concept"
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def open_file(path: Path) -> Iterator[Opened]:
     try:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise BadContent(f"{origin} is not a file", "give the file of a learned word")
+            raise BadContent(f"{origin} is not a file", "give the embedding file of a concept")
         if before.st_size <= LARGEST_FILE:
             with reported(path):
                 data = _read(descriptor, 0, before.st_size, origin)
@@ -199,7 +199,7 @@ def _check_unchanged(descriptor: int, before: os.stat_result, origin: str) -> No
         )
 
 
-# Files of the field that are no plain learned words: recognised by their keys, refused by name.
+# Files of the field that are not plain embeddings: recognised by their keys, refused by name.
 
 # kohya's extended textual inversion has one entry for each cross-attention of a U-Net.
 PER_LAYER = {"IN01", "IN02", "MID", "OUT03", "OUT11"}
@@ -233,14 +233,14 @@ def refuse_other_kind(root: Any, origin: str) -> None:
     """Refuse what is known and is no plain embedding. Raises BadContent naming the kind."""
     kind = _kind(root)
     if kind:
-        raise BadContent(f"{origin} is {kind}, not the plain embedding of a word", WORD_HINT)
+        raise BadContent(f"{origin} is {kind}, not a plain embedding", WORD_HINT)
 
 
 def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
     """The refusal of a pickle that is more than data; a known kind is named."""
     for mark, kind in IN_PICKLES:
         if mark in data:
-            return BadContent(f"{origin} is {kind}, not the embedding of a word", WORD_HINT)
+            return BadContent(f"{origin} is {kind}, not an embedding", WORD_HINT)
     return BadContent(f"{origin} is refused: its pickle {reason}", PROGRAM_HINT)
 
 
@@ -249,8 +249,8 @@ def unknown_layout(root: Any, origin: str) -> BadContent:
     if isinstance(root, Mapping):
         held = f": {shown_keys(root)}" if root else ""
         many = "nothing" if not root else f"{len(root):,} entries"
-        return BadContent(f"{origin} holds {many}{held}, and no learned word", WORD_HINT)
-    return BadContent(f"{origin} holds a {type(root).__name__}, and no learned word", WORD_HINT)
+        return BadContent(f"{origin} holds {many}{held}, and no embedding", WORD_HINT)
+    return BadContent(f"{origin} holds a {type(root).__name__}, and no embedding", WORD_HINT)
 
 
 def _kind(root: Any) -> str:

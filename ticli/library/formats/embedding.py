@@ -86,7 +86,7 @@ def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B0
             words = join_words(words)
         notes += reading.notes
     if first is None:
-        raise BadContent(f"{file.origin} holds no learned word", "fetch it again")
+        raise BadContent(f"{file.origin} holds no embedding", "fetch it again")
     content, layout = first
     container = "zip" if layout == "zip" else content.container
     metadata = {} if layout == "zip" else content.metadata

@@ -126,7 +126,7 @@ def _check_size(kind: bytes, body: bytes, origin: str) -> None:
     if width * height > MOST_PIXELS:
         raise BadContent(
             f"{origin} is a PNG picture of {width:,}x{height:,} pixels, too many to carry a word",
-            "give the file of a learned word",
+            "give the embedding file of a concept",
         )
 
 

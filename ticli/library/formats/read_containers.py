@@ -44,14 +44,14 @@ def read_safetensors(file: Opened) -> Content:
 HEAD = 512
 PICKLE_HINT = "a bare pickle can be a program and is not read; ask for a safetensors file"
 FETCH_HINT = "download the file itself"
-WORD_HINT = "give the file of a learned word"
+WORD_HINT = "give the embedding file of a concept"
 UNPACK_HINT = "unpack it first"
-FULL_MODEL = "a full model, not the embedding of a word"
+FULL_MODEL = "a full model, not an embedding"
 # First bytes → what it is, and what to do instead.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer, not the file", FETCH_HINT),
-    (b"\xff\xd8\xff", "a JPEG picture", "only PNG pictures can carry a word"),
-    (b"GIF8", "a GIF picture", "only PNG pictures can carry a word"),
+    (b"\xff\xd8\xff", "a JPEG picture", "only PNG pictures can carry a concept"),
+    (b"GIF8", "a GIF picture", "only PNG pictures can carry a concept"),
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file: {FULL_MODEL}", WORD_HINT),
     (b"GGUF", f"a GGUF file: {FULL_MODEL}", WORD_HINT),
     (b"GGML", f"a GGML file: {FULL_MODEL}", WORD_HINT),
@@ -89,7 +89,7 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
         if head.startswith(signature):
             return BadContent(f"{origin} is {kind}", hint)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return BadContent(f"{origin} is a WebP picture", "only PNG pictures can carry a word")
+        return BadContent(f"{origin} is a WebP picture", "only PNG pictures can carry a concept")
     if _is_old_torch_tar(head):
         return BadContent(f"{origin} is a tar archive of the first torch: {FULL_MODEL}", WORD_HINT)
     if head[TAR_MARK] == b"ustar":
@@ -100,7 +100,7 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
         return BadContent(f"{origin} is a web page, not the file", FETCH_HINT)
     if origin.endswith(UNFINISHED):
         return BadContent(f"{origin} is an unfinished download", "wait until it is complete")
-    return BadContent(f"{origin} is no file of learned words", WORD_HINT)
+    return BadContent(f"{origin} is not an embedding file", WORD_HINT)
 
 
 def _is_old_torch_tar(head: bytes) -> bool:
@@ -213,5 +213,5 @@ def _entries(manifest: Any) -> Iterator[tuple[str, str]]:
 
 def _other(file: Opened, kind: str) -> BadContent:
     return BadContent(
-        f"{file.origin} is {kind}, not the embedding of a word", "give the file of a learned word"
+        f"{file.origin} is {kind}, not an embedding", "give the embedding file of a concept"
     )

@@ -92,7 +92,7 @@ def assign_encoders(
         if encoder in rows and not np.array_equal(rows[encoder], table):
             raise BadContent(
                 f"{origin} has two tensors for the encoder {encoder}, {key!r} the second",
-                "give the file of one learned word",
+                "give the embedding file of one concept",
             )
         rows[encoder] = table
     return rows

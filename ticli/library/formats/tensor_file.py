@@ -47,7 +47,7 @@ def parse_json(text: bytes, largest: int) -> Any:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return mapping
 
 
@@ -151,7 +151,7 @@ def parse_tensor_file(data: bytes, origin: str) -> TensorFile:
             raise BadContent(
                 f"{origin}: tensor {entry.key!r} has numbers of type {entry.dtype!r}, and vectors "
                 f"are {', '.join(ITEM_BYTES)}",
-                "give the file of one learned word",
+                "give the embedding file of one concept",
             )
         numbers = as_float32(view[entry.start : entry.end], entry.dtype)
         tensors[entry.key] = numbers.reshape(entry.shape)
@@ -162,7 +162,7 @@ def too_many(origin: str, count: int) -> BadContent:
     """The refusal of a file with more tensors than words have."""
     return BadContent(
         f"{origin} holds {count:,} tensors: that is a whole model, not an embedding",
-        "give the file of one learned word",
+        "give the embedding file of one concept",
     )
 
 
@@ -207,7 +207,7 @@ def _parse_header(text: bytes, origin: str) -> dict[str, Any]:
     except ValueError as error:
         raise _damaged(origin, f"its header cannot be read: {error}") from error
     if not isinstance(header, dict):
-        raise _damaged(origin, "its header is no JSON object")
+        raise _damaged(origin, "its header is not a JSON object")
     return header
 
 

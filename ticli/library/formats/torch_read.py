@@ -120,12 +120,12 @@ class _Machine:
             operation = OPERATIONS.get(code)
             if operation is None:
                 raise UnreadablePickleError(
-                    f"uses the operation 0x{code.hex()}, which no learned word needs"
+                    f"uses the operation 0x{code.hex()}, which no embedding needs"
                 )
             operation(self)
             if len(self.stack) > DEEPEST_STACK:
                 break
-        raise UnreadablePickleError("has more parts than any learned word")
+        raise UnreadablePickleError("has more parts than any embedding")
 
     def take(self, length: int) -> bytes:
         if length < 0 or self.position + length > self.end:
@@ -143,7 +143,7 @@ class _Machine:
     def text(self) -> None:
         length = self.number("<I")
         if length > LONGEST_TEXT:
-            raise UnreadablePickleError("holds a text longer than any learned word has")
+            raise UnreadablePickleError("holds a text longer than any embedding has")
         self.push(self.take(length).decode("utf-8"))
 
     def name(self) -> None:
@@ -155,7 +155,7 @@ class _Machine:
         module, name, _ = self.take(end - self.position).split(b"\n")
         text = f"{module.decode('ascii', 'replace')}.{name.decode('ascii', 'replace')}"
         if text not in KNOWN:
-            raise UnreadablePickleError(f"asks for {text!r}, which no learned word needs")
+            raise UnreadablePickleError(f"asks for {text!r}, which no embedding needs")
         self.push(Name(text))
 
     def since_mark(self) -> list[Any]:
@@ -207,7 +207,7 @@ class _Machine:
     def new(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if kind != Name(PARAMETERS) or arguments != ():
-            raise UnreadablePickleError("makes an object that no learned word needs")
+            raise UnreadablePickleError("makes an object that no embedding needs")
         self.push(ParameterTable())
 
     def build(self) -> None:
@@ -258,7 +258,7 @@ def _made(function: str, arguments: tuple[Any, ...]) -> Any:
         plain = len(arguments) == 6 or arguments[6] in (None, {})
         if isinstance(storage, Storage) and plain and _all_whole((offset,), shape, strides):
             return StoredTensor(storage, offset, shape, strides)
-    raise UnreadablePickleError(f"calls {function!r} in a way that no learned word needs")
+    raise UnreadablePickleError(f"calls {function!r} in a way that no embedding needs")
 
 
 def _all_whole(*groups: Any) -> bool:
@@ -332,7 +332,7 @@ def read_torch_zip(file: Opened, members: Mapping[str, Member], pickle: str) -> 
     """Describe what torch.save zipped; `pickle` names its member. Raises BadContent."""
     folder = pickle.removesuffix(PICKLE)
     if members[pickle].size > LARGEST_PICKLE:
-        raise BadContent(f"{file.origin} is a whole model, not a learned word", SAFER)
+        raise BadContent(f"{file.origin} is a whole model, not an embedding", SAFER)
     order = members.get(f"{folder}byteorder")
     if order is not None and (order.size > 16 or read_member(file, order) != b"little"):
         raise BadContent(
@@ -370,7 +370,7 @@ def read_torch_legacy(file: Opened) -> Content:
         raise BadContent(
             f"{file.origin} has {file.size / (1 << 20):,.0f} MiB: that is a whole model, not a "
             "learned word",
-            "give the file of one learned word",
+            "give the embedding file of one concept",
         )
     data = file.read(0, file.size)
     parts, position = [], 0
@@ -468,7 +468,7 @@ def _tensor(stored: StoredTensor, numbers: _Numbers) -> Tensor:
 
     def fetch() -> bytes:
         if length > LARGEST_FILE:
-            raise BadContent(f"{numbers.origin} is a whole model, not a learned word", SAFER)
+            raise BadContent(f"{numbers.origin} is a whole model, not an embedding", SAFER)
         return numbers.fetch(storage, start, length)
 
     return Tensor(shape, storage.dtype, fetch)

@@ -103,7 +103,7 @@ def _directory(file: Opened) -> tuple[int, int, bytes]:
         raise _damaged(file, "it is one part of several")
     if count > MOST_MEMBERS or length > LARGEST_DIRECTORY:
         raise BadContent(
-            f"{file.origin} has {count:,} members", "give the file of one learned word"
+            f"{file.origin} has {count:,} members", "give the embedding file of one concept"
         )
     return start, count, file.read(start, length)
 
