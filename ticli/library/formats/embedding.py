@@ -12,7 +12,7 @@ from ticli.library.formats.containers import Content, Opened, in_memory, load_ro
 from ticli.library.formats.read_containers import read_containers
 from ticli.library.formats.read_layouts import (
     ENCODER_KEY,
-    Found,
+    FoundVectors,
     Widths,
     assign_encoders,
     find_words,
@@ -175,7 +175,7 @@ def _joined(first: Imported, second: Imported) -> Imported:
     )
 
 
-def _imported(found: Found, layout: str, content: Content, widths: Widths) -> Imported:
+def _imported(found: FoundVectors, layout: str, content: Content, widths: Widths) -> Imported:
     said, origin = content.said, content.origin
     if layout == "ti":
         rows = {key: load_rows(tensor, key, origin) for key, tensor in found.tensors.items()}

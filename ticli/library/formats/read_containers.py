@@ -10,7 +10,12 @@ from typing import Any
 from ticli.errors import BadContent
 from ticli.library.formats.containers import LARGEST_FILE, Content, Opened, Tensor, in_memory
 from ticli.library.formats.png import SIGNATURE, read_png
-from ticli.library.formats.tensor_file import Entry, looks_like_tensor_file, parse_json, read_header
+from ticli.library.formats.tensor_file import (
+    TensorEntry,
+    looks_like_tensor_file,
+    parse_json,
+    read_header,
+)
 from ticli.library.formats.torch_read import LEGACY, PICKLE, read_torch_legacy, read_torch_zip
 from ticli.library.formats.zip import Member, read_member, read_members
 
@@ -21,7 +26,7 @@ def read_safetensors(file: Opened) -> Content:
     """Describe a safetensors file. Raises BadContent."""
     header = read_header(file.read, file.size, file.origin)
 
-    def fetch(entry: Entry) -> Tensor:
+    def fetch(entry: TensorEntry) -> Tensor:
         return Tensor(
             entry.shape, entry.dtype, lambda: file.read(entry.start, entry.end - entry.start)
         )

@@ -121,7 +121,7 @@ def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundVectors:
     """One word: its tensors by key, and what the file says of it.
 
     `token` was stored to be the word's name; `key` is the name of its tensor where that is a word.
@@ -141,7 +141,7 @@ class Reading:
     """The words of a container, the name of its layout, and what was left out."""
 
     layout: str
-    words: tuple[Found, ...]
+    words: tuple[FoundVectors, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -162,7 +162,7 @@ def read_named_parameter(content: Content) -> Reading | None:
         if key in tensors and tensors.keys() <= {key, key + AFTER}:
             left_out = (left_out_note(content.origin, key + AFTER),) if len(tensors) == 2 else ()
             step = _plain(content.metadata, "step")
-            found = Found(
+            found = FoundVectors(
                 {key: tensors[key]},
                 token=_plain(content.metadata, "name"),
                 steps=int(step) if step.isdecimal() and len(step) < 10 else 0,
@@ -204,7 +204,7 @@ def read_diffusers(content: Content) -> Reading | None:
         return None
     if any(key in KEYS or is_encoder_key(key) for key in words):
         return None
-    return Reading("diffusers", tuple(Found({key: tensors[key]}, key=key) for key in words))
+    return Reading("diffusers", tuple(FoundVectors({key: tensors[key]}, key=key) for key in words))
 
 
 # The layouts of AUTOMATIC1111 and of the original repository: tensors under `string_to_param`.
@@ -231,14 +231,14 @@ def read_string_to_param(content: Content) -> Reading | None:
     layout = "a1111" if any(field in root for field in OWN_FIELDS) else "original"
     if len(tensors) > 1:
         return Reading(
-            layout, tuple(Found({key: tensor}, key=key) for key, tensor in tensors.items())
+            layout, tuple(FoundVectors({key: tensor}, key=key) for key, tensor in tensors.items())
         )
     ((key, tensor),) = tensors.items()
     name, steps, remarks = trained(root)
     nameless = key == NAMELESS
     return Reading(
         layout,
-        (Found({key: tensor}, name, "" if nameless else key, steps=steps, remarks=remarks),),
+        (FoundVectors({key: tensor}, name, "" if nameless else key, steps=steps, remarks=remarks),),
     )
 
 
@@ -281,7 +281,9 @@ def read_encoder_keys(content: Content) -> Reading | None:
     notes = tuple(left_out_note(content.origin, key) for key in tensors if key not in kept)
     token, steps, remarks = trained(content.root)
     return Reading(
-        "+".join(sorted(kept)), (Found(kept, token=token, steps=steps, remarks=remarks),), notes
+        "+".join(sorted(kept)),
+        (FoundVectors(kept, token=token, steps=steps, remarks=remarks),),
+        notes,
     )
 
 
@@ -316,7 +318,9 @@ def read_bundle(content: Content) -> Reading | None:
     return Reading(
         "bundle",
         tuple(
-            Found(tensors, token=name, row=content.metadata.get(f"{EXPORTED_ROW}.{name}", ""))
+            FoundVectors(
+                tensors, token=name, row=content.metadata.get(f"{EXPORTED_ROW}.{name}", "")
+            )
             for name, tensors in words.items()
         ),
         tuple(notes),
@@ -355,14 +359,14 @@ def _read_own(content: Content) -> Reading | None:
     if ROW not in content.metadata or not isinstance(content.root, Mapping):
         return None
     tensors: dict[str, Tensor] = dict(content.root)
-    return Reading("ti", (Found(tensors, row=content.metadata[ROW]),))
+    return Reading("ti", (FoundVectors(tensors, row=content.metadata[ROW]),))
 
 
 def _read_bare(content: Content) -> Reading | None:
     """A tensor alone."""
     if not isinstance(content.root, Tensor):
         return None
-    return Reading("bare tensor", (Found({"": content.root}),))
+    return Reading("bare tensor", (FoundVectors({"": content.root}),))
 
 
 def _refuse_others(content: Content) -> Any:

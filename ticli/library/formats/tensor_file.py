@@ -81,7 +81,7 @@ class TensorFile:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """One tensor of a header; its bytes lie from `start` to `end` of the file."""
 
     key: str
@@ -96,7 +96,7 @@ class Header:
     """What a file says of itself; `start` is where the bytes of its tensors begin."""
 
     metadata: Mapping[str, str]
-    entries: tuple[Entry, ...]
+    entries: tuple[TensorEntry, ...]
     start: int
 
 
@@ -219,7 +219,7 @@ def _check_metadata(metadata: Any, origin: str) -> dict[str, str]:
     return metadata
 
 
-def _parse_entry(key: str, value: Any, base: int, origin: str) -> Entry:
+def _parse_entry(key: str, value: Any, base: int, origin: str) -> TensorEntry:
     try:
         dtype, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
         if not isinstance(dtype, str) or value.keys() != {"dtype", "shape", "data_offsets"}:
@@ -233,7 +233,7 @@ def _parse_entry(key: str, value: Any, base: int, origin: str) -> Entry:
         raise _damaged(origin, f"tensor {key!r} is described wrongly")
     if bits is not None and math.prod(shape) * bits != (end - start) * 8:
         raise _damaged(origin, f"tensor {key!r} does not have the size of its shape")
-    return Entry(key, dtype, tuple(shape), base + start, base + end)
+    return TensorEntry(key, dtype, tuple(shape), base + start, base + end)
 
 
 def _damaged(origin: str, reason: str) -> BadContent:

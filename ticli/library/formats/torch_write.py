@@ -29,7 +29,7 @@ FORMAT_VERSION = b"3\n"
 
 
 @dataclass(frozen=True)
-class Tensor:
+class PickledTensor:
     """Numbers as they lie in a file. `storage` is a type of torch, such as FloatStorage."""
 
     storage: str
@@ -53,14 +53,14 @@ class Built:
     state: Mapping[str, Any]
 
 
-def float_tensor(rows: Vectors) -> Tensor:
+def float_tensor(rows: Vectors) -> PickledTensor:
     """Rows of shape (vectors, width) as a float32 tensor with a storage of its own."""
-    return Tensor("FloatStorage", rows.astype("<f4", order="C").tobytes(), rows.shape)
+    return PickledTensor("FloatStorage", rows.astype("<f4", order="C").tobytes(), rows.shape)
 
 
-def whole_tensor(number: int) -> Tensor:
+def whole_tensor(number: int) -> PickledTensor:
     """One whole number as a tensor without dimensions."""
-    return Tensor("LongStorage", struct.pack("<q", number), ())
+    return PickledTensor("LongStorage", struct.pack("<q", number), ())
 
 
 def empty_dict() -> Called:
@@ -139,7 +139,7 @@ def _object(value: Built, storages: list[bytes]) -> bytes:
     return _named(value.type) + b")\x81" + _mapping(value.state, storages) + b"b"
 
 
-def _tensor(value: Tensor, storages: list[bytes]) -> bytes:
+def _tensor(value: PickledTensor, storages: list[bytes]) -> bytes:
     """torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, gradient, hooks)."""
     number = len(storages)
     storages.append(value.data)
@@ -174,7 +174,7 @@ ENCODERS: tuple[tuple[type, Callable[[Any, list[bytes]], bytes]], ...] = (
     (tuple, _sequence),
     (Called, _call),
     (Built, _object),
-    (Tensor, _tensor),
+    (PickledTensor, _tensor),
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ticli.errors import BadContent, ModelUnavailable
 from ticli.families import FAMILIES
 from ticli.families.family import Family, Shape, SingleFileLayout
-from ticli.library.formats.tensor_file import Entry, read_header
+from ticli.library.formats.tensor_file import TensorEntry, read_header
 
 CONVERT = (
     "reading pickled weights can run any program: look for the same model as .safetensors, or "
@@ -27,7 +27,7 @@ class WeightsFile:
     """A file's tensors by key, and its string metadata."""
 
     path: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]
 
     def under(self, prefix: str) -> dict[str, Shape]:
