@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ticli.inversion.context import build_context
-from ticli.inversion.examples import Latents
-from ticli.inversion.loss import Examples, Learner
+from ticli.inversion.examples import Examples, Latents
+from ticli.inversion.loss import Learner
 from ticli.inversion.recorded_steps import replayer_for
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner, take_step

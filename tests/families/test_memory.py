@@ -7,8 +7,7 @@ import torch
 from recording import Running
 from tiny_families import BUILDERS
 
-from ticli.inversion.examples import Latents
-from ticli.inversion.loss import Examples
+from ticli.inversion.examples import Examples, Latents
 from ticli.inversion.recorded_steps import Replayer
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner

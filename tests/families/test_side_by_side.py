@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.inversion.examples import Latents
-from ticli.inversion.loss import Examples, Learner
+from ticli.inversion.examples import Examples, Latents
+from ticli.inversion.loss import Learner
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner
 from ticli.inversion.vectors import Start, start_vectors

@@ -8,8 +8,7 @@ import pytest
 import torch
 from stepping import train
 
-from ticli.inversion.examples import Latents
-from ticli.inversion.loss import Examples
+from ticli.inversion.examples import Examples, Latents
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import make_deterministic, pick_hardware

@@ -9,8 +9,7 @@ import torch
 from stepping import train
 
 from ticli.inversion import recorded_steps
-from ticli.inversion.examples import Latents
-from ticli.inversion.loss import Examples
+from ticli.inversion.examples import Examples, Latents
 from ticli.inversion.state import new_state
 from ticli.inversion.vectors import Start, start_vectors
 from ticli.models.hardware import pick_hardware

@@ -11,9 +11,9 @@ from learning_runs import learn, make_photos, plan_for
 from ticli.errors import BadContent, Usage
 from ticli.inversion.draws import keyed_generator
 from ticli.inversion.evaluation import fixed_draw
-from ticli.inversion.examples import encode
+from ticli.inversion.examples import Examples, encode
 from ticli.inversion.first_guess import FINAL_SAMPLES, candidates, choose_init, settled_plan
-from ticli.inversion.loss import Examples, draw_rule
+from ticli.inversion.loss import draw_rule
 from ticli.inversion.run_folder import open_run
 from ticli.paths import places
 from ticli.photos.sentences import nouns

@@ -14,7 +14,8 @@ from tiny import WIDTH
 
 from ticli.inversion import recorded_steps
 from ticli.inversion.context import build_context, context_distance
-from ticli.inversion.loss import Examples, Learner
+from ticli.inversion.examples import Examples
+from ticli.inversion.loss import Learner
 from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayer_for
 from ticli.inversion.state import new_state
 from ticli.inversion.step import gradients, make_learner, take_step

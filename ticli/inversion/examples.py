@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,14 +18,16 @@ from ticli.durable import write_file
 from ticli.errors import BadContent, Usage
 from ticli.inversion.context import Context, build_context
 from ticli.inversion.draws import keyed_generator
-from ticli.inversion.plan import Plan
-from ticli.inversion.run_folder import Run
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model
 from ticli.models.text_encoder import Tokenised
 from ticli.names import private_name, twin_name
 from ticli.photos.cropping import other_mask, other_picture, training_mask, training_picture
 from ticli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ticli.inversion.plan import Plan
+    from ticli.inversion.run_folder import Run
 
 # Photos as latents: encoded once, mean and spread kept, resampled every step.
 

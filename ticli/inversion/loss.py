@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from ticli.families.family import Conditioning
 from ticli.inversion.draws import Draw, DrawRule
-from ticli.inversion.examples import Examples as Examples
-from ticli.inversion.examples import Prompt, Twin
 from ticli.inversion.state import TrainingState
 from ticli.inversion.vectors import Vectors
 from ticli.models.memory import with_less
 from ticli.models.model import Model, Rows
 from ticli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from ticli.inversion.examples import Examples, Prompt, Twin
 
 
 @dataclass(frozen=True)
@@ -237,32 +239,49 @@ def batch_losses(
     Their prompts are encoded unless their `conditioning` is given.
     """
     given = joined([share.given for share in shares])
-    sizes = [len(share.given.z_t) for share in shares]
-    told = conditioning or model.condition(given.prompts, given.words)
-    answers = torch.split(model.denoise(given.z_t, given.t, told), sizes)
-    losses = []
-    for share, answered in zip(shares, answers, strict=True):
-        weights = weights_of(model, share.examples, share.samples, share.part)
-        about = share.given.guidance, share.learner.recipe.accumulate, share.weight
-        losses.append(share_loss(answered, share.given.target, weights, *about))
-    return losses
+    conditioning = conditioning or model.condition(given.prompts, given.words)
+    weights = [weights_of(model, share.examples, share.samples, share.part) for share in shares]
+    return losses_of(
+        model.denoise(given.z_t, given.t, conditioning),
+        [part_of(share) for share in shares],
+        [share.given.target for share in shares],
+        weights,
+    )
 
 
-def share_loss(
-    answered: torch.Tensor,
-    target: torch.Tensor,
-    weights: tuple[Weights, Weights],
-    guidance: float | None,
-    accumulate: int,
-    weight: float,
-) -> torch.Tensor:
-    """A share's part of its step's loss: what plain and recorded steps alike take gradients of.
+@dataclass(frozen=True)
+class Part:
+    """One share of a batch: samples with their twins', guidance, and its part of the loss."""
 
-    `weights` are those of `weights_of`; `weight` is the samples' share of their batch.
+    samples: int
+    guidance: float | None
+    accumulate: int
+    weight: float
+
+
+def part_of(share: Share) -> Part:
+    """What a share's loss depends on besides tensors."""
+    given = share.given
+    return Part(len(given.z_t), given.guidance, share.learner.recipe.accumulate, share.weight)
+
+
+def losses_of(
+    answers: torch.Tensor,
+    parts: Sequence[Part],
+    targets: Sequence[torch.Tensor],
+    weights: Sequence[tuple[Weights, Weights]],
+) -> list[torch.Tensor]:
+    """Each part of the loss of one batch, for plain and recorded steps alike.
+
+    `answers` are the denoiser's for the whole batch, `weights` those of `weights_of`.
     """
-    loss = weighed_loss(guided(guidance, answered), target, *weights) / accumulate
-    # Most shares are all of their batch: one product less, and the bits stay as they were.
-    return loss if weight == 1.0 else loss * weight
+    losses = []
+    split = torch.split(answers, [part.samples for part in parts])
+    for part, answered, target, weighing in zip(parts, split, targets, weights, strict=True):
+        loss = weighed_loss(guided(part.guidance, answered), target, *weighing) / part.accumulate
+        # Most shares are their whole batch; multiplying by 1 is skipped to keep the same bits.
+        losses.append(loss if part.weight == 1.0 else loss * part.weight)
+    return losses
 
 
 def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:

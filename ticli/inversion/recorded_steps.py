@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import first_line
 from ticli.families.family import Encoding
-from ticli.inversion.context import Context
-from ticli.inversion.loss import Share, joined, share_loss, summed, weights_of
+from ticli.inversion.loss import Part, Share, joined, losses_of, part_of, summed, weights_of
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model, TextEncoder
 from ticli.models.text_encoder import EncoderInput, Tokenised
 from ticli.paths import places
+
+if TYPE_CHECKING:
+    from ticli.inversion.context import Context
 
 # Whether compiling the denoiser repays the time it takes, and what it took the last time.
 
@@ -85,16 +87,6 @@ Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One share of a batch: samples with their twins', guidance, and its part of the loss."""
-
-    samples: int
-    guidance: float | None
-    accumulate: int
-    weight: float
-
-
-@dataclass(frozen=True)
 class Shape:
     """All that is the same each time a step is replayed; equal shapes take the same replay.
 
@@ -137,15 +129,13 @@ def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
         tensors |= named(encoder.key, encoder.lay_out(prompts))
         slots.append((encoder.key, slots_of(encoder, prompts, given.words, rows)))
     tensors |= {f"row.{number}": row.detach() for number, row in enumerate(rows)}
-    parts = []
     for place, share in enumerate(shares):
         masks, weights = weights_of(model, share.examples, share.samples, share.part)
         tensors[f"target.{place}"] = share.given.target
         tensors |= {f"masks.{place}": masks} if masks is not None else {}
         tensors |= {f"weights.{place}": weights} if weights is not None else {}
-        about = share.given.guidance, share.learner.recipe.accumulate, share.weight
-        parts.append(Part(len(share.given.z_t), *about))
-    shape = Shape(tuple(parts), tuple(slots), shapes_of(tensors), scale)
+    parts = tuple(part_of(share) for share in shares)
+    shape = Shape(parts, tuple(slots), shapes_of(tensors), scale)
     return Batch(shape, tensors, tuple(rows), step)
 
 
@@ -177,15 +167,10 @@ def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
     """
     encodings = {e.key: encoded(e, shape, buffers) for e in model.encoders}
     answers = model.denoise(buffers["z_t"], buffers["t"], model.join(encodings))
-    losses = []
-    for place, answered in enumerate(torch.split(answers, [p.samples for p in shape.parts])):
-        part = shape.parts[place]
-        masks, weights = buffers.get(f"masks.{place}"), buffers.get(f"weights.{place}")
-        target = buffers[f"target.{place}"]
-        loss = share_loss(
-            answered, target, (masks, weights), part.guidance, part.accumulate, part.weight
-        )
-        losses.append(loss)
+    numbers = range(len(shape.parts))
+    targets = [buffers[f"target.{number}"] for number in numbers]
+    weights = [(buffers.get(f"masks.{n}"), buffers.get(f"weights.{n}")) for n in numbers]
+    losses = losses_of(answers, shape.parts, targets, weights)
     total = summed(losses, shape.scale)
     gradients = torch.autograd.grad(total, rows_of(buffers), allow_unused=True)
     return torch.stack([loss.detach() for loss in losses]), list(gradients)
