@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ticli import __version__
 
@@ -42,12 +43,12 @@ VERBS = (
     Verb(
         "invert",
         LEARN,
-        "Learn a word from photos",
+        "Learn a concept from photos",
         "invert:invert",
         (
             'ti invert examples/mug --token "<mug>"',
             'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
-            "ti invert --manifest words.tsv",
+            "ti invert --manifest concepts.tsv",
         ),
     ),
     Verb(
@@ -197,6 +198,30 @@ VERBS = (
 )
 
 
+# Headings of help pages in this order; a heading that is not named here comes before Output.
+HEADINGS = ("Arguments", "Options", "Method", "Data", "Stopping")
+LAST_HEADINGS = ("Output", "Machine", "Rarely needed")
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose page lists flags under headings: what everyone needs first, the rare last."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each heading."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                plain = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                heading = getattr(parameter, "rich_help_panel", None) or plain
+                groups.setdefault(heading, []).append(record)
+        others = [name for name in groups if name not in HEADINGS + LAST_HEADINGS]
+        for heading in (*HEADINGS, *others, *LAST_HEADINGS):
+            if heading in groups:
+                with formatter.section(heading):
+                    formatter.write_dl(groups[heading], col_max=26)
+
+
 def needed(arguments: Sequence[str]) -> Sequence[Verb]:
     """Return the verbs a call can come to: loading all would double the time of `ti list`."""
     first = arguments[0] if arguments else "--help"
@@ -222,6 +247,7 @@ def build(verbs: Sequence[Verb] = VERBS) -> typer.Typer:
         for name in (verb.name, *verb.aliases):
             built.command(
                 name,
+                cls=GroupedCommand,
                 epilog=epilog,
                 hidden=name != verb.name,
                 context_settings={"help_option_names": ["-h", "--help"]},

@@ -23,108 +23,239 @@ STOPS = ("auto", "never")
 KEEPS = ("last", "best")
 
 
-def _knob(default: Any, help: str, **rules: Any) -> Any:
-    return field(default=default, metadata={"help": help, **rules})
+# Where `ti invert --help` and the docs list a knob.
+FIRST, METHOD, DATA, STOPPING = "Options", "Method", "Data", "Stopping"
+RARE = "Rarely needed"
+
+
+def _knob(default: Any, help: str, group: str = FIRST, **rules: Any) -> Any:
+    """Declare a knob; flags, help pages, completions and the table in the docs are made from it.
+
+    `rules` are `choices`, or `low` and `high`; `metavar` for the help page; `source`, the paper or
+    program it comes from; `switch`, whether its flag only turns it on.
+    """
+    return field(default=default, metadata={"help": help, "group": group, **rules})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a word is learned. Gal et al. 2022 (arXiv 2208.01618) unless a knob says otherwise.
+    """How a concept is learned. Gal et al. 2022 (arXiv 2208.01618) unless a knob says otherwise.
 
     Raises Usage, naming the knob and the value, where a value is out of its range.
     """
 
-    kind: str = _knob("object", "family of neutral sentences", choices=KINDS)
-    init: str = _knob("", 'word(s) to start from, "random", "mean" or "<concept>"; "" chooses')
-    # Cross Initialization (2312.15905): the learned vector resembles what the encoder gives out.
+    kind: str = _knob("object", "What the photos show.", choices=KINDS, metavar="KIND")
+    init: str = _knob(
+        "", 'Start from these words, a "<concept>", random, mean or auto.', metavar="WORDS"
+    )
     init_from: str = _knob(
         "table",
-        "what the init word gives: its own vectors, or the encoder's output",
+        "Start at the words' own vectors, or at the encoder's output.",
+        METHOD,
         choices=INIT_FROM,
+        source="Cross Initialization (2312.15905)",
     )
-    # QuickEmbedding (ethansmith2000): first where a CLIP finds the photos; 100 steps there, and a
-    # rate of 0.1 for a norm that is free.
-    warm_start: str = _knob("", 'CLIP folder to find a first guess with; "model" is its own')
-    warm_steps: int = _knob(100, "steps of the warm start", low=1, high=100_000)
-    warm_lr: float = _knob(0.01, "learning rate of the warm start", low=1e-8, high=10.0)
-    # The class word after the token, as in DreamBooth (2208.12242) and AttnDreamBooth (2406.05000).
-    noun: str = _knob("auto", 'class word after the token; "auto" is the init word, "" is none')
-    vectors: int = _knob(1, "vectors of the word", low=1, high=64)
-    # The paper's progressive extension: 2000 steps a vector in its code.
-    extend_every: int = _knob(0, "steps until each further vector joins; 0 is all at once", low=0)
-    # The paper's per-image tokens: 0.25 in its code. A style is what photos share: theirs took it.
+    warm_start: str = _knob(
+        "",
+        "First guess by a CLIP folder, or by the model's own.",
+        METHOD,
+        metavar="FOLDER|model",
+        source="QuickEmbedding (ethansmith2000)",
+    )
+    warm_steps: int = _knob(100, "Steps of the warm start.", RARE, low=1, high=100_000)
+    warm_lr: float = _knob(
+        0.01, "Learning rate of the warm start.", RARE, low=1e-8, high=10.0, metavar="RATE"
+    )
+    noun: str = _knob(
+        "auto",
+        "Class word beside the token; by default the init word.",
+        METHOD,
+        metavar="WORD",
+        source="DreamBooth (2208.12242), AttnDreamBooth (2406.05000)",
+    )
+    vectors: int = _knob(1, "Vectors of the concept.", METHOD, low=1, high=64)
+    extend_every: int = _knob(
+        0,
+        "Steps until each further vector joins; 0: all at once.",
+        RARE,
+        low=0,
+        source="the paper's progressive extension; 2000 in its code",
+    )
     photo_words: float = _knob(
         0.0,
-        "share of sentences with a photo's own word too; -1 is 0 for styles, else 0.8",
+        "Share of sentences with a word of the photo's own; -1: by --kind.",
+        METHOD,
         low=-1.0,
         high=1.0,
+        metavar="SHARE",
+        source="the paper's per-image tokens; 0.25 in its code",
     )
-    # DreamArtist (2211.11337): 3 to 10 vectors, and guidance of 3 to 5 inside the loss.
-    negative_vectors: int = _knob(0, "vectors of a twin for negative prompts", low=0, high=64)
+    negative_vectors: int = _knob(
+        0,
+        "Vectors of a twin NAME-neg for negative prompts.",
+        METHOD,
+        low=0,
+        high=64,
+        source="DreamArtist (2211.11337); 3 to 10 there",
+    )
     negative_guidance: float = _knob(
-        3.0, "guidance away from the twin in the loss", low=1.0, high=20.0
+        3.0,
+        "Guidance away from the twin in the loss.",
+        RARE,
+        low=1.0,
+        high=20.0,
+        metavar="SCALE",
+        source="DreamArtist (2211.11337); 3 to 5 there",
     )
-    steps: int = _knob(300, "optimiser steps", low=1, high=1_000_000)
-    lr: float = _knob(2e-3, "learning rate of AdamW, never scaled", low=1e-8, high=10.0)
-    batch: int = _knob(4, "pictures a step", low=1, high=1024)
-    accumulate: int = _knob(1, "batches a step", low=1, high=1024)
-    size: int = _knob(0, "pixels a side; 0 is the model's own", low=0, high=4096)
-    flip: bool = _knob(True, "mirror photos at random")
-    schedule: str = _knob("cosine", "learning rate over the run", choices=SCHEDULES)
-    warmup: int = _knob(0, "steps over which the learning rate rises", low=0, high=1_000_000)
-    clip: float = _knob(1.0, "largest L2 norm of a step's gradient; 0 is no limit", low=0.0)
-    # Directional Textual Inversion (2512.13672): large norms drown the other words of a prompt.
-    norm: str = _knob("vocabulary", "hold the vocabulary's norm, or let it free", choices=NORMS)
-    # A soft pull each step, as the norm priors of cloneofsimo/lora and diffusers' advanced scripts.
-    norm_pull: float = _knob(0.1, 'share of the way to it a step, for "pull"', low=0.0, high=1.0)
-    # The paper's von Mises-Fisher prior, its κ: 1e-4.
-    prior: float = _knob(0.0, 'pull towards the start\'s direction, for "sphere"', low=0.0)
-    # The paper's regularisation: closer to the class word, further from the photos. 1e-5 in Cross
-    # Initialization.
-    pull: float = _knob(0.0, "weight of the squared distance to the start", low=0.0)
-    # CoRe's text half (2408.15914): 1.5e-4 there.
-    context: float = _knob(0.0, "weight of what the word does to other words", low=0.0)
-    context_set: str = _knob("auto", "sentences for that", choices=CONTEXT_SETS)
-    # Colours and outlines are settled while a picture is still mostly noise (timesteps 500 to 900
-    # in ZOODiP, 2503.14868); what a word learns at low noise is grain and background.
+    steps: int = _knob(300, "Most optimiser steps.", low=1, high=1_000_000)
+    lr: float = _knob(
+        2e-3, "Learning rate of AdamW, never scaled.", METHOD, low=1e-8, high=10.0, metavar="RATE"
+    )
+    batch: int = _knob(4, "Pictures a batch.", METHOD, low=1, high=1024)
+    accumulate: int = _knob(1, "Batches a step.", RARE, low=1, high=1024)
+    size: int = _knob(0, "Pixels a side; 0: the model's own.", DATA, low=0, high=4096)
+    flip: bool = _knob(True, "Mirror photos at random.", DATA)
+    schedule: str = _knob(
+        "cosine", "Course of the learning rate.", METHOD, choices=SCHEDULES, metavar="LAW"
+    )
+    warmup: int = _knob(0, "Steps over which the learning rate rises.", RARE, low=0, high=1_000_000)
+    clip: float = _knob(
+        1.0, "Largest norm of a gradient; 0: no limit.", RARE, low=0.0, metavar="NORM"
+    )
+    norm: str = _knob(
+        "vocabulary",
+        "Hold the vocabulary's norm, free it, only turn, or pull softly.",
+        METHOD,
+        choices=NORMS,
+        source="Directional Textual Inversion (2512.13672)",
+    )
+    norm_pull: float = _knob(
+        0.1,
+        "Share of the way a step, with --norm pull.",
+        RARE,
+        low=0.0,
+        high=1.0,
+        metavar="SHARE",
+        source="norm priors of cloneofsimo/lora and diffusers' scripts",
+    )
+    prior: float = _knob(
+        0.0,
+        "Pull to the start's direction, with --norm sphere.",
+        RARE,
+        low=0.0,
+        metavar="WEIGHT",
+        source="Directional Textual Inversion (2512.13672); 1e-4 there",
+    )
+    pull: float = _knob(
+        0.0,
+        "Weight of the squared distance to the start.",
+        RARE,
+        low=0.0,
+        metavar="WEIGHT",
+        source="the paper's regularisation; 1e-5 in Cross Initialization (2312.15905)",
+    )
+    context: float = _knob(
+        0.0,
+        "Weight of keeping the prompt's other words as they are.",
+        METHOD,
+        low=0.0,
+        metavar="WEIGHT",
+        source="CoRe's text half (2408.15914); 1.5e-4 there",
+    )
+    context_set: str = _knob("auto", "Sentences for --context.", RARE, choices=CONTEXT_SETS)
     timestep_low: int = _knob(
-        -1, "least noise trained on, of 1000; -1 is 0 for styles, else 500", low=-1, high=999
+        -1,
+        "Least noise to train on, of 1000; -1: by --kind.",
+        DATA,
+        low=-1,
+        high=999,
+        source="ZOODiP (2503.14868)",
     )
-    timestep_high: int = _knob(1000, "most noise trained on, of 1000", low=1, high=1000)
-    # T2I-Adapter's cubic law (2302.08453) and Stable Diffusion 3's logit-normal (2403.03206).
-    timestep_weighting: str = _knob("uniform", "where in that range", choices=TIMESTEP_LAWS)
-    # Min-SNR (2303.09556): 5 there.
-    min_snr: float = _knob(0.0, "limit of the loss's weight at little noise; 0 is none", low=0.0)
-    sentences: tuple[str, ...] = _knob((), "own sentences, each with {}, in place of the family's")
-    # What the word is judged by while it is learned; the vectors do not depend on it.
-    evaluate_every: int = _knob(0, "steps between evaluations; 0 spends a tenth", low=0)
-    evaluation_timesteps: int = _knob(8, "noise levels of an evaluation", low=1, high=1000)
-    hold_out: str = _knob("never", "keep one of four or more photos to judge by", choices=HOLD_OUT)
-    # DVAR (2302.04841): the loss on a fixed batch stops varying long before a usual cap.
-    stop: str = _knob("never", "stop once the held-out loss has settled", choices=STOPS)
-    stop_window: int = _knob(10, "evaluations that must have settled", low=2, high=100_000)
-    stop_ratio: float = _knob(0.15, "their variance, of all evaluations'", low=0.0, high=1.0)
-    # Constant, then down to zero: the end need not be known in advance (2405.18392).
-    cooldown: int = _knob(30, "last steps, over which the rate falls to zero", low=0)
-    # Polynomial-decay averaging (Shamir & Zhang 2013); Karras et al. (2312.02696) choose its power.
+    timestep_high: int = _knob(1000, "Most noise to train on, of 1000.", DATA, low=1, high=1000)
+    timestep_weighting: str = _knob(
+        "uniform",
+        "Where timesteps fall in their range.",
+        RARE,
+        choices=TIMESTEP_LAWS,
+        source="T2I-Adapter (2302.08453), Stable Diffusion 3 (2403.03206)",
+    )
+    min_snr: float = _knob(
+        0.0,
+        "Min-SNR weighting's γ; 0: none.",
+        RARE,
+        low=0.0,
+        metavar="GAMMA",
+        source="Min-SNR (2303.09556); 5 there",
+    )
+    sentences: tuple[str, ...] = _knob(
+        (), "Your own training sentences, one a line with {}.", DATA, metavar="FILE"
+    )
+    evaluate_every: int = _knob(
+        0, "Steps between evaluations; 0: a tenth of the time.", STOPPING, low=0
+    )
+    evaluation_timesteps: int = _knob(8, "Noise levels of an evaluation.", RARE, low=1, high=1000)
+    hold_out: str = _knob(
+        "never", "Evaluate on one photo of four or more.", STOPPING, choices=HOLD_OUT
+    )
+    stop: str = _knob(
+        "never",
+        "Stop once the held-out loss has settled.",
+        STOPPING,
+        choices=STOPS,
+        source="DVAR (2302.04841)",
+    )
+    stop_window: int = _knob(10, "Evaluations that must have settled.", RARE, low=2, high=100_000)
+    stop_ratio: float = _knob(
+        0.15,
+        "Their variance, as a share of all evaluations'.",
+        RARE,
+        low=0.0,
+        high=1.0,
+        metavar="SHARE",
+    )
+    cooldown: int = _knob(
+        30, "Last steps, over which the rate falls to zero.", RARE, low=0, source="2405.18392"
+    )
     average: float = _knob(
-        0.0, "keep the mean of about the last 1/γ of the steps; 0 keeps the last", low=0.0, high=1e3
+        0.0,
+        "Keep the mean of about the last 1/G of the steps; 0: the last.",
+        STOPPING,
+        low=0.0,
+        high=1e3,
+        metavar="G",
+        source="Shamir & Zhang 2013; its power in Karras et al. (2312.02696)",
     )
-    keep: str = _knob("last", "vectors of the last step, or of the best evaluation", choices=KEEPS)
-    # The cosine of CoRe's regulariser (2408.15914), used here to judge by.
-    drift_limit: float = _knob(0.2, "most the prompt's other words may drift", low=0.0, high=2.0)
-    restores: int = _knob(3, "times a diverging run goes back, at half the rate", low=0)
-    restarts: int = _knob(
-        1, "runs with seeds in a row, of which the best is kept", low=1, high=1000
+    keep: str = _knob(
+        "last", "Keep the last vectors, or those of the best evaluation.", STOPPING, choices=KEEPS
     )
-    init_candidates: int = _knob(150, "words that --init auto tries", low=1, high=10_000)
-    # Subject masks, as in cloneofsimo/lora: what is behind the subject need not be learned.
-    masks: bool = _knob(False, "weigh the loss by PHOTO.mask.png, or by transparency")
-    mask_background: float = _knob(0.0, "weight of what is masked out", low=0.0, high=1.0)
+    drift_limit: float = _knob(
+        0.2,
+        "Most that kept vectors may move other words.",
+        RARE,
+        low=0.0,
+        high=2.0,
+        metavar="DISTANCE",
+        source="the cosine of CoRe's regulariser (2408.15914)",
+    )
+    restores: int = _knob(3, "Times a diverging run goes back, at half the rate.", RARE, low=0)
+    restarts: int = _knob(1, "Learn with N seeds and keep the best.", STOPPING, low=1, high=1000)
+    init_candidates: int = _knob(150, "Words that --init auto tries.", RARE, low=1, high=10_000)
+    masks: bool = _knob(
+        False,
+        "Weigh the loss by PHOTO.mask.png, or by transparency.",
+        DATA,
+        switch=True,
+        source="subject masks as in cloneofsimo/lora",
+    )
+    mask_background: float = _knob(
+        0.0, "Weight of what is masked out.", RARE, low=0.0, high=1.0, metavar="WEIGHT"
+    )
     # Above 1 a mask's greys count for less, below 1 for more.
-    mask_temperature: float = _knob(1.0, "power to which a mask is raised", low=0.0, high=4.0)
-    captions: bool = _knob(False, "use PHOTO.txt beside each photo as its sentence")
-    strict_captions: bool = _knob(False, "refuse a caption that lacks the token")
+    mask_temperature: float = _knob(
+        1.0, "Power to which a mask is raised.", RARE, low=0.0, high=4.0, metavar="POWER"
+    )
+    captions: bool = _knob(False, "Use PHOTO.txt as the photo's sentence.", DATA, switch=True)
+    strict_captions: bool = _knob(False, "Refuse a caption without the token.", DATA, switch=True)
 
     def __post_init__(self) -> None:
         for knob in fields(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,12 +82,6 @@ class Ask:
     def several(self) -> bool:
         """Whether each word is asked for with its photos."""
         return self.manifest is not None or any("=" in token for token in self.tokens)
-
-
-def knob_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that are called like a knob of the recipe and hold its value."""
-    knobs = {knob.name for knob in fields(Recipe)} - {"sentences"}
-    return {name: value for name, value in flags.items() if name in knobs}
 
 
 def class_word(noun: str | None, no_noun: bool) -> str | None:
@@ -294,75 +288,26 @@ def way_of(ask: Ask, settings: Settings, result: str) -> Way:
     )
 
 
+@learning_options.with_knobs
 def invert(
     photos: learning_options.PhotosArgument = None,
     token: learning_options.NewTokenOption = None,
     manifest: learning_options.ManifestOption = None,
-    together: learning_options.TogetherOption = None,
     recipe: learning_options.RecipeOption = None,
-    kind: learning_options.KindOption = None,
-    init: learning_options.InitOption = None,
-    noun: learning_options.NounOption = None,
+    model: options.ModelOption = None,
+    device: options.DeviceOption = None,
+    fresh: learning_options.FreshOption = False,
+    replace: options.ReplaceOption = False,
+    dry_run: options.DryRunOption = False,
     no_noun: learning_options.NoNounOption = False,
-    vectors: learning_options.VectorsOption = None,
-    steps: learning_options.StepsOption = None,
-    lr: learning_options.RateOption = None,
-    batch: learning_options.BatchOption = None,
-    accumulate: learning_options.AccumulateOption = None,
-    size: learning_options.SizeOption = None,
-    flip: learning_options.FlipOption = None,
-    schedule: learning_options.ScheduleOption = None,
-    warmup: learning_options.WarmupOption = None,
-    clip: learning_options.ClipOption = None,
-    norm: learning_options.NormOption = None,
-    norm_pull: learning_options.NormPullOption = None,
-    prior: learning_options.PriorOption = None,
-    pull: learning_options.PullOption = None,
-    init_from: learning_options.InitFromOption = None,
-    warm_start: learning_options.WarmStartOption = None,
-    warm_steps: learning_options.WarmStepsOption = None,
-    warm_lr: learning_options.WarmRateOption = None,
-    context: learning_options.ContextOption = None,
-    context_set: learning_options.ContextSetOption = None,
-    extend_every: learning_options.ExtendEveryOption = None,
-    photo_words: learning_options.PhotoWordsOption = None,
-    negative_vectors: learning_options.NegativeVectorsOption = None,
-    negative_guidance: learning_options.NegativeGuidanceOption = None,
-    timestep_low: learning_options.TimestepLowOption = None,
-    timestep_high: learning_options.TimestepHighOption = None,
-    timestep_weighting: learning_options.TimestepWeightingOption = None,
-    min_snr: learning_options.MinSnrOption = None,
-    masks: learning_options.MasksOption = None,
-    mask_background: learning_options.MaskBackgroundOption = None,
-    mask_temperature: learning_options.MaskTemperatureOption = None,
-    sentences: learning_options.SentencesOption = None,
-    captions: learning_options.CaptionsOption = None,
-    strict_captions: learning_options.StrictCaptionsOption = None,
-    hold_out: learning_options.HoldOutOption = None,
-    evaluate_every: learning_options.EvaluateEveryOption = None,
-    evaluation_timesteps: learning_options.EvaluationTimestepsOption = None,
-    stop: learning_options.StopOption = None,
-    stop_window: learning_options.StopWindowOption = None,
-    stop_ratio: learning_options.StopRatioOption = None,
-    cooldown: learning_options.CooldownOption = None,
-    average: learning_options.AverageOption = None,
-    keep: learning_options.KeepOption = None,
-    drift_limit: learning_options.DriftLimitOption = None,
-    restores: learning_options.RestoresOption = None,
-    restarts: learning_options.RestartsOption = None,
-    init_candidates: learning_options.InitCandidatesOption = None,
     seed: learning_options.RunSeedOption = 0,
     preview_every: learning_options.PreviewEveryOption = 0,
     preview: learning_options.PreviewOption = "a photo of a {}",
     keep_photos: learning_options.KeepPhotosOption = False,
-    replace: options.ReplaceOption = False,
-    fresh: learning_options.FreshOption = False,
-    dry_run: options.DryRunOption = False,
-    model: options.ModelOption = None,
     components: options.ComponentsOption = None,
     prediction: options.PredictionOption = None,
-    device: options.DeviceOption = None,
     dtype: options.DtypeOption = None,
+    together: learning_options.TogetherOption = None,
     deterministic: learning_options.DeterministicOption = False,
     low_memory: learning_options.LowMemoryOption = False,
     offline: options.OfflineOption = False,
@@ -372,13 +317,16 @@ def invert(
     verbose: options.VerboseOption = False,
     no_color: options.NoColorOption = False,
     debug: options.DebugOption = False,
+    knobs: dict[str, Any] | None = None,
 ) -> None:
-    """Learn a word from photos.
+    """Learn a concept from photos.
 
-    The same command again continues a run that was stopped. Several words learn side by side; a
-    manifest has a token, photos and any knob of the recipe for each, as YAML, TSV or JSON lines.
+    To resume a stopped run, give the same command again. Several concepts learn side by side: give
+    --token NAME=PHOTOS for each, or a manifest with a token, photos and any knob for each.
     """
-    knobs = knob_flags(locals()) | {"noun": class_word(noun, no_noun)}
+    knobs = dict(knobs or {})
+    sentences, noun = knobs.pop("sentences", None), knobs.get("noun")
+    knobs["noun"] = class_word(noun, no_noun)
     ask = Ask(
         photos=tuple(photos or ()), tokens=tuple(token or ()), manifest=manifest, together=together,
         recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,

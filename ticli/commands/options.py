@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ticli.models.single_files.recognising import Given
 
 
+# Headings under which help pages list flags; others are listed first.
+OUTPUT, MACHINE = "Output", "Machine"
+
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A concept, as mug or <mug>.", show_default=False)
 ]
@@ -32,14 +35,26 @@ NamesArgument = Annotated[
     ),
 ]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only the result: names or paths, one a line.")
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="More detail on stderr.")]
-NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.")]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Only the result: names or paths, one a line.", rich_help_panel=OUTPUT
+    ),
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="More detail on stderr.", rich_help_panel=OUTPUT)
+]
+NoColorOption = Annotated[
+    bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.", rich_help_panel=OUTPUT)
+]
 DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
+    bool,
+    typer.Option(
+        "--debug", help="Show where an error happened, as with TI_DEBUG=1.", rich_help_panel=OUTPUT
+    ),
 ]
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to the question.")]
@@ -82,14 +97,24 @@ DeviceOption = Annotated[
 ]
 DtypeOption = Annotated[
     Literal["auto", "fp32", "fp16", "bf16"] | None,
-    typer.Option("--dtype", help="Precision of the model (TI_DTYPE).", show_default=False),
+    typer.Option(
+        "--dtype",
+        help="Precision of the model (TI_DTYPE).",
+        show_default=False,
+        rich_help_panel=MACHINE,
+    ),
 ]
 OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).")
+    bool,
+    typer.Option(
+        "--offline",
+        help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).",
+        rich_help_panel=MACHINE,
+    ),
 ]
 ProgressOption = Annotated[
     Literal["auto", "plain", "jsonl", "none"],
-    typer.Option("--progress", help="How progress is shown on stderr."),
+    typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
 ]
 SeedOption = Annotated[
     int | None,
@@ -156,6 +181,7 @@ ComponentsOption = Annotated[
         metavar="DIR",
         help="A diffusers folder that has what a model in one file lacks.",
         show_default=False,
+        rich_help_panel=MACHINE,
     ),
 ]
 PredictionOption = Annotated[
@@ -164,6 +190,7 @@ PredictionOption = Annotated[
         "--prediction",
         help="What a model in one file predicts: the noise (epsilon) or the velocity (v).",
         show_default=False,
+        rich_help_panel=MACHINE,
     ),
 ]
 
