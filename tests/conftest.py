@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 import json
@@ -125,7 +126,14 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Call `ti` in this process: run("list", "--json", stdin="", tty=False) → Result."""
 
     def call(*arguments: str, stdin: str | bytes = b"", tty: bool = False) -> Result:
+        import typer.main
+
         from ticli.__main__ import main
+
+        # Typer evaluates a command's annotations at every call: half the time of a short one.
+        if not hasattr(typer.main.get_params_from_function, "cache_info"):
+            cached = functools.cache(typer.main.get_params_from_function)
+            typer.main.get_params_from_function = cached  # type: ignore[assignment]
 
         content = stdin.encode() if isinstance(stdin, str) else stdin
         streams = Stream(content, tty), Stream(b"", tty), Stream(b"", tty)
