@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from everyday import everyday
 from PIL import Image
 from tiny_families import BUILDERS, CLIP_G, CLIP_H, CLIP_L, GEMMA, T5
 
@@ -25,7 +26,7 @@ def ok(result):
     return result
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize("name", everyday(BUILDERS, "sd1", "sdxl", "flux", "pixart"))
 def test_from_photos_to_a_picture(run, family_folders, photos, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     folder = str(family_folders[name])

@@ -8,6 +8,7 @@ from pathlib import Path
 import original_layout as original
 import pytest
 import torch
+from everyday import everyday
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_single_files import SD1_TEXT, build, parts, state
@@ -122,7 +123,7 @@ def test_a_file_of_another_make_is_refused(harm, words, files, tmp_path):
     assert words in caught.value.message and caught.value.hint
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", everyday(FAMILIES, "sd2", "sdxl"))
 def test_a_word_is_learned_exported_taken_back_and_drawn(family, files, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, _ = files[family]
