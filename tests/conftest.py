@@ -133,7 +133,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         # Typer evaluates a command's annotations at every call: half the time of a short one.
         if not hasattr(typer.main.get_params_from_function, "cache_info"):
             cached = functools.cache(typer.main.get_params_from_function)
-            typer.main.get_params_from_function = cached  # type: ignore[assignment]
+            typer.main.get_params_from_function = cached
 
         content = stdin.encode() if isinstance(stdin, str) else stdin
         streams = Stream(content, tty), Stream(b"", tty), Stream(b"", tty)
