@@ -1,4 +1,4 @@
-"""`ti invert` for several words: a manifest or pairs in, a name for each word out."""
+"""`ti invert` for several concepts: a manifest or pairs in, a name for each out."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_one_with_bad_photos_is_named_and_the_others_go_on(run, words):
     result = run("invert", "--manifest", "words.tsv", *SHORT)
     assert result.code == 1 and sorted(result.lines) == ["fern", "mug"]
     assert "<cup>: none of 3 photos can be used" in result.err
-    assert "1 of 3 words could not be learned: <cup>" in result.err
+    assert "1 of 3 concepts could not be learned: <cup>" in result.err
     before = Library.open().get("mug").created, rows("mug").tobytes()
     result = run("invert", "--manifest", "words.tsv", *SHORT, "--json")
     error = result.json["error"]
@@ -98,7 +98,7 @@ def test_the_same_command_again_learns_what_is_missing(run, words):
     assert run("invert", "-t", "mug=mug", "-t", "cup=cup", *SHORT).code == 0
     result = run("invert", "-t", "mug=mug", "-t", "cup=cup", "-t", "fern=fern", *SHORT)
     assert result.code == 0 and result.lines == ["mug", "cup", "fern"]
-    assert result.err.count("is in the library already") == 2 and "<mug>  1/4" not in result.err
+    assert result.err.count("is already in the library") == 2 and "<mug>  1/4" not in result.err
     result = run("invert", "-t", "mug=mug", "-t", "cup=cup", *SHORT, "--fresh", "--replace")
     assert result.code == 0 and "<mug>  1/4" in result.err
 
@@ -120,10 +120,10 @@ def test_a_dry_run_plans_all_and_changes_nothing(run, words, isolated):
     assert [plan["name"] for plan in result.json] == ["mug", "cup", "fern"]
     assert [plan["recipe"]["steps"] for plan in result.json] == [6, 4, 4]
     text = run("invert", "--manifest", "words.tsv", *SHORT, "-n").out
-    assert text.count("  word ") == 3 and "a photo of a <Mug> cup" in text
+    assert text.count("  concept ") == 3 and "a photo of a <Mug> cup" in text
     spoil_photos(words / "cup")
     result = run("invert", "--manifest", "words.tsv", *SHORT, "-n")
-    assert result.code == 1 and result.out.count("  word ") == 2 and "<cup>: none of" in result.err
+    assert result.code == 1 and result.out.count("  concept ") == 2 and "<cup>: none of" in result.err
     assert not (isolated / "library.db").exists() and not (isolated / "runs").exists()
 
 
@@ -138,14 +138,14 @@ def test_what_is_wrong_with_all_of_them_is_said_as_one(run, words):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["mug", "-t", "mug=mug"], 2, "PHOTOS are of one word"),
-        (["mug", "--manifest", "words.tsv"], 2, "PHOTOS are of one word"),
+        (["mug", "-t", "mug=mug"], 2, "PHOTOS are for one concept"),
+        (["mug", "--manifest", "words.tsv"], 2, "PHOTOS are for one concept"),
         (["-t", "mug=mug", "-t", "cup"], 2, "--token cup=PHOTOS"),
         (["mug", "-t", "mug", "-t", "cup"], 2, "--token is given 2 times"),
         (["-t", "mug=mug", "-t", "<Mug>=cup"], 2, "is already named in"),
         (["-t", "cup=cup", "--manifest", "words.tsv"], 2, "is already named in"),
         (["-t", "mug="], 2, "there is no photos"),
-        (["mug", "-t", "mug", "--together", "2"], 2, "--together is of several words"),
+        (["mug", "-t", "mug", "--together", "2"], 2, "--together is for several concepts"),
         (["-t", "mug=mug", "--together", "0"], 2, "--together"),
         (["--manifest", "none.tsv"], 3, "none.tsv"),
         (["--manifest", "wrong.yaml"], 2, "wrong.yaml, concept 1: steps must be a whole number"),

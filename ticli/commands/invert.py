@@ -1,4 +1,4 @@
-"""`ti invert`: photos in, a word out."""
+"""`ti invert`: photos in, concepts out."""
 
 from __future__ import annotations
 
@@ -42,12 +42,9 @@ if TYPE_CHECKING:
     from ticli.models.single_files.recognising import Given
 
 
-# What `ti invert` does with its flags: check, show the plan, train, keep the word.
-
-
 @dataclass(frozen=True)
 class Ask:
-    """All that the flags of `ti invert` said; None where a flag was not given."""
+    """All flags of `ti invert` as given; None where a flag was left out."""
 
     photos: tuple[str, ...]
     tokens: tuple[str, ...]
@@ -75,12 +72,12 @@ class Ask:
 
     @property
     def token(self) -> str:
-        """The word's token, of a call for one word."""
+        """The token of a call for one concept."""
         return self.tokens[0] if self.tokens else ""
 
     @property
     def several(self) -> bool:
-        """Whether each word is asked for with its photos."""
+        """Whether each concept comes with its own photos."""
         return self.manifest is not None or any("=" in token for token in self.tokens)
 
 
@@ -179,14 +176,14 @@ def _run(
 
 
 def _check_one(ask: Ask) -> None:
-    """Refuse what is no call for one word. Raises Usage."""
-    several = "for several words write each one's photos: --token mug=PHOTOS --token cup=PHOTOS"
+    """Refuse a call that is not for one concept. Raises Usage."""
+    several = "for several concepts give each its photos: --token mug=PHOTOS --token cup=PHOTOS"
     if not ask.tokens:
-        raise Usage("there is no --token", f'name the word: --token "<mug>"; {several}')
+        raise Usage("there is no --token", f'name the concept: --token "<mug>"; {several}')
     if len(ask.tokens) > 1:
         raise Usage(f"--token is given {len(ask.tokens)} times", several)
     if ask.together is not None:
-        raise Usage("--together is of several words", f"leave it out; {several}")
+        raise Usage("--together is for several concepts", f"leave it out; {several}")
 
 
 def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
@@ -204,7 +201,7 @@ def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
 
 
 def preview(ask: Ask, training: Training, step: int) -> None:
-    """Write one picture of the word as it is; a full disk does not end the run."""
+    """Write one picture of the concept as it is now; a full disk does not end the run."""
     from ticli.durable import make_folder, write_file
     from ticli.generation.draw import draw_preview
     from ticli.generation.pictures import png_bytes
@@ -224,7 +221,7 @@ def preview(ask: Ask, training: Training, step: int) -> None:
 
 
 def flags_of(ask: Ask) -> dict[str, Any]:
-    """What the flags say of the recipe; None where they say nothing. Raises as read_sentences."""
+    """The knobs that were given as flags, None for others. Raises as read_sentences."""
     from ticli.photos.sentences import read_sentences
 
     own = None if ask.sentences is None else read_sentences(ask.sentences)
@@ -232,7 +229,7 @@ def flags_of(ask: Ask) -> dict[str, Any]:
 
 
 def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None = None) -> Request:
-    """What is asked of one word."""
+    """The request for one concept."""
     from ticli.inversion.plan import Request
 
     return Request(
@@ -251,7 +248,7 @@ def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None
 
 
 def _finder(ask: Ask, settings: Settings) -> Callable[[Plan], ModelSource]:
-    """What finds out by a plan's photos what its model predicts; each model once in a call."""
+    """A function that tries out on a plan's photos what its model predicts, once per model."""
     known: dict[str, ModelSource] = {}
 
     def find(plan: Plan) -> ModelSource:
@@ -274,7 +271,7 @@ def _stdin(photos: tuple[str, ...]) -> bytes | None:
 
 
 def way_of(ask: Ask, settings: Settings, result: str) -> Way:
-    """How the call's runs are carried out; `result` says where their words will be."""
+    """Where and how the runs of a call take place; `result` says where their concepts will be."""
     from ticli.inversion.plan import Way
     from ticli.settings import check_value
 
@@ -342,11 +339,8 @@ def invert(
         learn(ask)
 
 
-# Which words a call of `ti invert` asks for: those of a manifest and of --token NAME=PHOTOS.
-
-
 def requests_of(ask: Ask, settings: Settings) -> list[Request]:
-    """What is asked of each word; a mistake in any of them is found before any is looked at."""
+    """The request for each concept; a mistake in any is found before any photo is opened."""
     entries = _entries(ask)
     name = ask.recipe or settings["recipe"]
     recipe, flags = load_recipe(name), flags_of(ask)
@@ -366,8 +360,8 @@ def requests_of(ask: Ask, settings: Settings) -> list[Request]:
 def _entries(ask: Ask) -> list[Entry]:
     if ask.photos:
         raise Usage(
-            "PHOTOS are of one word, and several are asked for",
-            "write each word's own: in the manifest, or --token NAME=PHOTOS",
+            "PHOTOS are for one concept, and there are several",
+            "give each its own: in the manifest, or as --token NAME=PHOTOS",
         )
     entries: list[Entry] = []
     if ask.manifest is not None:
@@ -384,12 +378,9 @@ def _photos_of_stdin(manifest: str) -> bytes | None:
     return sent.read()
 
 
-# `ti invert` for several words: survey them all, then learn them side by side.
-
-
 @dataclass(frozen=True)
 class Call:
-    """A call that asks for several words, what has become of them, and where they are kept."""
+    """A call for several concepts: what has become of them, and the library they go to."""
 
     ask: Ask
     words: Words
@@ -397,7 +388,7 @@ class Call:
 
 
 def learn_words(ask: Ask) -> None:
-    """Carry out a call of `ti invert` for several words. Raises the TiErrors of its parts."""
+    """Carry out a call of `ti invert` for several concepts. Raises the TiErrors of its parts."""
     from ticli.library.library import Library
 
     requests = requests_of(ask, load_settings())
@@ -406,7 +397,7 @@ def learn_words(ask: Ask) -> None:
     if ask.dry_run:
         _show_plans(Call(ask, words, Library.open()), requests, way)
         return
-    # Before any work: a library that cannot be written would lose the words at the very end.
+    # Before any work: a library that cannot be written would lose the concepts at the very end.
     call = Call(ask, words, Library.open(write=True))
     try:
         going, heaviest = _survey(call, requests, way)
@@ -419,7 +410,7 @@ def learn_words(ask: Ask) -> None:
 
 
 def _survey(call: Call, requests: Sequence[Request], way: Way) -> tuple[list[Request], Plan | None]:
-    """The words that are to be learned, and the plan among them that needs most memory."""
+    """The concepts still to be learned, and the plan among them that needs most memory."""
     from ticli.inversion.plan import Refused, survey
 
     going, lines, heaviest = [], [], None
@@ -435,7 +426,7 @@ def _survey(call: Call, requests: Sequence[Request], way: Way) -> tuple[list[Req
             going.append(request)
             heaviest = found if heaviest is None else max(heaviest, found, key=_weight)
     if heaviest is not None:
-        words = "1 word" if len(lines) == 1 else f"{len(lines)} words"
+        words = "1 concept" if len(lines) == 1 else f"{len(lines)} concepts"
         way = replace(way, result=f"{words} in {places().home}")
         say_plans(call.ask.output, lines, heaviest, way)
     return going, heaviest
@@ -446,7 +437,7 @@ def _weight(plan: Plan) -> int:
 
 
 def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
-    """Write every word's plan to stdout, as text or one JSON array."""
+    """Write the plan of every concept to stdout, as text or one JSON array."""
     from ticli.inversion.plan import Refused, survey
 
     output, documents, shown = call.ask.output, [], 0

@@ -44,9 +44,9 @@ def check_word(
     predicted = _predict(judge, word, judge.examples)
     least = max(LEAST_CHANGE, torch.finfo(judge.model.hardware.dtype).eps)
     if _change(predicted, _predict(judge, instead, judge.plain)) < least:
-        return ("the word changes no picture: what it predicts is what its class word predicts",)
+        return ("the concept changes no picture: it predicts what its class word predicts",)
     if _change(predicted, _predict(judge, start, judge.examples)) < least:
-        return ("the word changes no picture: what it predicts is what it predicted at its start",)
+        return ("the concept changes no picture: it predicts what it predicted at its start",)
     idle = [
         name
         for name, other in _without_each(word)
@@ -72,7 +72,7 @@ def _no_better(
     for name, loss in (("class word", held_out_init), ("start", judge.held_out(start))):
         if not held_out < loss:
             yield (
-                f"the word is no better than its {name} on what it was not trained on: "
+                f"the concept is no better than its {name} on what it was not trained on: "
                 f"{held_out:.4g} against {loss:.4g}; try more --steps or another --lr"
             )
             return

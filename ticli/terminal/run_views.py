@@ -41,8 +41,7 @@ def say_starter(output: Output, source: ModelSource, way: Way) -> None:
     """Say on stderr that a run uses the starter, where nobody asked for it."""
     if source.is_starter and not way.model_named:
         output.note(
-            f"using the built-in starter model ({source.size} pixels, simple scenes); "
-            "-m MODEL or `ti config set model MODEL` chooses a real one"
+            "using the built-in starter model, which knows simple scenes; -m MODEL chooses another"
         )
 
 
@@ -77,7 +76,7 @@ def _lines(plan: Plan, way: Way) -> list[str]:
     return [
         safe_text(line)
         for line in (
-            f"  word       {plan.trigger}, {vectors} from {recipe.init!r}",
+            f"  concept    {plan.trigger}, {vectors} from {recipe.init!r}",
             f"  photos     {len(photos)}: {', '.join(photo.file for photo in photos)}",
             f"  model      {plan.source.describe()}, {recipe.size} pixels",
             f"  device     {way.device_and_why}",
@@ -122,7 +121,7 @@ def _details(plan: Plan) -> list[str]:
     ]
 
 
-# What `ti invert` says of many words: before they are learned, and of those that cannot be.
+# Several concepts: what is said before they are learned, and of those that cannot be.
 
 # More are counted; --verbose lists them all.
 MOST_LISTED = 20
@@ -130,7 +129,7 @@ MOST_LISTED = 20
 
 @dataclass
 class Words:
-    """What has become of the words of one call, said as soon as it is known.
+    """What has become of the concepts of one call, said as soon as it is known.
 
     `order` are all their names; `documents` the learned ones' JSON objects, `failed` what was in
     the way of others.
@@ -143,26 +142,26 @@ class Words:
     tokens: dict[str, str] = field(default_factory=dict)
 
     def fail(self, token: Token, error: TiError) -> None:
-        """Name a word that cannot be learned, and what puts it right."""
+        """Say that a concept cannot be learned, and how to put that right."""
         self.failed[token.name] = error
         self.tokens[token.name] = token.text
         hint = f"; {error.hint}" if error.hint else ""
         self.output.warn(f"{token.text}: {error.message}{hint}")
 
     def known(self, concept: Concept) -> None:
-        """Name a word that the library has already, as it would be learned."""
+        """Note a concept that the library already has, just as it would be learned."""
         self.say_known(concept)
         self.learned(concept)
 
     def say_known(self, concept: Concept) -> None:
-        """Say that a word needs not be learned."""
+        """Say that a concept need not be learned."""
         self.output.note(
-            f"{concept.token} is in the library already, learned from the same photos with the "
-            "same recipe, seed and model; --fresh --replace learns it anew"
+            f"{concept.token} is already in the library, learned from the same photos with the "
+            "same recipe, seed and model; --fresh --replace learns it again"
         )
 
     def learned(self, concept: Concept, progress: Progress | None = None) -> None:
-        """Write a word's name to stdout as soon as it is in the library."""
+        """Write a concept's name to stdout as soon as it is in the library."""
         self.documents[concept.name] = concept.as_json()
         if self.output.json:
             return
@@ -172,16 +171,16 @@ class Words:
         else:
             self.output.line(concept.name)
         if sys.stdout is not None:
-            # A pipe keeps lines back; its reader is to have each word when it is there.
+            # A pipe holds lines back; its reader should have each name at once.
             sys.stdout.flush()
 
     @property
     def completed(self) -> list[str]:
-        """The names of the words that are in the library."""
+        """The names of the concepts that are in the library."""
         return [name for name in self.order if name in self.documents]
 
     def close(self) -> None:
-        """Write the JSON array, or raise what was in the way of some words.
+        """Write the JSON array, or raise what was in the way of some concepts.
 
         What was in the way of all of them alike is raised itself.
         """
@@ -195,7 +194,7 @@ class Words:
             raise errors[0]
         texts = ", ".join(self.tokens[name] for name in self.failed)
         raise TiError(
-            f"{len(errors)} of {len(self.order)} words could not be learned: {texts}",
+            f"{len(errors)} of {len(self.order)} concepts could not be learned: {texts}",
             "the same command again learns only what is missing",
             completed=self.completed,
             failed=[
@@ -206,7 +205,7 @@ class Words:
 
 
 def say_notes_of(output: Output, plan: Plan) -> None:
-    """Say on stderr what a user should know of one word among many before it is learned."""
+    """Say on stderr what a user should know of one concept among many before it is learned."""
     for text in plan.notes:
         output.note(f"{plan.token.text}: {text}")
     for text in plan.warnings:
@@ -214,7 +213,7 @@ def say_notes_of(output: Output, plan: Plan) -> None:
 
 
 def line_of(plan: Plan) -> str:
-    """One word of many in a line, as text that is safe to show."""
+    """One concept of many in a line, as text that is safe to show."""
     recipe = plan.recipe
     vectors = counted(recipe.vectors, "vector")
     photos = counted(len(plan.photos.photos), "photo")
@@ -225,14 +224,14 @@ def line_of(plan: Plan) -> str:
 
 
 def say_plans(output: Output, lines: Sequence[str], plan: Plan, way: Way) -> None:
-    """Say on stderr what a call will do with all its words; `plan` is one of them."""
+    """Say on stderr what a call will do with all its concepts; `plan` is one of theirs."""
     say_starter(output, plan.source, way)
     if output.quiet:
         return
     shown = lines if output.verbose else lines[:MOST_LISTED]
     rest = len(lines) - len(shown)
     for number, line in enumerate(shown):
-        say(f"  {'words' if not number else '':<11}{line}")
+        say(f"  {'concepts' if not number else '':<11}{line}")
     if rest:
         say(f"  {'':<11}and {rest} more; --verbose lists them")
     for heading, text in (
