@@ -8,6 +8,6 @@ from typing import Any
 import pytest
 
 
-def everyday(names: Iterable[str], *kept: str) -> list[Any]:
+def everyday(names: Iterable[Any], *kept: Any) -> list[Any]:
     """The names as parameters, all but the `kept` ones marked as slow."""
     return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]

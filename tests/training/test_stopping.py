@@ -214,7 +214,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(plan):
 @pytest.mark.parametrize(
     ("knobs", "stopped"),
     [
-        ({"steps": 24}, "steps"),
+        pytest.param({"steps": 24}, "steps", marks=pytest.mark.slow),
         pytest.param(
             {"steps": 60, "stop": "auto", "stop_window": 5, "stop_ratio": 1.0},
             "settled",
