@@ -12,10 +12,10 @@ import pytest
 from local_hub import REVISION, Hub, serve
 from tiny import build_tiny_model
 
-from ticli.models.download import INDEX
 from ticli.terminal.safe_text import byte_text
 
 NAME = "somebody/tiny"
+INDEX = "model_index.json"
 
 
 @pytest.fixture(scope="module")
