@@ -1,1 +1,1 @@
-"""Learning a word: latents, trainable vectors, the loss, the loop, its checkpoints."""
+"""Learn a concept: latents, trainable vectors, the loss, the loop, its checkpoints."""

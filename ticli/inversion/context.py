@@ -1,4 +1,4 @@
-"""How far a word moves the words around it from where its class word leaves them (CoRe)."""
+"""How far a concept moves the words around it from where its class word leaves them (CoRe)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Context:
-    """Sentences around a word, and what their other tokens become beside the class word.
+    """Sentences around a concept, and their other tokens' outputs beside the class word.
 
-    `places[prompt]` are, by encoder, the positions of the tokens that are not the word's, its end
-    token included; `wanted[prompt]` are the encoder's outputs there, (positions, width). `padded`
-    keeps them by encoder in one tensor, once a recorded step has asked for it.
+    `places[prompt]` are, by encoder, the positions of the other tokens, the end token included;
+    `wanted[prompt]` are the encoder's outputs there, (positions, width). `padded` keeps them by
+    encoder in one tensor, once a recorded step needs it.
     """
 
     concept: str
@@ -38,10 +38,11 @@ class Context:
 
 
 def build_context(model: Model, plan: Plan, vectors: int) -> Context:
-    """Encode the sentences once with the class word's vectors in the word's place.
+    """Encode the sentences once with the class word's vectors in the concept's place.
 
-    Only the vectors differ between the two sides, so that a word standing at its class word has
-    moved nothing, whatever the tokens count. Raises ValueError where the plan has no class word.
+    Only the vectors differ between the two sides, so a concept that equals its class word has
+    moved nothing, however many tokens there are. Raises ValueError where the plan has no class
+    word.
     """
     recipe, name, word = plan.recipe, plan.token.name, plan.class_word
     if word is None:
@@ -127,9 +128,7 @@ def _places(encoder: TextEncoder, prompt: Tokenised) -> list[int]:
     return [place for place in range(int(begins), prompt.end + 1) if place not in own]
 
 
-# How far a word drags the rest of a prompt along: the drift of its context tokens.
-
-# Scenes whose words must go on meaning what they mean; none of them is used to score a word.
+# Scenes whose words must go on meaning what they mean; none of them is used to score a concept.
 SCENES = (
     "a {} in a quiet garden",
     "a {} on a wooden table",
@@ -142,7 +141,7 @@ SCENES = (
 
 @dataclass(frozen=True)
 class DriftContext:
-    """The scenes with a word in them, and what each encoder makes of the class word there.
+    """The scenes with a concept in them, and what each encoder makes of the class word there.
 
     `begins` are the positions at which the scenes' other words begin; `reference` their outputs
     beside the class word, (words, width), one tensor a scene.
@@ -169,15 +168,15 @@ def context_of(
     return DriftContext(prompts, begins, reference)
 
 
-def drift(model: Model, context: DriftContext, word: Rows) -> float:
-    """1 minus the mean cosine of the scenes' other words beside `word` and beside the class word.
+def drift(model: Model, context: DriftContext, concept: Rows) -> float:
+    """1 minus the mean cosine of the scenes' other words beside the concept and the class word.
 
     CoRe's measure (2408.15914, eq. 4), taken here and not trained on. The subject's own positions
     are no part of it; 0 where so many vectors stand there that no other word finds room.
     """
     cosines = []
     for key, begin in context.begins.items():
-        outputs = _context_outputs(model, key, context.prompts, begin, word)
+        outputs = _context_outputs(model, key, context.prompts, begin, concept)
         for output, reference in zip(outputs, context.reference[key], strict=True):
             cosines.append(torch.nn.functional.cosine_similarity(output, reference, dim=-1))
     every = torch.cat(cosines)
@@ -185,12 +184,12 @@ def drift(model: Model, context: DriftContext, word: Rows) -> float:
 
 
 def _context_outputs(
-    model: Model, key: str, prompts: Sequence[Mapping[str, Tokenised]], begin: int, word: Rows
+    model: Model, key: str, prompts: Sequence[Mapping[str, Tokenised]], begin: int, rows: Rows
 ) -> list[torch.Tensor]:
     (encoder,) = (encoder for encoder in model.encoders if encoder.key == key)
     batch = [prompt[key] for prompt in prompts]
     with model.encoders_at_hand(), torch.no_grad():
-        hidden = encoder.hidden(batch, word).float().to(model.device)
+        hidden = encoder.hidden(batch, rows).float().to(model.device)
     return [hidden[row, begin : _stop(encoder, one)] for row, one in enumerate(batch)]
 
 

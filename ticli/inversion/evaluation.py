@@ -1,4 +1,4 @@
-"""What a word is worth while it is learned, on one fixed batch that it is not trained on."""
+"""How good a concept is while it is learned, on one fixed batch that it is not trained on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ticli.recipe import Recipe
 # way there where weights have no gradients.
 FORWARD_SHARE = 1 / 2
 MOST_TIME = 0.1
-# Where neither the end of the run nor the vectors it keeps hang on what is found.
+# Where neither the end of the run nor the vectors it keeps depend on the result.
 LOOKING_TIME = 0.03
 LEAST_INTERVAL = 5
 
@@ -45,7 +45,7 @@ LEAST_INTERVAL = 5
 class Judge:
     """The fixed batch, the same from the first step to the last.
 
-    `examples` hold the word, the photos' own words and the twin it is guided away from, if any,
+    `examples` hold the concept, the photos' own words and the twin it is guided away from, if any,
     `plain` the same sentences with the class word in its place; where there is none, the start's
     rows `stand_in` for it.
     """
@@ -59,7 +59,7 @@ class Judge:
     context: DriftContext
 
     def held_out(self, vectors: Vectors) -> float:
-        """Mean denoising loss of the word."""
+        """Mean denoising loss of the concept."""
         return held_out_loss(self.model, self.examples, vectors, self.draw, self.batch)
 
     def held_out_init(self, vectors: Vectors) -> float:
@@ -72,7 +72,7 @@ class Judge:
 
 
 def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
-    """Fix what a plan's word will be judged by; `vectors` stand at their start and stay there.
+    """Fix what a plan's concept is judged by; `vectors` stand at their start and stay there.
 
     Raises Usage where a sentence held out is too long for its placeholder.
     """

@@ -154,7 +154,7 @@ class Twin:
 
 @dataclass(frozen=True)
 class Stage:
-    """The texts of a run while its word has a certain number of vectors."""
+    """The texts of a run while its concept has a certain number of vectors."""
 
     sentences: Sentences
     private: Sentences = ()
@@ -166,8 +166,8 @@ class Examples:
     """What a run learns from.
 
     `sentences[photo]` are tokenised prompts that hold the placeholder of `concept`, `private` the
-    same ones with the photo's own word. `earlier` are the stages before the word has all its
-    vectors, the first with one. `masks` (photos, 2, 1, height/8, width/8) weigh the loss in
+    same ones with the photo's own word. `earlier` are the stages before the concept has all
+    its vectors, the first with one. `masks` (photos, 2, 1, height/8, width/8) weigh the loss in
     [0, 1], `min_snr` weighs it by timestep where it is not 0.
     """
 
@@ -182,7 +182,7 @@ class Examples:
     min_snr: float = 0.0
 
     def at(self, vectors: int) -> Examples:
-        """The examples while the word has so many vectors; all of them in the end."""
+        """The examples while the concept has so many vectors; all of them in the end."""
         if vectors > len(self.earlier):
             return self
         stage = self.earlier[vectors - 1]
@@ -249,7 +249,7 @@ def beside_own_word(
 
 
 def twin_of(model: Model, plan: Plan) -> Twin:
-    """The prompt that a run's word is guided away from. Raises Usage where it would be cut off."""
+    """The prompt a concept is guided away from. Raises Usage where it would be cut off."""
     name = twin_name(plan.token.name)
     prompt = whole(model, f"<{name}>", {name: plan.recipe.negative_vectors}, negative=True)
     return Twin(prompt, plan.recipe.negative_guidance)
@@ -281,7 +281,7 @@ def whole(
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Latents that are not trained on, the sentences of each with the word's trigger, its mask.
+    """Latents that are not trained on, the sentences of each with the concept's trigger, its mask.
 
     `masks` are as those of Examples, or None where the loss is not weighed. `own_words`: whether
     the sentences hold the words that are the photos' own, which are trained on in the same order.

@@ -1,4 +1,4 @@
-"""A first guess of a word from a CLIP alone: where its sentences and photos agree most."""
+"""A first guess of a concept from a CLIP alone: where its sentences and photos agree most."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BATCH = 32
 
 
 def warm_start(model: Model, plan: Plan, vectors: Vectors, seed: int) -> None:
-    """Move a word's rows of one encoder to where a CLIP finds its photos (QuickEmbedding).
+    """Move a concept's rows of one encoder to where a CLIP finds its photos (QuickEmbedding).
 
     No denoiser takes part. Raises NotFound, ModelUnavailable, Conflict and Diverged.
     """
@@ -90,7 +90,7 @@ def choose_init(
 ) -> tuple[WordLoss, ...]:
     """The candidates whose sentence denoises the photos best, best first; the first is the choice.
 
-    Kept in the run's folder, so that it is done once. `tell` is told how long it takes. The noise
+    Kept in the run's folder, so that it is done once. `tell` receives how long it takes. The noise
     is of no training step. Raises Usage where the model knows no candidate as one token.
     """
     path = run.init_words

@@ -134,10 +134,10 @@ def inputs(model: Model, examples: Examples, vectors: Vectors, draw: Draw, part:
 
 
 def joined(parts: Sequence[Inputs]) -> Inputs:
-    """The inputs of several words as one batch, in their order; latents must be of one shape.
+    """The inputs of several concepts as one batch, in their order; latents must be of one shape.
 
-    Samples are independent and the denoiser is frozen, so that each word's gradient is what it
-    would be alone. Guidance belongs to the words: it is applied to each one's part of the answer.
+    Samples are independent and the denoiser is frozen, so each concept's gradient is what it
+    would be alone. Guidance is applied to each concept's part of the answer.
     """
     if len(parts) == 1:
         return parts[0]
@@ -185,12 +185,12 @@ def _beside_twin(given: Inputs, twin: Twin) -> Inputs:
     )
 
 
-# The samples that go through the denoiser together, whoever they belong to, and their losses.
+# Batches of samples, possibly of several concepts, and their losses.
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A word under training: its state, what it learns from, and what its steps are drawn from.
+    """A concept under training: its state, what it learns from, and what its steps are drawn from.
 
     `limits` are the largest norms of its vectors by encoder.
     """
@@ -293,7 +293,7 @@ def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
 
 
 def summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
-    """The sum: every word's rows get the gradient of their own loss."""
+    """The sum: every concept's rows get the gradient of their own loss."""
     return sum(losses[1:], losses[0]) * scale
 
 
@@ -345,7 +345,7 @@ def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
     )
 
 
-# The way there and back of one batch: whole, or cut where the text meets the denoiser.
+# Forward and backward pass of a batch: whole, or cut between the encoders and the denoiser.
 
 
 def add_gradients(model: Model, shares: Sequence[Share], scale: float) -> list[float]:

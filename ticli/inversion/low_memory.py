@@ -139,7 +139,7 @@ def memory_of(plan: Plan) -> AbstractContextManager[None]:
 def prediction_by_photos(
     plan: Plan, hardware: Hardware, tell: Callable[[str], None]
 ) -> ModelSource:
-    """The plan's model with what it predicts, told by denoising the plan's photos.
+    """The plan's model with what it predicts, found by denoising the plan's photos.
 
     Raises as find_prediction does, and BadContent where a photo cannot be encoded.
     """

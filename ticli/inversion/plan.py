@@ -59,7 +59,7 @@ def check_options(
         )
 
 
-# Whether a word may start from another: its vectors have to mean something to the model.
+# Whether a concept may start from another: its vectors have to mean something to the model.
 
 
 def check_lineage(start: Concept, source: ModelSource) -> None:
@@ -96,7 +96,7 @@ CHOSEN_INITS = ("random", "mean", AUTO)
 
 
 def class_word(recipe: Recipe, start: Concept | None) -> str | None:
-    """A settled recipe's class word; None for a word that starts at no word of the vocabulary."""
+    """A settled recipe's class word; None where the concept starts at no word."""
     if recipe.noun:
         return recipe.noun
     return None if start is not None or recipe.init in ("random", "mean") else recipe.init
@@ -108,7 +108,7 @@ def settle(
     """Fill in the values a recipe leaves to the run: init word, noun and size.
 
     Given the vocabulary's `words`, and the new token with its library; the settled recipe, the
-    concept that it starts from, if any, and what is to be said of it. Raises Usage, NotFound and
+    concept that it starts from, if any, and notes about it. Raises Usage, NotFound and
     Conflict.
     """
     token, library = where
@@ -153,9 +153,9 @@ def noun_follows(recipe: Recipe) -> bool:
 
 
 def settle_photo_words(recipe: Recipe, photos: int) -> tuple[Recipe, list[str]]:
-    """Words of the photos' own need photos to tell apart: of one photo it would be the word's twin.
+    """Leave out the photos' own words where there is one photo: it would only be a second concept.
 
-    The recipe for so many photos, and what is to be said of it.
+    The recipe for so many photos, and notes about it.
     """
     if not recipe.own_words or photos > 1:
         return replace(recipe, photo_words=recipe.own_words), []
@@ -168,7 +168,7 @@ def settle_photo_words(recipe: Recipe, photos: int) -> tuple[Recipe, list[str]]:
 class Request:
     """What the user asked for; `stdin` holds the paths where `-` is among the photos.
 
-    `announce` is told before a model is downloaded; without it none is. `given` is for a model in
+    `announce` is called before a model is downloaded; without it none is. `given` is for a model in
     one file. `find_prediction` finds out by a plan's photos what its model predicts, where nobody
     says; without it that stays open.
     """
@@ -214,15 +214,16 @@ class Plan:
 
     @property
     def class_word(self) -> str | None:
-        """What a prompt says in place of the word: its noun, else the words it starts from."""
+        """What a prompt says in place of the concept: its noun, else the words it starts from."""
         return class_word(self.recipe, self.start)
 
     def _said_of_file(self) -> dict[str, str]:
         """What the user said that a model in one file predicts, if anything."""
         # What is found by trying may come between two parts of a run, and is no other setting.
         single = self.source.single
-        told = single is not None and single.said_by_user
-        return {"prediction": single.prediction} if single is not None and told else {}
+        if single is not None and single.said_by_user:
+            return {"prediction": single.prediction}
+        return {}
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for an unfinished run to be continued."""
@@ -416,15 +417,15 @@ class Way:
         return f"{chosen}, vectors fp32"
 
 
-# Which of many words can be learned, found out before any of them is; torch is not needed.
+# Which of many concepts can be learned, found out before any of them is; torch is not needed.
 
-# What concerns one word alone; a model that cannot be had or a full disk ends them all.
+# What concerns one concept alone; a model that cannot be had or a full disk ends them all.
 OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A word that cannot be learned, and why; the others can."""
+    """A concept that cannot be learned, and why; the others can."""
 
     token: Token
     error: TiError
@@ -433,10 +434,10 @@ class Refused:
 def survey(
     requests: Sequence[Request], library: Library, runs: Path | None, fresh: bool = False
 ) -> Iterator[Plan | Concept | Refused]:
-    """Plan each of the words in turn: its plan, or the concept that it has become already.
+    """Plan each of the concepts in turn: its plan, or the concept that it has become already.
 
     Unfinished runs are looked for in `runs`, unless that is None; `fresh` ones do not count. Plans
-    hold photos, so that they are yielded one by one. Raises what concerns all of the words.
+    hold photos, so that they are yielded one by one. Raises what concerns all of the concepts.
     """
     spoken_for: dict[str, Token] = {}
     for request in requests:
@@ -454,7 +455,7 @@ def survey(
 
 
 def plan_or_concept(request: Request, library: Library, fresh: bool = False) -> Plan | Concept:
-    """Plan a word, or find that the library has what the plan would make.
+    """Plan a concept, or find that the library has what the plan would make.
 
     With `fresh` it is learned all the same. Raises as make_plan does.
     """

@@ -77,7 +77,7 @@ def _costs() -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-# A batch's way there and back over buffers that stay in their place, to be replayed.
+# Forward and backward pass over buffers that stay in place, to be replayed.
 
 # The vector of a slot: its parameter among the batch's, its number in that one.
 Slot = tuple[int, int]
@@ -104,7 +104,7 @@ class Batch:
     """A batch as a shape, the tensors that change from step to step, by name, and what is done.
 
     `rows` are the trainable parameters that its slots name, in the order they do so. They are
-    among the tensors too, so that another word may take the same replay.
+    among the tensors too, so that another concept may take the same replay.
     """
 
     shape: Shape
@@ -219,7 +219,7 @@ def slots_of(
 
 # Steps before recording: libraries choose kernels and reserve workspaces in them.
 WARM_UPS = 3
-# Shapes of batches that are kept recorded: captions that name a word twice have one of their own.
+# Shapes of batches that are kept recorded: captions that name a concept twice have their own.
 # Where there are more, one that was not used in so many batches makes room.
 MOST, UNUSED = 4, 20
 # Savings under which a step does more than fill buffers and launch kernels.
@@ -464,7 +464,7 @@ def _name_of(model: Model, batch: Batch) -> str:
     return f"{model.source.family} {model.hardware.dtype} {shape} {where} torch {torch.__version__}"
 
 
-# The context regulariser over buffers that stay in their place, to be replayed.
+# The context regulariser over buffers that stay in place, to be replayed.
 
 
 def _lay_out(

@@ -22,7 +22,7 @@ from ticli.names import Token, twin_token
 if TYPE_CHECKING:
     from ticli.inversion.engine import Training
 
-# What is looked at before a word is stored: that it does something, with every vector it has.
+# What is checked before a concept is stored: that it does something, with every vector it has.
 
 # Of the prediction's own size; at least what a number's rounding in the model's precision may come
 # to, which for bfloat16 is more.
@@ -39,7 +39,7 @@ def check_word(
     sentence.
     """
     word = kept_word(start, finished)
-    # The word itself is looked at: the photos' own words are the same beside it and what it meets.
+    # The concept itself is checked: the photos' own words are the same beside it and what it meets.
     start, instead = start.beside(word), judge.stand_in.beside(word)
     predicted = _predict(judge, word, judge.examples)
     least = max(LEAST_CHANGE, torch.finfo(judge.model.hardware.dtype).eps)
@@ -68,7 +68,7 @@ def kept_word(start: Vectors, finished: Finished) -> Vectors:
 def _no_better(
     judge: Judge, start: Vectors, held_out: float, held_out_init: float
 ) -> Iterator[str]:
-    """What the word does not beat on what it was not trained on, if anything."""
+    """What the concept does not beat on what it was not trained on, if anything."""
     for name, loss in (("class word", held_out_init), ("start", judge.held_out(start))):
         if not held_out < loss:
             yield (
@@ -79,7 +79,7 @@ def _no_better(
 
 
 def _without_each(word: Vectors) -> Iterator[tuple[str, Vectors]]:
-    """The word with one vector after another turned about, and that vector's name."""
+    """The concept with one vector after another reversed, and that vector's name."""
     every = word.parameters()
     for name, rows in every.items():
         # A photo's own word stays with the run: nobody will miss it.
@@ -217,7 +217,7 @@ KIND = "negative"
 
 
 def words_of(training: Training) -> list[tuple[Concept, Embedding]]:
-    """What a finished run gives the library: its word, and the word's negative twin if any.
+    """What a finished run gives the library: its concept, and the negative twin if any.
 
     Raises Diverged if no restart ended well.
     """

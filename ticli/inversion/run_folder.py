@@ -107,7 +107,7 @@ def _is_same(path: Path, identity: Mapping[str, Any]) -> bool:
 
 
 def finish(run: Run) -> None:
-    """Remove a run whose word is in the library. Call while the run is held."""
+    """Remove a run whose concept is in the library. Call while the run is held."""
     shutil.rmtree(run.path)
 
 

@@ -69,14 +69,14 @@ _COURSES: dict[str, Callable[[Recipe, int], float]] = {
 
 # When a run has settled, and which of its evaluations to keep. No torch here.
 
-# A word can make predictions no worse than chance: a loss so many times the first one is none of
+# A concept can make predictions no worse than chance: a loss so many times the first one is none of
 # learning.
 LARGEST_LOSS = 3.0
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the word was worth after a step; `step` 0 is the start.
+    """How good the concept was after a step; `step` 0 is the start.
 
     `held_out` is the mean denoising loss on what it is not trained on, `drift` 1 minus the mean
     cosine between a prompt's other words beside it and beside its class word.
@@ -119,7 +119,7 @@ def is_better(new: Evaluation, old: Evaluation | None, drift_limit: float) -> bo
 
 
 def has_exploded(new: Evaluation, evaluations: Sequence[Evaluation]) -> bool:
-    """Whether the word left everything a word can do; evaluations begin with the start's."""
+    """Whether the loss exploded; `evaluations` begin with that of the start."""
     loss = new.held_out
     if loss != loss or loss == float("inf"):
         return True

@@ -1,4 +1,4 @@
-"""What changes while a word is learned."""
+"""What changes while a concept is learned."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _of(snapshot: Snapshot, name: str) -> list[tuple[str, torch.Tensor]]:
 
 @dataclass
 class TrainingState:
-    """What changes while a word is learned: all that a checkpoint holds.
+    """What changes while a concept is learned: all that a checkpoint holds.
 
     `unusable` counts steps in a row without a finite gradient, `cooling` is the step from which
     the rate falls to zero, `best` the evaluation to keep with its rows by name, `averages` the

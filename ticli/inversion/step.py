@@ -1,4 +1,4 @@
-"""One step's gradients on the rows of words that learn together."""
+"""One training step of the concepts that learn together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ticli.models.memory import with_less
 from ticli.models.model import Model
 from ticli.recipe import Recipe
 
-# What draws a word back while it learns: its start, and the context of the class word.
+# What draws a concept back while it learns: its start, and the context of the class word.
 
 
 def regularise(
@@ -63,7 +63,7 @@ def gradients(
     """Leave the gradient of its next step on every learner's rows; each one's mean loss.
 
     Samples go through the denoiser together where their latents have one shape. A learner's
-    gradient hangs on its own samples alone, whoever learns beside it. Where the device is out of
+    gradient depends on its own samples alone, whoever learns beside it. Where the device is out of
     memory, the step is taken again with less. `make_replayer` makes what records and replays the
     steps of a model that has no replayer yet.
     """

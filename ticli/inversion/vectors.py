@@ -1,4 +1,4 @@
-"""The trainable rows: the word's own, those that help it to be learned, and their norm."""
+"""The trainable rows: the concept's own, those that help to learn it, and their norm."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ from ticli.recipe import Recipe
 
 if TYPE_CHECKING:
     from ticli.concept import Embedding
-
-
-# Where a word's vectors start: at words, at what the encoder makes of them, at another word.
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Start:
 
 
 def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Tensor:
-    """The word's rows in one encoder before any norm is held, (vectors, width) float32.
+    """The concept's rows in one encoder before any norm is held, (vectors, width) float32.
 
     Raises Usage where the words do not fit the vectors.
     """
@@ -64,7 +61,7 @@ def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Ten
 
 
 def class_rows(model: Model, phrase: str, vectors: int) -> dict[str, torch.Tensor]:
-    """The class word's rows of the vocabulary by encoder, in the slots of a word's vectors.
+    """The class word's rows of the vocabulary by encoder, in the slots of a concept's vectors.
 
     As many of a longer phrase's tokens as there are vectors; their mean for one.
     """
@@ -89,7 +86,7 @@ def spread(values: torch.Tensor, vectors: int, text: str) -> torch.Tensor:
         return values.mean(0, keepdim=True)
     if len(values) > vectors:
         raise Usage(
-            f"init {text!r} has {len(values)} vectors, and the word only {vectors}",
+            f"init {text!r} has {len(values)} vectors, and the concept only {vectors}",
             f"use --vectors {len(values)}, or --vectors 1 for their mean",
         )
     return values[torch.arange(vectors) % len(values)]
@@ -106,7 +103,7 @@ def _encoded(model: Model, encoder: TextEncoder, values: torch.Tensor) -> torch.
     if hidden.shape[1] != values.shape[1]:
         raise Usage(
             f"{encoder.key} reads vectors of {values.shape[1]} numbers and gives out "
-            f"{hidden.shape[1]}, so a word cannot start from its output",
+            f"{hidden.shape[1]}, so a concept cannot start from its output",
             "use --init-from table",
         )
     return hidden[[slot.position for slot in prompt.slots]]
@@ -124,7 +121,7 @@ Rows = dict[str, torch.nn.Parameter]
 
 # Norms at which the rows stand from the start; the others keep the norm they start with.
 HELD = ("vocabulary", "sphere")
-# What follows the encoder's key in the names of rows that are not the word's own.
+# What follows the encoder's key in the names of rows that are not the concept's own.
 PRIVATE, NEGATIVE = ".private", ".negative"
 
 
@@ -133,7 +130,7 @@ class Vectors:
     """Float32 parameters by encoder: `rows` (vectors, width) are the word.
 
     `private` (photos, width) is a word of its own for each photo and `negative` (vectors, width)
-    the word's negative twin; both are empty where a recipe asks for none. `start` holds the rows
+    the concept's negative twin; both are empty where a recipe asks for none. `start` holds the rows
     before the first step. Each step goes `pull_share` of the way to the `held_norms`.
 
     The vocabulary table is no part of it: nothing but these rows is ever trained, so no other
@@ -156,7 +153,7 @@ class Vectors:
         }
 
     def words(self, concept: str) -> dict[str, Mapping[str, torch.Tensor]]:
-        """The rows by placeholder: the word, its twin, and every photo's own word."""
+        """The rows by placeholder: the concept, its twin, and every photo's own word."""
         words: dict[str, Mapping[str, torch.Tensor]] = {concept: self.rows}
         if self.negative:
             words[twin_name(concept)] = self.negative
@@ -187,7 +184,7 @@ class Vectors:
         return replace(self, private=other.private)
 
     def norms(self) -> dict[str, list[float]]:
-        """L2 norm of each of the word's vectors, by encoder."""
+        """L2 norm of each of the concept's vectors, by encoder."""
         return {key: row.detach().norm(dim=1).tolist() for key, row in self.rows.items()}
 
     def hold(self) -> None:
