@@ -35,7 +35,7 @@ FEW = ("--steps", "6", "--batch", "2")
 # They differ from call to call, and are no part of what is computed.
 VOLATILE = {"seconds", "created", "used", "versions", "path", "paths", "file", "elapsed", "bytes"}
 # The hash of a blob covers the metadata, which has the time and the versions.
-VOLATILE |= {"sha256", "plots", "sheet"}
+VOLATILE |= {"sha256", "vectors_sha256", "plots", "sheet"}
 SHIPPED = ("quick", "default", "thorough", "paper", "cross", "directional", "fairer")
 # name → what `ti invert` is told besides the token, the photos and FEW.
 LEARNED: Mapping[str, tuple[str, ...]] = {
@@ -51,6 +51,9 @@ LEARNED: Mapping[str, tuple[str, ...]] = {
 }
 EXPORTS = ("a1111", "comfyui", "invokeai", "kohya", "onetrainer", "diffusers", "png")
 LAYOUTS = ("a1111-pt", "original-pt", "diffusers-bin", "emb_params", "concept-repo", "bundle")
+
+# Files of these hold the time they were made: their vectors are compared by importing them.
+TIMED = ("png", "a1111-pt")
 
 
 class Checkout:
@@ -207,9 +210,11 @@ def exported(checkout: Checkout) -> Iterator[tuple[str, str]]:
         checkout.ti("export", "captions", option, program, "-o", f"{folder}/", "-q")
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name = f"exported, {program}: {path.relative_to(folder)}"
-            safe = path.suffix == ".safetensors"
-            yield name, tensors(path) if safe else hashlib.sha256(path.read_bytes()).hexdigest()
-            if program in ("a1111", "diffusers"):
+            if path.suffix == ".safetensors":
+                yield name, tensors(path)
+            elif program not in TIMED:
+                yield name, hashlib.sha256(path.read_bytes()).hexdigest()
+            if program in ("a1111", "diffusers", *TIMED):
                 checkout.ti("import", str(path), "--token", f"back-{program}", "-q")
                 yield f"{name}, back", checkout.concept(f"back-{program}")["vectors"]
 
