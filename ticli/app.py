@@ -287,6 +287,6 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Teach a text-to-image model a new word, keep it, use it."""
+    """Teach a text-to-image model something new, keep it, use it."""
     if context.invoked_subcommand is None:
         _show_overview(True)

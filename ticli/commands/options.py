@@ -65,16 +65,6 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing f
 ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Take the place of the concept of that name.")
 ]
-TokenOption = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        "-t",
-        metavar="TOKEN",
-        help='The new word, as "<mug>" or mug.',
-        show_default=False,
-    ),
-]
 
 ModelOption = Annotated[
     str | None,
@@ -115,10 +105,6 @@ OfflineOption = Annotated[
 ProgressOption = Annotated[
     Literal["auto", "plain", "jsonl", "none"],
     typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
-]
-SeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", metavar="N", help="Seed of all draws.", show_default=False),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The page that bare `ti` and `ti --help` print: examples first, then the verbs by what they do."""
+"""The page that bare `ti` and `ti --help` print: examples first, then the commands by purpose."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 HEAD = """\
 Usage: ti [-h] [-V] COMMAND [ARGUMENTS]
 
-Teach a text-to-image model a new word from a few photos, keep the word in a
+Teach a text-to-image model something new from a few photos, keep it in a
 library, and use it in prompts.
 
 Examples:
-  ti invert examples/mug --token "<mug>"     learn the word <mug> from photos
+  ti invert examples/mug --token "<mug>"     learn <mug> from five photos
   ti generate "a photo of <mug> on the moon" make a picture with it
   ti list                                    see what the library holds
 """
 FOOT = """\
 ti help COMMAND explains a command; every command ends its help with an example.
-Quote tokens: to a shell, < and > mean files. Where a concept is named, mug will do.
+Quote tokens: to a shell, < and > mean files. Elsewhere the bare name will do: mug.
 """
 
 
