@@ -291,10 +291,7 @@ class Engine:
             try:
                 self.held.append(self._hold(concept))
             except OF_ONE_WORD as error:
-                token = concept.token
-                yield TrainingEvent(
-                    "failed", parse_token(token) if isinstance(token, str) else token, error=error
-                )
+                yield TrainingEvent("failed", _token(concept), error=error)
         if len(self.held) > 1:
             with memory_of(self.held[0][0]):
                 encode_ahead(self.model, self.held)
