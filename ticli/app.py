@@ -198,25 +198,23 @@ VERBS = (
 )
 
 
-# Headings of help pages in this order; a heading that is not named here comes before Output.
-HEADINGS = ("Arguments", "Options", "Method", "Data", "Stopping")
-LAST_HEADINGS = ("Output", "Machine", "Rarely needed")
-
-
 class GroupedCommand(TyperCommand):
     """A command whose page lists flags under headings: what everyone needs first, the rare last."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each heading."""
+        from ticli.commands.options import MACHINE, OUTPUT
+        from ticli.recipe import DATA, FIRST, METHOD, RARE, STOPPING
+
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                plain = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                plain = "Arguments" if parameter.param_type_name == "argument" else FIRST
                 heading = getattr(parameter, "rich_help_panel", None) or plain
                 groups.setdefault(heading, []).append(record)
-        others = [name for name in groups if name not in HEADINGS + LAST_HEADINGS]
-        for heading in (*HEADINGS, *others, *LAST_HEADINGS):
+        order = ("Arguments", FIRST, METHOD, DATA, STOPPING, OUTPUT, MACHINE, RARE)
+        for heading in dict.fromkeys((*order, *groups)):
             if heading in groups:
                 with formatter.section(heading):
                     formatter.write_dl(groups[heading], col_max=26)
