@@ -37,17 +37,19 @@ PathLike = str | Path
 Concepts = list[Concept]
 Paths = list[Path]
 Photos = PathLike | Sequence[PathLike]
-EventKind = Literal["note", "warning", "began", "step", "learned", "failed", "picture", "score"]
+EventKind = Literal[
+    "note", "detail", "warning", "began", "step", "learned", "failed", "picture", "score"
+]
 
 
 @dataclass(frozen=True)
 class Event:
     """Something to know about work in progress; only what belongs to its `kind` is filled.
 
-    `note` and `warning` have a `text`. `began`, `step`, `learned` and `failed` are of the concept
-    `token`: with its `training` (its `rows()` are the vectors as they are now), the `step` that was
-    taken, the `concept` that the library has now, the `error` that ended it. A `picture` is
-    finished, and so is a `score`.
+    `note`, `detail` and `warning` have a `text`. `began`, `step`, `learned` and `failed` are of the
+    concept `token`: with its `training` (its `rows()` are the vectors as they are now), the `step`
+    that was taken, the `concept` that the library has now, the `error` that ended it. A `picture`
+    is finished, and so is a `score`.
     """
 
     kind: EventKind
@@ -59,6 +61,11 @@ class Event:
     error: TiError | None = None
     picture: Picture | None = None
     score: Score | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the concept it is about."""
+        return parse_token(self.token).name
 
 
 OnEvent = Callable[[Event], None]
@@ -341,7 +348,9 @@ def draw_plan(
             used = True
             # A picture is not lost over a library that cannot be written.
             try:
-                library.touch(concept.name for concept in plan.concepts)
+                if not library.touch(concept.name for concept in plan.concepts):
+                    text = "the library is read-only: it does not record that concepts were used"
+                    on_event(Event("detail", text))
             except TiError as error:
                 warn(f"the library could not record that its concepts were used: {error.message}")
 

@@ -318,3 +318,12 @@ def test_what_needs_no_model_imports_no_torch(library_with, here):
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert answer.stdout.splitlines()[-1] == "[0, 4, 2, 2] []", answer.stderr
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_library_that_cannot_record_a_use_is_a_detail(run, library_with, monkeypatch, verbose):
+    library_with("mug", width=256)
+    monkeypatch.setattr("ticli.library.library.Library.touch", lambda *_: False)
+    result = run("generate", "<mug>", *QUICK, *["-v"] * verbose)
+    assert result.code == 0
+    assert ("does not record that concepts were used" in result.err) is verbose

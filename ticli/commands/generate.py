@@ -91,13 +91,7 @@ def generate(
 
 def _draw(plan: PicturePlan, gallery: Gallery, library: Library) -> None:
     """Draw and write the pictures, and show each as it is finished."""
-    from ticli.interface import Event, draw_plan
+    from ticli.interface import draw_plan
 
-    def hear(event: Event) -> None:
-        if event.kind == "note":
-            gallery.output.note(event.text)
-        elif event.kind == "warning":
-            gallery.output.warn(event.text)
-
-    for picture in draw_plan(plan, library, hear):
+    for picture in draw_plan(plan, library, gallery.output.hear):
         gallery.add(picture)

@@ -140,25 +140,22 @@ def _run(
     hardware = hardware_of(ask, way, heaviest.source)
 
     def show(event: Event) -> None:
-        name, training = event.token.strip("<>").lower(), event.training
-        if event.kind == "note":
-            output.note(event.text)
-        elif event.kind == "warning":
-            output.warn(event.text)
-        elif event.kind == "began" and training is not None:
-            progress.join(name, event.token)
+        output.hear(event)
+        training = event.training
+        if event.kind == "began" and training is not None:
+            progress.join(event.name, event.token)
             if taken := training.restarts.steps:
                 whose = f"{event.token}: " if ask.several else ""
                 output.note(f"{whose}continuing from step {taken} of {training.total}")
         elif event.step is not None and training is not None:
-            progress.update(name, event.step)
+            progress.update(event.name, event.step)
             if ask.preview_every and event.step.index % ask.preview_every == 0:
                 preview(ask, training, event.step.index)
         elif event.concept is not None and training is not None:
             say_learned(output, event.concept, training.seconds)
         hear(event, progress)
         if event.kind in ("learned", "failed"):
-            progress.leave(name)
+            progress.leave(event.name)
 
     with noted_signals() as signalled, Progress(ask.progress, output, count) as progress:
         learn_plans(
@@ -196,7 +193,7 @@ def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
         way.dtype,
         ask.deterministic,
         ask.low_memory,
-        on_event=lambda event: ask.output.note(event.text),
+        on_event=ask.output.hear,
     )
 
 

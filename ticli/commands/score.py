@@ -85,16 +85,10 @@ def score(
         return
     output.note("loading …")
     from ticli.generation.pictures import png_bytes
-    from ticli.interface import Event, score_plan
-
-    def hear(event: Event) -> None:
-        if event.kind == "note":
-            output.note(event.text)
-        elif event.kind == "warning":
-            output.warn(event.text)
+    from ticli.interface import score_plan
 
     reports: list[dict[str, Any]] = []
-    scores = score_plan(plan, library, save=not no_save, on_event=hear)
+    scores = score_plan(plan, library, save=not no_save, on_event=output.hear)
     for number, scored in enumerate(scores):
         reports += scored.reports
         if plan.sheets:

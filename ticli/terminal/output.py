@@ -7,12 +7,15 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ticli.errors import Declined, TiError, Usage
 from ticli.plain_text import json_text as json_text
 from ticli.settings import color_wanted, load_settings
 from ticli.terminal.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from ticli.interface import Event
 
 # Rows as padded columns for people or as tab-separated values for programs.
 
@@ -217,6 +220,15 @@ class Output:
     def warn(self, text: str) -> None:
         """Warn on stderr, also with --quiet."""
         say(f"{painted('warning:', YELLOW, self.color_errors)} {safe_text(text)}")
+
+    def hear(self, event: Event) -> None:
+        """Say what an event of the Python interface has in words: a note, a detail, a warning."""
+        if event.kind == "note":
+            self.note(event.text)
+        elif event.kind == "detail":
+            self.detail(event.text)
+        elif event.kind == "warning":
+            self.warn(event.text)
 
     def hint(self, text: str) -> None:
         """Name a next step on stderr, to a person at a terminal only."""
