@@ -23,9 +23,9 @@ from ticli.settings import check_value, load_settings, prepare_determinism
 if TYPE_CHECKING:
     from ticli.generation.picture_plan import PicturePlan
     from ticli.generation.pictures import Picture
-    from ticli.inversion.engine import Training
     from ticli.inversion.plan import Plan, Request
     from ticli.inversion.step import Step
+    from ticli.inversion.training import Training
     from ticli.models.download import Parcel
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
@@ -231,7 +231,7 @@ def learn_plans(
     told by an event; what concerns all of them is raised.
     """
     from ticli.inversion.engine import open_engine
-    from ticli.inversion.plan import OF_ONE_WORD
+    from ticli.inversion.plan import OF_ONE_CONCEPT
 
     def note(text: str) -> None:
         on_event(Event("note", text))
@@ -247,7 +247,7 @@ def learn_plans(
                     if keep_photos:
                         _keep_photos(training, library, on_event)
                     kept = _keep(training, library, replace)
-                except OF_ONE_WORD as error:
+                except OF_ONE_CONCEPT as error:
                     on_event(Event("failed", token=token, error=error))
                 else:
                     on_event(Event("learned", token=token, training=training, concept=kept[0]))

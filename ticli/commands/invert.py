@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ticli.interface import Event
-    from ticli.inversion.engine import Training
     from ticli.inversion.plan import Plan, Request, Way
+    from ticli.inversion.training import Training
     from ticli.library.library import Library
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
@@ -144,7 +144,7 @@ def _run(
         training = event.training
         if event.kind == "began" and training is not None:
             progress.join(event.name, event.token)
-            if taken := training.restarts.steps:
+            if taken := training.steps:
                 whose = f"{event.token}: " if ask.several else ""
                 output.note(f"{whose}continuing from step {taken} of {training.total}")
         elif event.step is not None and training is not None:

@@ -18,7 +18,7 @@ from ticli.inversion.evaluation import fixed_draw
 from ticli.inversion.examples import Examples, Latents, spared_photo
 from ticli.inversion.loss import draw_rule, plain_losses
 from ticli.inversion.plan import Plan
-from ticli.inversion.run_folder import Run
+from ticli.inversion.run_folder import INIT_WORDS, Run
 from ticli.inversion.vectors import Vectors
 from ticli.models.folder import find_tower
 from ticli.models.model import ClipPair, Model, load_clip_pair
@@ -93,7 +93,7 @@ def choose_init(
     Kept in the run's folder, so that it is done once. `tell` receives how long it takes. The noise
     is of no training step. Raises Usage where the model knows no candidate as one token.
     """
-    path = run.init_words
+    path = run.path / INIT_WORDS
     if path.exists():
         try:
             return tuple(WordLoss(**word) for word in json.loads(path.read_text("utf-8")))

@@ -420,7 +420,7 @@ class Way:
 # Which of many concepts can be learned, found out before any of them is; torch is not needed.
 
 # What concerns one concept alone; a model that cannot be had or a full disk ends them all.
-OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
+OF_ONE_CONCEPT = (BadContent, Conflict, Diverged, NotFound, Usage)
 
 
 @dataclass(frozen=True)
@@ -448,7 +448,7 @@ def survey(
                 _speak_for(found, spoken_for)
                 if runs is not None:
                     check_run(runs, token.name, found.identity(), fresh=fresh)
-        except OF_ONE_WORD as error:
+        except OF_ONE_CONCEPT as error:
             yield Refused(token, error)
             continue
         yield found

@@ -20,7 +20,7 @@ from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
 from ticli.names import Token, twin_token
 
 if TYPE_CHECKING:
-    from ticli.inversion.engine import Training
+    from ticli.inversion.training import Training
 
 # What is checked before a concept is stored: that it does something, with every vector it has.
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LEAST_CHANGE = 1e-3
 
 
-def check_word(
+def check_vectors(
     judge: Judge, start: Vectors, finished: Finished, held_out_init: float
 ) -> tuple[str, ...]:
     """Warnings about the vectors that a run keeps; none where all is well.
@@ -38,7 +38,7 @@ def check_word(
     `start`: a word that has learned nothing differs from its class word where both stand in the
     sentence.
     """
-    word = kept_word(start, finished)
+    word = kept_vectors(start, finished)
     # The concept itself is checked: the photos' own words are the same beside it and what it meets.
     start, instead = start.beside(word), judge.stand_in.beside(word)
     predicted = _predict(judge, word, judge.examples)
@@ -59,7 +59,7 @@ def check_word(
     return (*warnings, *_no_better(judge, start, finished.kept.held_out, held_out_init))
 
 
-def kept_word(start: Vectors, finished: Finished) -> Vectors:
+def kept_vectors(start: Vectors, finished: Finished) -> Vectors:
     """The vectors that a run keeps, on the device where it started."""
     devices = {name: row.device for name, row in start.parameters().items()}
     return start.at({name: row.to(devices[name]) for name, row in finished.rows.items()})
@@ -117,12 +117,12 @@ def conclude(training: Training) -> tuple[Concept, Embedding]:
 
     Raises Diverged if no restart ended well.
     """
-    plan, recipe, winner = training.plan, training.plan.recipe, training.restarts.winner
+    plan, recipe, winner = training.plan, training.plan.recipe, training.winner
     if winner is None:
         raise Diverged("every restart diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in training.state.vectors.rows}
-    start = training.started(winner.attempt.seed)
-    held_out_init = training.judge.held_out_init(kept_word(start, winner))
+    start = training.vectors_at_start(winner.attempt.seed)
+    held_out_init = training.judge.held_out_init(kept_vectors(start, winner))
     source = plan.source
     concept = Concept(
         name=plan.token.name,
@@ -152,7 +152,7 @@ def conclude(training: Training) -> tuple[Concept, Embedding]:
         sha256="",
         outcome=_outcome(training, winner, held_out_init),
         curves=_curves(winner.evaluations),
-        warnings=check_word(training.judge, start, winner, held_out_init),
+        warnings=check_vectors(training.judge, start, winner, held_out_init),
     )
     return concept, Embedding({key: row.numpy() for key, row in rows.items()})
 
@@ -164,12 +164,12 @@ def _outcome(training: Training, winner: Finished, held_out_init: float) -> Outc
         held_out=_short(winner.kept.held_out),
         held_out_init=_short(held_out_init),
         drift=_short(winner.kept.drift),
-        held_out_photo=training.prepared.photo,
+        held_out_photo=training.judge.spared,
         skipped=winner.skipped,
         restores=winner.restores,
         attempts=tuple(
             replace(attempt, held_out=attempt.held_out and _short(attempt.held_out))
-            for attempt in training.restarts.done
+            for attempt in training.done
         ),
         init_words=training.init_words,
         memory=tuple(training.model.given_up),
@@ -222,7 +222,7 @@ def words_of(training: Training) -> list[tuple[Concept, Embedding]]:
     Raises Diverged if no restart ended well.
     """
     concept, embedding = conclude(training)
-    winner = training.restarts.winner
+    winner = training.winner
     twin = negative_twin(concept, winner.rows) if winner else None
     return [(concept, embedding), *([twin] if twin else [])]
 
