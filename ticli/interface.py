@@ -274,10 +274,10 @@ def _keep_photos(training: Training, library: Library, on_event: OnEvent) -> Non
 
 def _keep(training: Training, library: Library, replace: bool) -> list[Concept]:
     """Put what a run learned into the library, a negative twin last, and remove the run."""
-    from ticli.inversion.result import words_of
+    from ticli.inversion.result import concepts_of
     from ticli.inversion.run_folder import finish
 
-    concepts = library.add_all(words_of(training), replace=replace)
+    concepts = library.add_all(concepts_of(training), replace=replace)
     finish(training.run)
     return concepts
 

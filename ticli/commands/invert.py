@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ticli.interface import Event
-    from ticli.inversion.plan import Plan, Request, Way
+    from ticli.inversion.plan import Plan, Request, RunSetup
     from ticli.inversion.training import Training
     from ticli.library.library import Library
     from ticli.models.folder import ModelSource
@@ -130,7 +130,7 @@ def _run(
     library: Library,
     concepts: Sequence[Plan | Request],
     heaviest: Plan,
-    way: Way,
+    way: RunSetup,
     hear: Callable[[Event, Progress], None],
 ) -> None:
     """Learn concepts with progress and previews; `hear` is told of every event."""
@@ -183,7 +183,7 @@ def _check_one(ask: Ask) -> None:
         raise Usage("--together is for several concepts", f"leave it out; {several}")
 
 
-def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
+def hardware_of(ask: Ask, way: RunSetup, source: ModelSource) -> Hardware:
     """Import torch and choose the device and precision; what is loaded where is said."""
     from ticli.interface import choose_hardware
 
@@ -267,12 +267,12 @@ def _stdin(photos: tuple[str, ...]) -> bytes | None:
     return sent.read()
 
 
-def way_of(ask: Ask, settings: Settings, result: str) -> Way:
+def way_of(ask: Ask, settings: Settings, result: str) -> RunSetup:
     """Where and how the runs of a call take place; `result` says where their concepts will be."""
-    from ticli.inversion.plan import Way
+    from ticli.inversion.plan import RunSetup
     from ticli.settings import check_value
 
-    return Way(
+    return RunSetup(
         device=check_value("device", ask.device) if ask.device else settings["device"],
         device_origin="--device" if ask.device else settings.origin("device"),
         dtype=ask.dtype or settings["dtype"],
@@ -406,7 +406,9 @@ def learn_words(ask: Ask) -> None:
     words.close()
 
 
-def _survey(call: Call, requests: Sequence[Request], way: Way) -> tuple[list[Request], Plan | None]:
+def _survey(
+    call: Call, requests: Sequence[Request], way: RunSetup
+) -> tuple[list[Request], Plan | None]:
     """The concepts still to be learned, and the plan among them that needs most memory."""
     from ticli.inversion.plan import Refused, survey
 
@@ -433,7 +435,7 @@ def _weight(plan: Plan) -> int:
     return plan.recipe.batch * plan.recipe.size**2
 
 
-def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
+def _show_plans(call: Call, requests: Sequence[Request], way: RunSetup) -> None:
     """Write the plan of every concept to stdout, as text or one JSON array."""
     from ticli.inversion.plan import Refused, survey
 
@@ -461,7 +463,7 @@ def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
         output.document(documents)
 
 
-def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: Way) -> None:
+def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: RunSetup) -> None:
     ask, words = call.ask, call.words
 
     def hear(event: Event, progress: Progress) -> None:
