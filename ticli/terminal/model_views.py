@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticli.errors import Check
-from ticli.terminal.output import Column, Output, is_terminal, painted, tab_separated, write_line
+from ticli.terminal.output import (
+    Column,
+    Output,
+    is_terminal,
+    painted,
+    say,
+    tab_separated,
+    write_line,
+)
 from ticli.terminal.safe_text import byte_text, safe_text
 
 if TYPE_CHECKING:
@@ -102,9 +110,8 @@ def announcer(output: Output) -> Callable[[Parcel], None]:
         shown = not output.quiet and not output.json and is_terminal(sys.stderr)
         (enable_progress_bars if shown else disable_progress_bars)()
         files = f"{len(parcel.files)} file{'' if len(parcel.files) == 1 else 's'}"
-        output.announce(
-            f"downloading {parcel.id}: {files}, {byte_text(parcel.bytes)}, into {parcel.cache}"
-        )
+        size = byte_text(parcel.bytes)
+        say(safe_text(f"downloading {parcel.id}: {files}, {size}, into {parcel.cache}"))
 
     return announce
 
