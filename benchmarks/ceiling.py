@@ -26,13 +26,14 @@ import torch
 from protocol import PhotoSet, chosen, read_sets
 
 from ticli.inversion.draws import Draw, DrawRule, draw
-from ticli.inversion.engine import Training, open_engine
+from ticli.inversion.engine import open_engine
 from ticli.inversion.evaluation import held_out_loss
 from ticli.inversion.examples import Examples
 from ticli.inversion.loss import draw_rule
 from ticli.inversion.plan import Request, make_plan
 from ticli.inversion.result import conclude
 from ticli.inversion.run_folder import finish
+from ticli.inversion.training import Training
 from ticli.library.library import Library
 from ticli.models.hardware import pick_hardware
 from ticli.recipe import Recipe, load_recipe
@@ -87,7 +88,7 @@ def _learn_conditioning(
 ) -> torch.nn.Parameter:
     """Start from the conditioning of the word that was kept, and let all of it go where it will."""
     prompt = training.examples.prompt(0, 0)
-    kept = training.restarts.winner.rows
+    kept = training.winner.rows
     word = {training.plan.token.name: {key: kept[key] for key in training.state.vectors.rows}}
     with torch.no_grad():
         start = training.model.condition([prompt], word).hidden

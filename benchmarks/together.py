@@ -29,10 +29,9 @@ WARM_UP = 3
 
 def learners(model: Any, options: argparse.Namespace, count: int, held: ExitStack) -> list[Any]:
     """So many words on the example photos, each of another seed, ready to take steps."""
-    from ticli.inversion.engine import make_ready
     from ticli.inversion.plan import Request, make_plan
-    from ticli.inversion.restarts import next_learner
     from ticli.inversion.run_folder import open_run
+    from ticli.inversion.training import begin_training
     from ticli.library.library import Library
     from ticli.paths import places
     from ticli.recipe import load_recipe
@@ -47,7 +46,7 @@ def learners(model: Any, options: argparse.Namespace, count: int, held: ExitStac
         )
         plan = make_plan(request, Library.open())
         run = held.enter_context(open_run(places().runs, plan.token.name, plan.identity()))
-        found.append(next_learner(make_ready(plan, run, model, None)))
+        found.append(begin_training(plan, run, model, None).next_learner())
     return found
 
 

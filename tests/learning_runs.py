@@ -50,8 +50,7 @@ def learn(
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
         training = begin(plan, run)
         spoil(training, bad)
-        reached = training.restarts
-        for step in advance(training, lambda: 2 if reached.steps == stop_at else None):
+        for step in advance(training, lambda: 2 if training.steps == stop_at else None):
             if watch:
                 watch(training, step)
         concept, embedding = conclude(training)
@@ -61,12 +60,13 @@ def learn(
 
 def begin(plan: Any, run: Any, hardware: Any = None) -> Any:
     """A run in memory, ready for its next step."""
-    from ticli.inversion.engine import make_ready, open_engine
+    from ticli.inversion.engine import open_engine
+    from ticli.inversion.training import begin_training
     from ticli.library.library import Library
     from ticli.models.hardware import pick_hardware
 
     engine = open_engine(plan, hardware or pick_hardware("cpu"), Library.open())
-    return make_ready(plan, run, engine.model, None)
+    return begin_training(plan, run, engine.model, None)
 
 
 def advance(training: Any, signalled: Callable[[], int | None] = lambda: None) -> Iterator[Any]:

@@ -23,9 +23,9 @@ from ticli.settings import check_value, load_settings, prepare_determinism
 if TYPE_CHECKING:
     from ticli.generation.picture_plan import PicturePlan
     from ticli.generation.pictures import Picture
-    from ticli.inversion.engine import Training
     from ticli.inversion.plan import Plan, Request
     from ticli.inversion.step import Step
+    from ticli.inversion.training import Training
     from ticli.library.exporting import Exported, Order, Outgoing
     from ticli.library.formats.containers import Opened
     from ticli.library.formats.embedding import Contents
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ticli.models.download import Parcel
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
+    from ticli.models.single_files.recognising import Given
     from ticli.scoring.judge import Score
     from ticli.scoring.score_plan import ScorePlan
 
@@ -105,6 +106,8 @@ def learn(
     replace: bool = False,
     fresh: bool = False,
     keep_photos: bool = False,
+    components: PathLike = "",
+    prediction: str = "",
     device: str = "",
     dtype: str = "",
     deterministic: bool = False,
@@ -115,10 +118,11 @@ def learn(
 ) -> Concept:
     """Learn a concept from photos and keep it in the library.
 
-    `photos` is a folder, a file or several; `recipe` a Recipe, a name or a YAML file. What is left
-    open comes from the settings, as for `ti invert`. A run that was stopped is continued; `fresh`
-    starts it over. `stop` is asked between steps: with a signal's number the run keeps a checkpoint
-    and Stopped is raised.
+    `photos` is a folder, a file or several; `recipe` a Recipe, a name or a YAML file. `components`
+    and `prediction` are for a model in one file. What is left open comes from the settings, as for
+    `ti invert`. A run that was stopped is continued; `fresh` starts it over. `stop` is called
+    between steps: if it returns a signal's number, the run keeps a checkpoint and Stopped is
+    raised.
 
     Raises Usage, NotFound, BadContent, Conflict, ModelUnavailable, DeviceFailed and Diverged.
     """
@@ -138,7 +142,10 @@ def learn(
         replace=replace,
         offline=offline or settings["offline"] == "true",
         announce=_announcer(on_event),
-        find_prediction=lambda plan: _predicting(plan, device, dtype, on_event),
+        given=given_of(components, prediction),
+        find_prediction=prediction_finder(
+            device, dtype, deterministic, low_memory, on_event=on_event
+        ),
     )
     plan = make_plan(request, library)
     check_run(places().runs, plan.token.name, plan.identity(), fresh=fresh)
@@ -185,12 +192,44 @@ def _announcer(on_event: OnEvent) -> Callable[[Parcel], None]:
     return announce
 
 
-def _predicting(plan: Plan, device: str, dtype: str, on_event: OnEvent) -> ModelSource:
-    """A plan's model with what it predicts, found out on the plan's photos."""
-    hardware = choose_hardware(plan.source, device, dtype, on_event=on_event)
-    from ticli.inversion.low_memory import prediction_by_photos
+def given_of(components: PathLike | None, prediction: str | None) -> Given:
+    """What a user says of a model in one file: its components' folder, and "epsilon" or "v".
 
-    return prediction_by_photos(plan, hardware, lambda text: on_event(Event("note", text)))
+    Raises Usage.
+    """
+    from ticli.models.single_files.recognising import FLAG, PREDICTIONS, Given
+
+    folder = Path(components).expanduser() if components else None
+    if not prediction:
+        return Given(folder)
+    if prediction not in PREDICTIONS:
+        raise Usage(f"no model predicts {prediction!r}", f"use {' or '.join(PREDICTIONS)}")
+    return Given(folder, PREDICTIONS[prediction], FLAG)
+
+
+def prediction_finder(
+    device: str = "",
+    dtype: str = "",
+    deterministic: bool = False,
+    low_memory: bool = False,
+    *,
+    on_event: OnEvent = nothing,
+) -> Callable[[Plan], ModelSource]:
+    """Make what finds out on a plan's photos what its model predicts, once for each model."""
+    known: dict[str, ModelSource] = {}
+
+    def find(plan: Plan) -> ModelSource:
+        if plan.source.id not in known:
+            machine = device, dtype, deterministic, low_memory
+            hardware = choose_hardware(plan.source, *machine, on_event=on_event)
+            from ticli.inversion.low_memory import prediction_by_photos
+
+            known[plan.source.id] = prediction_by_photos(
+                plan, hardware, lambda text: on_event(Event("note", text))
+            )
+        return known[plan.source.id]
+
+    return find
 
 
 def choose_hardware(
@@ -236,7 +275,7 @@ def learn_plans(
     told by an event; what concerns all of them is raised.
     """
     from ticli.inversion.engine import open_engine
-    from ticli.inversion.plan import OF_ONE_WORD
+    from ticli.inversion.plan import OF_ONE_CONCEPT
 
     def note(text: str) -> None:
         on_event(Event("note", text))
@@ -252,7 +291,7 @@ def learn_plans(
                     if keep_photos:
                         _keep_photos(training, library, on_event)
                     kept = _keep(training, library, replace)
-                except OF_ONE_WORD as error:
+                except OF_ONE_CONCEPT as error:
                     on_event(Event("failed", token=token, error=error))
                 else:
                     on_event(Event("learned", token=token, training=training, concept=kept[0]))
@@ -279,10 +318,10 @@ def _keep_photos(training: Training, library: Library, on_event: OnEvent) -> Non
 
 def _keep(training: Training, library: Library, replace: bool) -> list[Concept]:
     """Put what a run learned into the library, a negative twin last, and remove the run."""
-    from ticli.inversion.result import words_of
+    from ticli.inversion.result import concepts_of
     from ticli.inversion.run_folder import finish
 
-    concepts = library.add_all(words_of(training), replace=replace)
+    concepts = library.add_all(concepts_of(training), replace=replace)
     finish(training.run)
     return concepts
 

@@ -75,7 +75,7 @@ def test_a_word_is_judged_beside_its_negative_twin(loaded):
 
         return predicted
 
-    start = {name: dict(rows) for name, rows in training.started(0).words("mug").items()}
+    start = {name: dict(rows) for name, rows in training.vectors_at_start(0).words("mug").items()}
     before = judge.held_out_init(vectors)
     with torch.no_grad():
         for row in vectors.parameters().values():
@@ -115,13 +115,13 @@ def test_another_crop_is_judged_with_its_photos_own_word(loaded):
 
 
 def test_a_caption_that_cuts_the_word_off_is_refused_on_the_photo_held_out(loaded, tmp_path):
-    spared = loaded(4, hold_out="auto").prepared.photo
+    spared = loaded(4, hold_out="auto").judge.spared
     caption = tmp_path / "photos-4" / f"photo-{spared}.txt"
     caption.write_text("red " * 60 + "<mug>")
     with pytest.raises(Usage, match="<mug> would be cut off"):
         loaded(4, hold_out="auto", captions=True)
     caption.write_text("<mug> " + "red " * 60)
-    assert loaded(4, hold_out="auto", captions=True).prepared.photo == spared
+    assert loaded(4, hold_out="auto", captions=True).judge.spared == spared
 
 
 def test_the_class_word_is_judged_in_the_same_sentences(loaded):
@@ -149,16 +149,16 @@ def test_noise_is_of_no_training_step(loaded):
 
 def test_four_photos_spare_one_and_three_do_not(loaded):
     training = loaded(4, hold_out="auto")
-    spared = training.prepared.photo
+    spared = training.judge.spared
     assert spared == spared_photo(training.plan) and 0 <= spared < 4
     assert len(training.examples.latents.mean) == len(training.examples.sentences) == 3
     assert len(training.judge.examples.latents.mean) == 1
     trained = training.examples.latents.mean
     assert not any(torch.equal(training.judge.examples.latents.mean[0], one) for one in trained)
     assert len({spared_photo(plan_of_seed(training, seed)) for seed in range(30)}) == 4
-    assert loaded(4, hold_out="never").prepared.photo is None
+    assert loaded(4, hold_out="never").judge.spared is None
     training = loaded(3, hold_out="auto")
-    assert training.prepared.photo is None and len(training.examples.latents.mean) == 3
+    assert training.judge.spared is None and len(training.examples.latents.mean) == 3
 
 
 def plan_of_seed(training, seed: int):

@@ -150,7 +150,7 @@ def test_a_run_killed_while_choosing_chooses_again(photos, tiny, tiny_folder):
         latents = encode(plan, run, tiny).learned
         with pytest.raises(KeyboardInterrupt):
             choose_init(plan, run, tiny, latents, die)
-        assert not run.init_words.exists()
+        assert not (run.path / "init.json").exists()
         again = encode(plan, run, tiny).learned
         assert torch.equal(again.mean, latents.mean)
         assert len(choose_init(plan, run, tiny, again, lambda text: None)) == 5

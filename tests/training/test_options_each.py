@@ -12,9 +12,7 @@ from learning_runs import make_photos, plan_for
 from PIL import Image, ImageDraw
 
 from ticli.inversion.draws import draw
-from ticli.inversion.engine import make_ready
 from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.restarts import finish_step, next_learner, take
 from ticli.inversion.run_folder import open_run
 from ticli.inversion.schedule import (
     Evaluation,
@@ -24,6 +22,7 @@ from ticli.inversion.schedule import (
     should_cool_down,
 )
 from ticli.inversion.step import gradients
+from ticli.inversion.training import begin_training
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import locate
 from ticli.models.model import load_model
@@ -62,7 +61,7 @@ def facts(learning) -> dict[str, str]:
     """All that a run depends on, by name, each as a digest, and what two steps of it come to."""
     examples, judge, state = learning.examples, learning.judge, learning.state
     recipe, vectors = learning.plan.recipe, state.vectors
-    learner = next_learner(learning)
+    learner = learning.next_learner()
     drawn = [draw(learner.seed, step, learner.rule) for step in range(3)]
     found: dict[str, object] = {name: [getattr(one, name) for one in drawn] for name in DRAWN}
     found |= {
@@ -90,9 +89,9 @@ def facts(learning) -> dict[str, str]:
     found = {name: digest(value) for name, value in found.items()}
     (loss,) = gradients(learning.model, [learner])
     found |= {"loss": digest(loss), "gradient": digest([row.grad for row in vectors.rows.values()])}
-    finish_step(learning, learner, take(learning, learner, loss, 0.0))
+    learning.finish_step(learning.take_step(learner, loss, 0.0))
     (loss,) = gradients(learning.model, [learner])
-    finish_step(learning, learner, take(learning, learner, loss, 0.0))
+    learning.finish_step(learning.take_step(learner, loss, 0.0))
     return found | {"moved": digest(vectors.rows), "average": digest(state.averages)}
 
 
@@ -128,9 +127,9 @@ def found(model, photos, tiny_folder):
                 # As where a run goes on: the VAE is left alone where it would find the same.
                 for name in () if {"size", "hold_out"} & set(knobs) else encoded:
                     (run.path / name).write_bytes(encoded[name])
-                known[repr(knobs)] = facts(make_ready(plan, run, model, None))
+                known[repr(knobs)] = facts(begin_training(plan, run, model, None))
                 if not encoded:
-                    encoded.update({p.name: p.read_bytes() for p in (run.latents, run.held_out)})
+                    encoded.update({p.name: p.read_bytes() for p in run.path.glob("*.safetensors")})
         return known[repr(knobs)]
 
     return of

@@ -27,7 +27,7 @@ def plain_loop(learning, seed: int) -> tuple[list[float], torch.Tensor]:
         lengths = values.norm(dim=1, keepdim=True)
         return values * norm / lengths if recipe.norm == "vocabulary" else values
 
-    start = learning.started(seed)
+    start = learning.vectors_at_start(seed)
     row = torch.nn.Parameter(start.rows["clip_l"].detach().clone())
     own = [torch.nn.Parameter(rows.detach().clone()) for rows in start.private.values()]
     optimizer = torch.optim.AdamW([row, *own], lr=recipe.lr, weight_decay=0.0)
@@ -103,5 +103,5 @@ def compare(plan) -> None:
     expected, row = plain_loop(seen[0], plan.seed)
     assert losses == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(embedding.rows["clip_l"], row.numpy(), atol=2e-6)
-    start = seen[0].started(plan.seed).rows["clip_l"].detach()
+    start = seen[0].vectors_at_start(plan.seed).rows["clip_l"].detach()
     assert (row - start).abs().max() > 100 * 2e-6

@@ -10,7 +10,7 @@ import torch
 from learning_runs import begin, learn, make_photos, plan_for
 
 from ticli.concept import Attempt
-from ticli.inversion.result import check_word
+from ticli.inversion.result import check_vectors
 from ticli.inversion.run_folder import open_run
 from ticli.inversion.schedule import Evaluation
 from ticli.inversion.state import Finished
@@ -34,13 +34,13 @@ class Check:
         attempt = Attempt(0, 6, "steps", 6, held_out)
         ended = Finished(attempt, kept, every, (kept,), (), 0, 0)
         judge = training.judge
-        start = training.started(0)
-        return check_word(judge, start, ended, judge.held_out_init(start))
+        start = training.vectors_at_start(0)
+        return check_vectors(judge, start, ended, judge.held_out_init(start))
 
     def losses(self, **knobs) -> tuple[float, float]:
         """The held-out losses of the start and of the class word."""
         training = self.begun(**knobs)
-        judge, start = training.judge, training.started(0)
+        judge, start = training.judge, training.vectors_at_start(0)
         return judge.held_out(start), judge.held_out_init(start)
 
     def begun(self, **knobs):
@@ -97,7 +97,7 @@ def test_a_vector_of_the_twin_that_changes_nothing_is_named(check):
 def test_photos_own_words_are_no_change_of_the_word(check):
     """What they do they do beside the class word too, and an idle one is not missed."""
     own = torch.randn(3, 32, generator=torch.Generator().manual_seed(8))
-    start = check.begun(photo_words=1.0, noun="").started(0)
+    start = check.begun(photo_words=1.0, noun="").vectors_at_start(0)
     idle = start.rows["clip_l"].detach().clone()
     (warning,) = check(idle, own=own, photo_words=1.0, noun="")
     assert "changes no picture" in warning

@@ -261,7 +261,7 @@ def test_a_try_that_diverges_leaves_the_others(plan):
         counted.append((step.index, step.total))
 
     asked = plan(steps=20, restarts=2, restores=0, evaluate_every=20)
-    concept, embedding = learn(asked, watch=watch, bad=lambda run: not run.restarts.done)
+    concept, embedding = learn(asked, watch=watch, bad=lambda run: not run.done)
     diverged, well = concept.outcome.attempts
     assert (diverged.stopped, diverged.steps, diverged.held_out) == ("diverged", PATIENCE, None)
     assert (well.stopped, well.steps, well.seed) == ("steps", 20, 1)

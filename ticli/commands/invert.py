@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticli.commands import learning_options, options
 from ticli.concept import Concept
-from ticli.errors import TiError, Usage
+from ticli.errors import TiError, Usage, counted
 from ticli.manifest import Entry, pairs, read_manifest, refuse_repeats
 from ticli.names import parse_token
 from ticli.paths import places
@@ -34,16 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ticli.interface import Event
-    from ticli.inversion.engine import Training
-    from ticli.inversion.plan import Plan, Request, Way
+    from ticli.inversion.plan import Plan, Request, RunSetup
+    from ticli.inversion.training import Training
     from ticli.library.library import Library
-    from ticli.models.folder import ModelSource
-    from ticli.models.hardware import Hardware
     from ticli.models.single_files.recognising import Given
 
 
 @dataclass(frozen=True)
-class Ask:
+class InvertFlags:
     """All flags of `ti invert` as given; None where a flag was left out."""
 
     photos: tuple[str, ...]
@@ -71,11 +69,6 @@ class Ask:
     output: Output
 
     @property
-    def token(self) -> str:
-        """The token of a call for one concept."""
-        return self.tokens[0] if self.tokens else ""
-
-    @property
     def several(self) -> bool:
         """Whether each concept comes with its own photos."""
         return self.manifest is not None or any("=" in token for token in self.tokens)
@@ -88,26 +81,36 @@ def class_word(noun: str | None, no_noun: bool) -> str | None:
     return "" if no_noun else noun
 
 
-def learn(ask: Ask) -> None:
-    """Carry out a call of `ti invert` for one concept. Raises the TiErrors of its parts."""
-    _check_one(ask)
+def learn_one(flags: InvertFlags) -> None:
+    """Carry out `ti invert` for one concept. Raises the TiErrors of its parts."""
+    several = "for several concepts give each its photos: --token mug=PHOTOS --token cup=PHOTOS"
+    if not flags.tokens:
+        raise Usage("there is no --token", f'name the concept: --token "<mug>"; {several}')
+    if len(flags.tokens) > 1:
+        raise Usage(f"--token is given {len(flags.tokens)} times", several)
+    if flags.together is not None:
+        raise Usage("--together is for several concepts", f"leave it out; {several}")
     from ticli.inversion.plan import make_plan
     from ticli.inversion.run_folder import check_run
     from ticli.library.library import Library
     from ticli.terminal.run_views import say_plan, show_plan
 
     settings = load_settings()
-    recipe = load_recipe(ask.recipe or settings["recipe"]).with_flags(**flags_of(ask))
-    request = request_of(ask, settings, recipe, _stdin(ask.photos))
+    recipe = load_recipe(flags.recipe or settings["recipe"]).with_flags(**knobs_of(flags))
+    stdin = None
+    if "-" in flags.photos:
+        terminal = "- reads paths from stdin, and stdin is a terminal"
+        stdin = piped(terminal, "pipe paths into it").read()
+    request = request_of(flags, settings, recipe, stdin)
     plan = make_plan(request, Library.open())
-    way = way_of(ask, settings, f"{plan.token.name} in {places().home}")
-    if ask.dry_run:
-        show_plan(ask.output, plan, way)
+    setup = setup_of(flags, settings, f"{plan.token.name} in {places().home}")
+    if flags.dry_run:
+        show_plan(flags.output, plan, setup)
         return
     # Before any work: a library that cannot be written would lose the concept at the very end.
     library = Library.open(write=True)
-    check_run(places().runs, plan.token.name, plan.identity(), fresh=ask.fresh)
-    say_plan(ask.output, plan, way)
+    check_run(places().runs, plan.token.name, plan.identity(), fresh=flags.fresh)
+    say_plan(flags.output, plan, setup)
     concepts: list[Concept] = []
 
     def hear(event: Event, _progress: Progress) -> None:
@@ -116,95 +119,134 @@ def learn(ask: Ask) -> None:
         if event.concept is not None:
             concepts.append(event.concept)
 
-    _run(ask, library, [plan], plan, way, hear)
+    _run(flags, library, [plan], plan, setup, hear)
     (concept,) = concepts
-    if ask.output.json:
-        ask.output.document(concept.as_json())
+    if flags.output.json:
+        flags.output.document(concept.as_json())
     else:
-        ask.output.line(concept.name)
-    ask.output.hint(f'try: ti generate "{concept.token} on the moon"')
+        flags.output.line(concept.name)
+    _say_what_to_try(flags.output, concept.token)
+
+
+def learn_several(flags: InvertFlags) -> None:
+    """Carry out `ti invert` for several concepts. Raises the TiErrors of its parts."""
+    from ticli.inversion.plan import Refused, survey
+    from ticli.library.library import Library
+
+    settings = load_settings()
+    requests = requests_of(flags, settings)
+    words = Words(flags.output, [parse_token(request.token).name for request in requests])
+    setup = setup_of(flags, settings, str(places().home))
+    if flags.dry_run:
+        _show_plans(flags, words, requests, setup)
+        return
+    # Before any work: a library that cannot be written would lose the concepts at the very end.
+    library = Library.open(write=True)
+    going: list[Request] = []
+    lines: list[str] = []
+    heaviest: Plan | None = None
+
+    def hear(event: Event, progress: Progress) -> None:
+        if event.error is not None:
+            words.fail(parse_token(event.token), event.error)
+        elif event.concept is not None:
+            words.learned(event.concept, progress)
+
+    try:
+        plans = survey(requests, library, places().runs, flags.fresh)
+        for request, found in zip(requests, plans, strict=True):
+            if isinstance(found, Refused):
+                words.fail(found.token, found.error)
+            elif isinstance(found, Concept):
+                words.known(found)
+            else:
+                say_notes_of(flags.output, found)
+                lines.append(line_of(found))
+                going.append(request)
+                heaviest = max(heaviest or found, found, key=_pixels_a_step)
+        if heaviest is not None:
+            result = f"{counted(len(going), 'concept')} in {places().home}"
+            say_plans(flags.output, lines, heaviest, replace(setup, result=result))
+            _run(flags, library, going, heaviest, setup, hear)
+            if words.documents:
+                *_, last = words.documents.values()
+                _say_what_to_try(flags.output, last["token"])
+    except TiError as error:
+        error.details["completed"] = words.completed
+        raise
+    words.close()
+
+
+def _pixels_a_step(plan: Plan) -> int:
+    return plan.recipe.batch * plan.recipe.size**2
+
+
+def _say_what_to_try(output: Output, token: str) -> None:
+    output.hint(f'try: ti generate "{token} on the moon"')
 
 
 def _run(
-    ask: Ask,
+    flags: InvertFlags,
     library: Library,
     concepts: Sequence[Plan | Request],
     heaviest: Plan,
-    way: Way,
+    setup: RunSetup,
     hear: Callable[[Event, Progress], None],
 ) -> None:
     """Learn concepts with progress and previews; `hear` is told of every event."""
-    from ticli.interface import learn_plans
+    from ticli.interface import choose_hardware, learn_plans
 
-    output, count = ask.output, len(concepts) if ask.several else None
-    hardware = hardware_of(ask, way, heaviest.source)
+    output, count = flags.output, len(concepts) if flags.several else None
+    hardware = choose_hardware(
+        heaviest.source,
+        setup.device,
+        setup.dtype,
+        flags.deterministic,
+        flags.low_memory,
+        on_event=output.hear,
+    )
 
     def show(event: Event) -> None:
         output.hear(event)
         training = event.training
         if event.kind == "began" and training is not None:
             progress.join(event.name, event.token)
-            if taken := training.restarts.steps:
-                whose = f"{event.token}: " if ask.several else ""
+            if taken := training.steps:
+                whose = f"{event.token}: " if flags.several else ""
                 output.note(f"{whose}continuing from step {taken} of {training.total}")
         elif event.step is not None and training is not None:
             progress.update(event.name, event.step)
-            if ask.preview_every and event.step.index % ask.preview_every == 0:
-                preview(ask, training, event.step.index)
+            if flags.preview_every and event.step.index % flags.preview_every == 0:
+                preview(flags, training, event.step.index)
         elif event.concept is not None and training is not None:
             say_learned(output, event.concept, training.seconds)
         hear(event, progress)
         if event.kind in ("learned", "failed"):
             progress.leave(event.name)
 
-    with noted_signals() as signalled, Progress(ask.progress, output, count) as progress:
+    with noted_signals() as signalled, Progress(flags.progress, output, count) as progress:
         learn_plans(
             concepts,
             heaviest,
             hardware,
             library,
-            most=ask.together,
-            replace=ask.replace,
-            fresh=ask.fresh,
-            keep_photos=ask.keep_photos,
+            most=flags.together,
+            replace=flags.replace,
+            fresh=flags.fresh,
+            keep_photos=flags.keep_photos,
             on_event=show,
             stop=signalled,
         )
 
 
-def _check_one(ask: Ask) -> None:
-    """Refuse a call that is not for one concept. Raises Usage."""
-    several = "for several concepts give each its photos: --token mug=PHOTOS --token cup=PHOTOS"
-    if not ask.tokens:
-        raise Usage("there is no --token", f'name the concept: --token "<mug>"; {several}')
-    if len(ask.tokens) > 1:
-        raise Usage(f"--token is given {len(ask.tokens)} times", several)
-    if ask.together is not None:
-        raise Usage("--together is for several concepts", f"leave it out; {several}")
-
-
-def hardware_of(ask: Ask, way: Way, source: ModelSource) -> Hardware:
-    """Import torch and choose the device and precision; what is loaded where is said."""
-    from ticli.interface import choose_hardware
-
-    return choose_hardware(
-        source,
-        way.device,
-        way.dtype,
-        ask.deterministic,
-        ask.low_memory,
-        on_event=ask.output.hear,
-    )
-
-
-def preview(ask: Ask, training: Training, step: int) -> None:
+def preview(flags: InvertFlags, training: Training, step: int) -> None:
     """Write one picture of the concept as it is now; a full disk does not end the run."""
     from ticli.durable import make_folder, write_file
     from ticli.generation.draw import draw_preview
     from ticli.generation.pictures import png_bytes
 
     plan = training.plan
-    prompt = ask.preview.replace("{}", plan.trigger)
+    prompt = flags.preview.replace("{}", plan.trigger)
     image = draw_preview(training.model, prompt, training.rows(), plan.seed)
     folder = Path(load_settings()["output_dir"]).expanduser() / f"{plan.token.name}-previews"
     file = folder / f"{plan.token.name}-{step:05d}.png"
@@ -212,72 +254,55 @@ def preview(ask: Ask, training: Training, step: int) -> None:
         make_folder(folder, 0o777)
         write_file(file, png_bytes(image), replace=True, mode=0o666)
     except TiError as error:
-        ask.output.warn(f"no preview of step {step}: {error.message}")
+        flags.output.warn(f"no preview of step {step}: {error.message}")
         return
-    ask.output.note(f"preview {file}")
+    flags.output.note(f"preview {file}")
 
 
-def flags_of(ask: Ask) -> dict[str, Any]:
+def knobs_of(flags: InvertFlags) -> dict[str, Any]:
     """The knobs that were given as flags, None for others. Raises as read_sentences."""
     from ticli.photos.sentences import read_sentences
 
-    own = None if ask.sentences is None else read_sentences(ask.sentences)
-    return {**ask.knobs, "sentences": own}
+    own = None if flags.sentences is None else read_sentences(flags.sentences)
+    return {**flags.knobs, "sentences": own}
 
 
-def request_of(ask: Ask, settings: Settings, recipe: Recipe, stdin: bytes | None = None) -> Request:
+def request_of(
+    flags: InvertFlags, settings: Settings, recipe: Recipe, stdin: bytes | None = None
+) -> Request:
     """The request for one concept."""
+    from ticli.interface import prediction_finder
     from ticli.inversion.plan import Request
 
+    setup = setup_of(flags, settings, "")
+    machine = setup.device, setup.dtype, flags.deterministic, flags.low_memory
+    find = prediction_finder(*machine, on_event=flags.output.hear)
     return Request(
-        photos=ask.photos,
-        token=ask.token,
+        photos=flags.photos,
+        token=flags.tokens[0] if flags.tokens else "",
         recipe=recipe,
-        model=settings["model"] if ask.model is None else ask.model,
-        seed=ask.seed,
-        replace=ask.replace,
-        offline=ask.offline or settings["offline"] == "true",
+        model=settings["model"] if flags.model is None else flags.model,
+        seed=flags.seed,
+        replace=flags.replace,
+        offline=flags.offline or settings["offline"] == "true",
         stdin=stdin,
-        announce=None if ask.dry_run else announcer(ask.output),
-        given=ask.given,
-        find_prediction=None if ask.dry_run else _finder(ask, settings),
+        announce=None if flags.dry_run else announcer(flags.output),
+        given=flags.given,
+        find_prediction=None if flags.dry_run else find,
     )
 
 
-def _finder(ask: Ask, settings: Settings) -> Callable[[Plan], ModelSource]:
-    """A function that tries out on a plan's photos what its model predicts, once per model."""
-    known: dict[str, ModelSource] = {}
-
-    def find(plan: Plan) -> ModelSource:
-        if plan.source.id not in known:
-            hardware = hardware_of(ask, way_of(ask, settings, ""), plan.source)
-            from ticli.inversion.low_memory import prediction_by_photos
-
-            known[plan.source.id] = prediction_by_photos(plan, hardware, ask.output.note)
-        return known[plan.source.id]
-
-    return find
-
-
-def _stdin(photos: tuple[str, ...]) -> bytes | None:
-    """The paths on stdin, where `-` asks for them."""
-    if "-" not in photos:
-        return None
-    sent = piped("- reads paths from stdin, and stdin is a terminal", "pipe paths into it")
-    return sent.read()
-
-
-def way_of(ask: Ask, settings: Settings, result: str) -> Way:
+def setup_of(flags: InvertFlags, settings: Settings, result: str) -> RunSetup:
     """Where and how the runs of a call take place; `result` says where their concepts will be."""
-    from ticli.inversion.plan import Way
+    from ticli.inversion.plan import RunSetup
     from ticli.settings import check_value
 
-    return Way(
-        device=check_value("device", ask.device) if ask.device else settings["device"],
-        device_origin="--device" if ask.device else settings.origin("device"),
-        dtype=ask.dtype or settings["dtype"],
-        recipe_name=ask.recipe or settings["recipe"],
-        model_named=bool(ask.model or settings["model"]),
+    return RunSetup(
+        device=check_value("device", flags.device) if flags.device else settings["device"],
+        device_origin="--device" if flags.device else settings.origin("device"),
+        dtype=flags.dtype or settings["dtype"],
+        recipe_name=flags.recipe or settings["recipe"],
+        model_named=bool(flags.model or settings["model"]),
         result=result,
     )
 
@@ -321,7 +346,7 @@ def invert(
     knobs = dict(knobs or {})
     sentences, noun = knobs.pop("sentences", None), knobs.get("noun")
     knobs["noun"] = class_word(noun, no_noun)
-    ask = Ask(
+    flags = InvertFlags(
         photos=tuple(photos or ()), tokens=tuple(token or ()), manifest=manifest, together=together,
         recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
         preview_every=preview_every, preview=preview, keep_photos=keep_photos,
@@ -330,147 +355,74 @@ def invert(
         deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
         output=open_output(json, quiet, verbose, no_color, debug),
     )  # fmt: skip
-    if ask.several:
-        learn_words(ask)
+    if flags.several:
+        learn_several(flags)
     else:
-        learn(ask)
+        learn_one(flags)
 
 
-def requests_of(ask: Ask, settings: Settings) -> list[Request]:
+def requests_of(flags: InvertFlags, settings: Settings) -> list[Request]:
     """The request for each concept; a mistake in any is found before any photo is opened."""
-    entries = _entries(ask)
-    name = ask.recipe or settings["recipe"]
-    recipe, flags = load_recipe(name), flags_of(ask)
-    common = request_of(ask, settings, recipe)
+    entries = _entries(flags)
+    name = flags.recipe or settings["recipe"]
+    recipe, knobs = load_recipe(name), knobs_of(flags)
+    common = request_of(flags, settings, recipe)
     return [
         replace(
             common,
             token=entry.token,
             photos=entry.photos,
-            recipe=entry.settle(name, recipe, flags),
-            seed=ask.seed if entry.seed is None else entry.seed,
+            recipe=entry.settle(name, recipe, knobs),
+            seed=flags.seed if entry.seed is None else entry.seed,
         )
         for entry in entries
     ]
 
 
-def _entries(ask: Ask) -> list[Entry]:
-    if ask.photos:
+def _entries(flags: InvertFlags) -> list[Entry]:
+    if flags.photos:
         raise Usage(
             "PHOTOS are for one concept, and there are several",
             "give each its own: in the manifest, or as --token NAME=PHOTOS",
         )
     entries: list[Entry] = []
-    if ask.manifest is not None:
-        entries += read_manifest(ask.manifest, _photos_of_stdin(ask.manifest))
-    entries += pairs(ask.tokens)
+    if flags.manifest is not None:
+        stdin = None
+        if flags.manifest == "-":
+            terminal = "--manifest - reads stdin, and that is a terminal"
+            stdin = piped(terminal, "pipe a manifest into it").read()
+        entries += read_manifest(flags.manifest, stdin)
+    entries += pairs(flags.tokens)
     refuse_repeats(entries)
     return entries
 
 
-def _photos_of_stdin(manifest: str) -> bytes | None:
-    if manifest != "-":
-        return None
-    sent = piped("--manifest - reads stdin, and that is a terminal", "pipe a manifest into it")
-    return sent.read()
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call for several concepts: what has become of them, and the library they go to."""
-
-    ask: Ask
-    words: Words
-    library: Library
-
-
-def learn_words(ask: Ask) -> None:
-    """Carry out a call of `ti invert` for several concepts. Raises the TiErrors of its parts."""
-    from ticli.library.library import Library
-
-    requests = requests_of(ask, load_settings())
-    words = Words(ask.output, [parse_token(request.token).name for request in requests])
-    way = way_of(ask, load_settings(), str(places().home))
-    if ask.dry_run:
-        _show_plans(Call(ask, words, Library.open()), requests, way)
-        return
-    # Before any work: a library that cannot be written would lose the concepts at the very end.
-    call = Call(ask, words, Library.open(write=True))
-    try:
-        going, heaviest = _survey(call, requests, way)
-        if heaviest is not None:
-            _learn(call, going, heaviest, way)
-    except TiError as error:
-        error.details["completed"] = words.completed
-        raise
-    words.close()
-
-
-def _survey(call: Call, requests: Sequence[Request], way: Way) -> tuple[list[Request], Plan | None]:
-    """The concepts still to be learned, and the plan among them that needs most memory."""
-    from ticli.inversion.plan import Refused, survey
-
-    going, lines, heaviest = [], [], None
-    found_words = survey(requests, call.library, places().runs, call.ask.fresh)
-    for request, found in zip(requests, found_words, strict=True):
-        if isinstance(found, Refused):
-            call.words.fail(found.token, found.error)
-        elif isinstance(found, Concept):
-            call.words.known(found)
-        else:
-            say_notes_of(call.ask.output, found)
-            lines.append(line_of(found))
-            going.append(request)
-            heaviest = found if heaviest is None else max(heaviest, found, key=_weight)
-    if heaviest is not None:
-        words = "1 concept" if len(lines) == 1 else f"{len(lines)} concepts"
-        way = replace(way, result=f"{words} in {places().home}")
-        say_plans(call.ask.output, lines, heaviest, way)
-    return going, heaviest
-
-
-def _weight(plan: Plan) -> int:
-    return plan.recipe.batch * plan.recipe.size**2
-
-
-def _show_plans(call: Call, requests: Sequence[Request], way: Way) -> None:
+def _show_plans(
+    flags: InvertFlags, words: Words, requests: Sequence[Request], setup: RunSetup
+) -> None:
     """Write the plan of every concept to stdout, as text or one JSON array."""
     from ticli.inversion.plan import Refused, survey
+    from ticli.library.library import Library
 
-    output, documents, shown = call.ask.output, [], 0
-    for found in survey(requests, call.library, None, call.ask.fresh):
+    output, documents, shown = flags.output, [], 0
+    for found in survey(requests, Library.open(), None, flags.fresh):
         if isinstance(found, Refused):
-            call.words.fail(found.token, found.error)
+            words.fail(found.token, found.error)
             continue
         if isinstance(found, Concept):
-            call.words.say_known(found)
+            words.say_known(found)
             continue
         if not shown:
-            say_starter(output, found.source, way)
+            say_starter(output, found.source, setup)
         say_notes_of(output, found)
-        own = replace(way, result=f"{found.token.name} in {places().home}")
+        own = replace(setup, result=f"{found.token.name} in {places().home}")
         if output.json:
             documents.append(json_of(found, own))
         else:
             output.lines([""] * bool(shown))
             write_plan(found, own)
         shown += 1
-    if call.words.failed:
-        call.words.close()
+    if words.failed:
+        words.close()
     if output.json:
         output.document(documents)
-
-
-def _learn(call: Call, going: Sequence[Request], heaviest: Plan, way: Way) -> None:
-    ask, words = call.ask, call.words
-
-    def hear(event: Event, progress: Progress) -> None:
-        if event.error is not None:
-            words.fail(parse_token(event.token), event.error)
-        elif event.concept is not None:
-            words.learned(event.concept, progress)
-
-    _run(ask, call.library, going, heaviest, way, hear)
-    if words.documents:
-        *_, last = words.documents.values()
-        ask.output.hint(f'try: ti generate "{last["token"]} on the moon"')

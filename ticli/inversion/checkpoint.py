@@ -1,4 +1,4 @@
-"""A run's state as safetensors files: latents once, all that training changes every few seconds."""
+"""All that training changes, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ticli.concept import Attempt
-from ticli.inversion.examples import Tensors, read_tensors, write_tensors
+from ticli.inversion.run_folder import read_tensors, write_tensors
 from ticli.inversion.schedule import Evaluation
-from ticli.inversion.state import Finished, Restarts, TrainingState, put_back, take
+from ticli.inversion.state import Finished, TrainingState, put_back, take
+
+if TYPE_CHECKING:
+    from ticli.inversion.training import Training
+
+Tensors = dict[str, torch.Tensor]
 
 
-def save_checkpoint(path: Path, restarts: Restarts, seconds: float) -> None:
-    """Write everything the next step depends on, replacing the last checkpoint at once.
+def save_checkpoint(path: Path, training: Training, seconds: float) -> None:
+    """Write everything the next step depends on in place of the last checkpoint.
 
     `seconds` is the time spent on the run so far.
     """
-    tensors, counts = _state_parts(restarts.state)
+    tensors, counts = _state_parts(training.state)
     document: dict[str, Any] = {
         "state": counts,
-        "done": [asdict(attempt) for attempt in restarts.done],
-        "closed": restarts.closed,
+        "done": [asdict(attempt) for attempt in training.done],
+        "closed": training.closed,
         "winner": None,
         "threads": torch.get_num_threads(),
         "seconds": seconds,
     }
-    if restarts.winner is not None:
-        winner = restarts.winner
+    if training.winner is not None:
+        winner = training.winner
         tensors |= _under("winner.rows", winner.rows)
         tensors["winner.losses"] = _numbers(winner.losses)
         tensors["winner.evaluations"] = _table(winner.evaluations)
@@ -43,23 +48,23 @@ def save_checkpoint(path: Path, restarts: Restarts, seconds: float) -> None:
         }
     # As a tensor it is under the checksum; the step stands apart for those who list runs.
     tensors["run"] = torch.frombuffer(bytearray(json.dumps(document), "utf-8"), dtype=torch.uint8)
-    write_tensors(path, tensors, {"step": str(restarts.steps)})
+    write_tensors(path, tensors, {"step": str(training.steps)})
 
 
-def restore_checkpoint(path: Path, restarts: Restarts) -> float:
-    """Put a checkpoint back into a new run's restarts and return the seconds spent before it.
+def restore_checkpoint(path: Path, training: Training) -> float:
+    """Restore a checkpoint into a new training; return the seconds spent before it.
 
-    The thread count is restored too: sums of another count round differently. Raises BadContent
-    where the file is damaged.
+    The thread count is restored too, because sums of another count round differently. Raises
+    BadContent if the file is damaged.
     """
     tensors = read_tensors(path)
     document = json.loads(tensors["run"].numpy().tobytes())
-    _restore_state(restarts.state, tensors, document["state"])
-    restarts.done[:] = [Attempt(**attempt) for attempt in document["done"]]
-    restarts.closed = document["closed"]
+    _restore_state(training.state, tensors, document["state"])
+    training.done[:] = [Attempt(**attempt) for attempt in document["done"]]
+    training.closed = document["closed"]
     if document["winner"] is not None:
         winner = document["winner"]
-        restarts.winner = Finished(
+        training.winner = Finished(
             attempt=Attempt(**winner["attempt"]),
             kept=Evaluation(**winner["kept"]),
             rows=_within("winner.rows", tensors),
@@ -73,7 +78,7 @@ def restore_checkpoint(path: Path, restarts: Restarts) -> float:
 
 
 def _state_parts(state: TrainingState) -> tuple[Tensors, dict[str, Any]]:
-    """A try's state as tensors and as what JSON can say."""
+    """A state as tensors and as JSON values."""
     tensors = _under("now", take(state.vectors, state.optimizer))
     tensors |= _under("start", state.vectors.start) | _under("averages", state.averages)
     tensors["losses"] = _numbers(state.losses)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,26 +23,24 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Context:
-    """Sentences around a concept, and their other tokens' outputs beside the class word.
+    """Sentences around a concept, and what their other tokens come to beside its class word.
 
-    `places[prompt]` are, by encoder, the positions of the other tokens, the end token included;
-    `wanted[prompt]` are the encoder's outputs there, (positions, width). `padded` keeps them by
-    encoder in one tensor, once a recorded step needs it.
+    By encoder, `wanted` are its outputs (prompts, tokens, width), and `shares` (prompts, tokens)
+    what each token counts for. A prompt's own words and its end share one; the concept, the start
+    and padding count for nothing.
     """
 
     concept: str
     prompts: Sequence[Mapping[str, Tokenised]]
-    places: Sequence[Mapping[str, list[int]]]
-    wanted: Sequence[Mapping[str, torch.Tensor]]
-    padded: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    wanted: Mapping[str, torch.Tensor]
+    shares: Mapping[str, torch.Tensor]
 
 
 def build_context(model: Model, plan: Plan, vectors: int) -> Context:
     """Encode the sentences once with the class word's vectors in the concept's place.
 
     Only the vectors differ between the two sides, so a concept that equals its class word has
-    moved nothing, however many tokens there are. Raises ValueError where the plan has no class
-    word.
+    moved nothing, however many tokens there are. Raises ValueError if the plan has no class word.
     """
     recipe, name, word = plan.recipe, plan.token.name, plan.class_word
     if word is None:
@@ -51,17 +49,19 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
     prompts = _cut(
         model, [model.tokenise(fill(text, plan.trigger), {name: vectors}) for text in texts]
     )
-    places = [
-        {encoder.key: _places(encoder, prompt[encoder.key]) for encoder in model.encoders}
-        for prompt in prompts
-    ]
-    rows = class_rows(model, word, vectors)
-    wanted = []
-    with torch.no_grad():
-        for begin in range(0, len(prompts), BATCH):
-            part = slice(begin, begin + BATCH)
-            wanted += _outputs(model, prompts[part], places[part], {name: rows})
-    return Context(name, prompts, places, wanted)
+    rows = {name: class_rows(model, word, vectors)}
+    wanted, shares = {}, {}
+    for encoder in model.encoders:
+        own = [prompt[encoder.key] for prompt in prompts]
+        batches = [own[begin : begin + BATCH] for begin in range(0, len(own), BATCH)]
+        with torch.no_grad():
+            outputs = torch.cat([_outputs(model, encoder, batch, rows) for batch in batches])
+        counted = outputs.new_zeros(outputs.shape[:2])
+        for number, prompt in enumerate(own):
+            places = _places(encoder, prompt)
+            counted[number, places] = 1 / len(places)
+        wanted[encoder.key], shares[encoder.key] = outputs, counted
+    return Context(name, prompts, wanted, shares)
 
 
 def context_distance(
@@ -74,25 +74,35 @@ def context_distance(
 
     The text half of CoRe's regulariser (2408.15914), over the prompts `numbers`.
     """
-    prompts = [context.prompts[number] for number in numbers]
-    places = [context.places[number] for number in numbers]
-    distances = []
-    for number, found in zip(
-        numbers, _outputs(model, prompts, places, {context.concept: rows}), strict=True
-    ):
-        for key, output in found.items():
-            cosine = torch.nn.functional.cosine_similarity(
-                output, context.wanted[number][key], dim=1
-            )
-            distances.append(1 - cosine.mean())
-    return torch.stack(distances).mean()
+    chosen = list(numbers)
+    return mean_distance(
+        (
+            _outputs(
+                model,
+                encoder,
+                [context.prompts[number][encoder.key] for number in chosen],
+                {context.concept: rows},
+            ),
+            context.wanted[encoder.key][chosen],
+            context.shares[encoder.key][chosen],
+        )
+        for encoder in model.encoders
+    )
+
+
+def mean_distance(
+    encoded: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    """The distance from each encoder's outputs, wanted outputs and shares, as Context has them."""
+    cosines = [
+        (torch.nn.functional.cosine_similarity(outputs, wanted, dim=2) * shares).sum(1)
+        for outputs, wanted, shares in encoded
+    ]
+    return (1 - torch.cat(cosines)).mean()
 
 
 def _cut(model: Model, prompts: Sequence[Mapping[str, Tokenised]]) -> list[dict[str, Tokenised]]:
-    """Prompts without the padding that no token of theirs can see: it takes most of the window.
-
-    All of an encoder's are cut at the longest one's end.
-    """
+    """Cut prompts at the longest one's end, unless the encoder's tokens see the padding."""
     lengths = {
         encoder.key: None
         if encoder.sees_padding
@@ -107,22 +117,16 @@ def _cut(model: Model, prompts: Sequence[Mapping[str, Tokenised]]) -> list[dict[
 
 def _outputs(
     model: Model,
-    prompts: Sequence[Mapping[str, Tokenised]],
-    places: Sequence[Mapping[str, list[int]]],
+    encoder: TextEncoder,
+    prompts: Sequence[Tokenised],
     rows: Mapping[str, Mapping[str, torch.Tensor]],
-) -> list[dict[str, torch.Tensor]]:
-    found: list[dict[str, torch.Tensor]] = [{} for _ in prompts]
-    for encoder in model.encoders:
-        hidden = encoder.hidden([prompt[encoder.key] for prompt in prompts], rows).float()
-        # Encoders that were sent away to save memory answer from where they are.
-        hidden = hidden.to(model.device)
-        for number, where in enumerate(places):
-            found[number][encoder.key] = hidden[number, where[encoder.key]]
-    return found
+) -> torch.Tensor:
+    """Float32 outputs (prompts, tokens, width), also of an encoder that was sent away."""
+    return encoder.hidden(prompts, rows).float().to(model.device)
 
 
 def _places(encoder: TextEncoder, prompt: Tokenised) -> list[int]:
-    """Positions of the words that are text, and of the end; a start token never changes."""
+    """Positions of a prompt's own words and of its end; the start token never changes."""
     own = {slot.position for slot in prompt.slots}
     begins = prompt.ids[0] == encoder.tokenizer.bos_token_id
     return [place for place in range(int(begins), prompt.end + 1) if place not in own]
@@ -189,7 +193,7 @@ def _context_outputs(
     (encoder,) = (encoder for encoder in model.encoders if encoder.key == key)
     batch = [prompt[key] for prompt in prompts]
     with model.encoders_at_hand(), torch.no_grad():
-        hidden = encoder.hidden(batch, rows).float().to(model.device)
+        hidden = _outputs(model, encoder, batch, rows)
     return [hidden[row, begin : _stop(encoder, one)] for row, one in enumerate(batch)]
 
 

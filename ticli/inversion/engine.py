@@ -10,31 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from ticli.concept import Embedding, WordLoss
 from ticli.errors import Diverged, Stopped, TiError
-from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.evaluation import Judge, evaluate, make_judge
-from ticli.inversion.examples import (
-    Examples,
-    Prepared,
-    encode,
-    encode_ahead,
-    prepare_examples,
-    trained_photos,
-)
-from ticli.inversion.first_guess import choose_init, settled_plan, warm_start
+from ticli.inversion.evaluation import evaluate
+from ticli.inversion.examples import encode_ahead
 from ticli.inversion.loss import Learner
-from ticli.inversion.low_memory import keep_savings, load_sparingly, memory_of, take_up_savings
-from ticli.inversion.plan import AUTO, OF_ONE_WORD, Plan, Request, make_plan
+from ticli.inversion.low_memory import load_sparingly, memory_of
+from ticli.inversion.plan import OF_ONE_CONCEPT, Plan, Request, make_plan
 from ticli.inversion.recorded_steps import replayer_for
-from ticli.inversion.restarts import finish_step, is_due, next_learner, take
 from ticli.inversion.run_folder import Run, finish, open_run
-from ticli.inversion.schedule import Evaluation, last_step
-from ticli.inversion.state import Restarts, TrainingState, new_state
+from ticli.inversion.schedule import Evaluation
 from ticli.inversion.step import Step, gradients
-from ticli.inversion.vectors import Start, Vectors, start_vectors
+from ticli.inversion.training import Training, begin_training
 from ticli.library.library import Library
 from ticli.models.folder import ModelSource
 from ticli.models.hardware import Hardware
@@ -42,12 +28,11 @@ from ticli.models.memory import free_memory
 from ticli.models.memory_estimate import Demand, measure_demand
 from ticli.models.memory_ladder import LOW, NONE, Savings
 from ticli.models.model import Model
-from ticli.models.single_files.probing import settle_prediction
 from ticli.names import Token, parse_token
 from ticli.paths import places
 
 CHECKPOINT_SECONDS = 5.0
-# Steps' worth of time that recording one takes: a plain one, the warm-up, the capture itself.
+# What recording a step takes, in steps: a plain one, the warm-up, the capture itself.
 RECORDING = 8.0
 # More concepts at a time slow each step as much as they save: measured on the starter.
 MOST, MOST_ON_CUDA = 4, 16
@@ -56,73 +41,13 @@ Tell = Callable[[str], None]
 Signalled = Callable[[], int | None]
 
 
-@dataclass
-class Training:
-    """A run in memory with all it needs, standing at `restarts.steps`."""
-
-    plan: Plan
-    run: Run
-    model: Model
-    prepared: Prepared
-    judge: Judge
-    start: Embedding | None
-    restarts: Restarts
-    seconds_before: float
-    began: float
-    init_words: tuple[WordLoss, ...] = ()
-    learner: Learner | None = None
-
-    @property
-    def examples(self) -> Examples:
-        """What the concept is trained on."""
-        return self.prepared.examples
-
-    @property
-    def state(self) -> TrainingState:
-        """The state of the restart under way, or of the last one."""
-        return self.restarts.state
-
-    @property
-    def seconds(self) -> float:
-        """Seconds spent on this run in all."""
-        return self.seconds_before + time.monotonic() - self.began
-
-    @property
-    def total(self) -> int:
-        """Steps of the whole run if nothing changes: a restart may still end early."""
-        recipe, restarts = self.plan.recipe, self.restarts
-        if restarts.closed:
-            return restarts.steps + (recipe.restarts - len(restarts.done)) * recipe.steps
-        left = last_step(recipe, self.state.cooling) - self.state.step
-        return restarts.steps + left + (recipe.restarts - len(restarts.done) - 1) * recipe.steps
-
-    def new_state(self, seed: int) -> TrainingState:
-        """The state in which a restart of this seed begins."""
-        return new_state(_start(self.model, self.plan, self.start, seed), self.plan.recipe)
-
-    def started(self, seed: int) -> Vectors:
-        """The vectors with which a restart of this seed begins, before any warm start."""
-        return _start(self.model, self.plan, self.start, seed, anew=False)
-
-    def save(self) -> None:
-        """Write a checkpoint of the step the run stands at."""
-        keep_savings(self.run.path, self.model)
-        save_checkpoint(self.run.checkpoint, self.restarts, self.seconds)
-
-    def rows(self) -> dict[str, dict[str, torch.Tensor]]:
-        """The concept's vectors as they are now, by concept and encoder."""
-        count = self.plan.recipe.vectors_at(self.state.step)
-        rows = {key: row.detach()[:count] for key, row in self.state.word.rows.items()}
-        return {self.plan.token.name: rows}
-
-
 @dataclass(frozen=True)
 class TrainingEvent:
     """What has happened to one concept.
 
-    `began`: its photos are encoded and its checkpoint is put back. `step`: it took a step.
-    `ended`: it took all its steps; its run is held until the next event is asked for. `failed`: it
-    cannot be learned, for the reason in `error`; the others go on.
+    `began`: its photos are encoded and its checkpoint is restored. `step`: it took a step.
+    `ended`: it took all its steps; its run stays locked until the next event is asked for.
+    `failed`: it cannot be learned, for the reason in `error`; the others go on.
     """
 
     kind: Literal["began", "step", "ended", "failed"]
@@ -132,67 +57,12 @@ class TrainingEvent:
     error: TiError | None = None
 
 
-def make_ready(
-    plan: Plan,
-    run: Run,
-    model: Model,
-    start: Embedding | None,
-    tell: Callable[[str], None] = lambda text: None,
-) -> Training:
-    """Encode the run's photos, and put its checkpoint back if there is one.
-
-    `start` holds the vectors of the concept that the plan starts from, if it names one. `tell`
-    hears what takes long before the first step. Raises Usage where a sentence is too long for its
-    placeholder, ModelUnavailable, BadContent and DeviceFailed.
-    """
-    began = time.monotonic()
-    with memory_of(plan):
-        take_up_savings(run.path, model)
-        encoded = encode(plan, run, model)
-        found = settle_prediction(model, encoded.learned.mean[:, 0])
-        if found:
-            tell(found)
-        init_words: tuple[WordLoss, ...] = ()
-        if plan.recipe.init == AUTO:
-            init_words = choose_init(plan, run, model, encoded.learned, tell)
-            plan = settled_plan(plan, init_words[0].word)
-        prepared = prepare_examples(plan, model, encoded)
-        vectors = _start(model, plan, start, plan.seed, anew=not run.checkpoint.exists())
-        restarts = Restarts(new_state(vectors, plan.recipe))
-        unmoved = _start(model, plan, start, plan.seed, anew=False)
-        judge = make_judge(model, plan, prepared.held_out, unmoved)
-    seconds = restore_checkpoint(run.checkpoint, restarts) if run.checkpoint.exists() else 0.0
-    return Training(plan, run, model, prepared, judge, start, restarts, seconds, began, init_words)
-
-
-def _start(
-    model: Model, plan: Plan, embedding: Embedding | None, seed: int, anew: bool = True
-) -> Vectors:
-    """The vectors of a restart. A run that is continued has had its warm start already."""
-    recipe = plan.recipe
-    start = Start(
-        recipe.init,
-        recipe.vectors,
-        recipe.norm,
-        seed,
-        embedding,
-        init_from=recipe.init_from,
-        photos=trained_photos(plan) if recipe.photo_words else 0,
-        negative=recipe.negative_vectors,
-        norm_pull=recipe.norm_pull,
-    )
-    vectors = start_vectors(model, start)
-    if recipe.warm_start and anew:
-        warm_start(model, plan, vectors, seed)
-    return vectors
-
-
 @dataclass
 class IdleLearners:
     """Learners of concepts that have ended, kept in the batch so that its recorded step still fits.
 
     Their gradients go nowhere. They leave once they have cost as much as recording the smaller
-    batch would: so no order of endings costs more than twice what it must. `size` is the batch's
+    batch would, so no order of endings costs more than twice what it must. `size` is the batch's
     size in concepts, `wasted` what idle learners have cost since the last recording, in steps.
     """
 
@@ -201,7 +71,7 @@ class IdleLearners:
     wasted: float = 0.0
 
     def beside(self, model: Model, going: Sequence[Learner]) -> list[Learner]:
-        """The idle learners that fill the batch; none where steps are not recorded."""
+        """The idle learners that fill the batch; none if steps are not recorded."""
         if model.replayer is None or model.replayer.broken:
             self.left.clear()
             return []
@@ -285,13 +155,14 @@ class Engine:
             self.locks.clear()
 
     def _begin(self, waiting: deque[Plan | Request]) -> Iterator[TrainingEvent]:
-        """Let waiting concepts begin where there is room; their photos are encoded together."""
+        """Let waiting concepts begin while there is room; their photos are encoded together."""
         while waiting and len(self.trainings) + len(self.held) < self.most:
             concept = waiting.popleft()
             try:
                 self.held.append(self._hold(concept))
-            except OF_ONE_WORD as error:
-                yield TrainingEvent("failed", _token(concept), error=error)
+            except OF_ONE_CONCEPT as error:
+                token = concept.token if isinstance(concept, Plan) else parse_token(concept.token)
+                yield TrainingEvent("failed", token, error=error)
         if len(self.held) > 1:
             with memory_of(self.held[0][0]):
                 encode_ahead(self.model, self.held)
@@ -299,10 +170,10 @@ class Engine:
             plan, run = self.held[0]
             start = self.library.embedding(plan.start) if plan.start else None
             try:
-                training = make_ready(plan, run, self.model, start, self.tell)
-            except OF_ONE_WORD as error:
+                training = begin_training(plan, run, self.model, start, self.tell)
+            except OF_ONE_CONCEPT as error:
                 del self.held[0]
-                self._let_go(plan.token)
+                self.locks.pop(plan.token.name).close()
                 yield TrainingEvent("failed", plan.token, error=error)
                 continue
             del self.held[0]
@@ -318,25 +189,24 @@ class Engine:
             self.locks[name] = opened.pop_all()
         return plan, run
 
-    def _let_go(self, token: Token) -> None:
-        if token.name in self.locks:
-            self.locks.pop(token.name).close()
-
     def _leave(self, training: Training) -> None:
         self.trainings.remove(training)
-        self._let_go(training.plan.token)
+        name = training.plan.token.name
+        # A training that was handed over is locked by whoever did so.
+        if name in self.locks:
+            self.locks.pop(name).close()
 
     def _round(self, others: bool) -> Iterator[TrainingEvent]:
-        """One step of every concept; those that have none left end.
+        """Take one step of every concept, and end those that have none left.
 
-        Where others wait for such a place, they begin first.
+        If others wait for such a place, they begin first.
         """
         began = time.monotonic()
         going: list[tuple[Training, Learner]] = []
         for training in list(self.trainings):
             try:
                 with memory_of(training.plan):
-                    learner = next_learner(training)
+                    learner = training.next_learner()
             except Diverged as error:
                 yield self._diverged(training, error)
                 continue
@@ -362,25 +232,25 @@ class Engine:
     def _steps(
         self, going: Sequence[tuple[Training, Learner]], began: float
     ) -> list[TrainingEvent]:
-        """Take the step of every concept, and evaluate those together that are due."""
+        """Take the step of every concept, and evaluate together those that are due."""
         events: list[TrainingEvent] = []
-        taken: list[tuple[Training, Learner, Step]] = []
+        taken: list[tuple[Training, Step]] = []
         learners = [learner for _, learner in going]
         batch = [*learners, *self.idle.beside(self.model, learners)]
         losses = gradients(self.model, batch, replayer_for)
         for (training, learner), loss in zip(going, losses, strict=False):
             try:
-                step = take(training, learner, loss, began)
+                step = training.take_step(learner, loss, began)
             except Diverged as error:
                 events.append(self._diverged(training, error))
                 continue
             if step is not None:
-                taken.append((training, learner, step))
-        found = self._evaluated(taken)
-        for training, learner, step in taken:
+                taken.append((training, step))
+        found = self._evaluated([training for training, _ in taken if training.evaluation_is_due])
+        for training, step in taken:
             token = training.plan.token
             try:
-                own = finish_step(training, learner, step, found.get(token.name))
+                own = training.finish_step(step, found.get(token.name))
             except Diverged as error:
                 events.append(self._diverged(training, error))
                 continue
@@ -388,13 +258,11 @@ class Engine:
                 events.append(TrainingEvent("step", token, training, own))
         return events
 
-    def _evaluated(self, taken: Sequence[tuple[Training, Learner, Step]]) -> dict[str, Evaluation]:
-        """The evaluations that are due after a step, by name."""
-        due = [(training, learner.state) for training, learner, _ in taken if is_due(learner)]
-        trials = [(training.judge, state.word, state.step) for training, state in due]
+    def _evaluated(self, due: Sequence[Training]) -> dict[str, Evaluation]:
+        """Evaluations by the concept's name."""
+        trials = [(training.judge, training.state.word, training.state.step) for training in due]
         found = evaluate(self.model, trials) if trials else []
-        names = [training.plan.token.name for training, _ in due]
-        return dict(zip(names, found, strict=True))
+        return dict(zip((training.plan.token.name for training in due), found, strict=True))
 
     def _diverged(self, training: Training, error: Diverged) -> TrainingEvent:
         """Throw away a run that diverged: it cannot be continued."""
@@ -412,7 +280,7 @@ class Engine:
             return
         self._save()
         kept = [
-            f"{training.plan.token.text} at step {training.restarts.steps} of {training.total}"
+            f"{training.plan.token.text} at step {training.steps} of {training.total}"
             for training in self.trainings
         ]
         later = waiting + len(self.held)
@@ -422,10 +290,6 @@ class Engine:
             rest = [f"kept: {', '.join(kept)}"] * bool(kept) + [f"{later} not begun"] * bool(later)
             said, hint = "; ".join(rest), "continues"
         raise Stopped(f"stopped; {said}", f"the same command again {hint}", signal_number=number)
-
-
-def _token(concept: Plan | Request) -> Token:
-    return concept.token if isinstance(concept, Plan) else parse_token(concept.token)
 
 
 def open_engine(

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from ticli.inversion.context import DriftContext, context_of, drift
 from ticli.inversion.draws import Draw, DrawRule, keyed_generator
-from ticli.inversion.examples import Examples, HeldOut, beside_own_word, twin_of, whole
+from ticli.inversion.examples import (
+    Examples,
+    PhotoLatents,
+    Prompt,
+    beside_own_word,
+    held_out_masks,
+    twin_of,
+    whole,
+)
 from ticli.inversion.loss import (
     Inputs,
     alike,
@@ -47,7 +55,8 @@ class Judge:
 
     `examples` hold the concept, the photos' own words and the twin it is guided away from, if any,
     `plain` the same sentences with the class word in its place; where there is none, the start's
-    rows `stand_in` for it.
+    rows `stand_in` for it. `spared` is the index of the photo that is held out; None if other
+    crops are.
     """
 
     model: Model
@@ -57,6 +66,7 @@ class Judge:
     draw: Draw
     batch: int
     context: DriftContext
+    spared: int | None
 
     def held_out(self, vectors: Vectors) -> float:
         """Mean denoising loss of the concept."""
@@ -71,21 +81,37 @@ class Judge:
         return held_out_loss(self.model, self.plain, instead, self.draw, self.batch)
 
 
-def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) -> Judge:
+def make_judge(model: Model, plan: Plan, photos: PhotoLatents, vectors: Vectors) -> Judge:
     """Fix what a plan's concept is judged by; `vectors` stand at their start and stay there.
 
-    Raises Usage where a sentence held out is too long for its placeholder.
+    Raises Usage if a sentence held out is too long for its placeholder.
     """
     name, recipe = plan.token.name, plan.recipe
     phrase = plan.class_word
     count = {name: recipe.vectors}
-    rows = {name: vectors.start if phrase is None else class_rows(model, phrase, recipe.vectors)}
+    # A photo that is not trained on has no word of its own; another crop has its photo's.
+    own_words = bool(recipe.photo_words) and photos.spared is None
+    texts = [plan.sentences[photo] for photo in photos.judged]
+
+    def worded(texts: Sequence[Sequence[str]], placeholders: Mapping[str, int]) -> Examples:
+        private: list[list[Prompt]] = []
+        for photo, own in enumerate(texts if own_words else ()):
+            private.append(beside_own_word(model, own, private_name(name, photo), placeholders))
+        sentences = [[whole(model, text, placeholders) for text in own] for own in texts]
+        return replace(bare, sentences=sentences, private=private)
+
     twin = twin_of(model, plan) if recipe.negative_vectors else None
-    bare = Examples(name, held_out.latents, (), masks=held_out.masks, twin=twin)
-    examples = plain = _worded(model, bare, held_out, count)
+    bare = Examples(name, photos.held, (), masks=held_out_masks(plan, photos), twin=twin)
+    examples = plain = worded(texts, count)
+    rows = vectors.start
     if phrase is not None:
-        said = [[_said_plainly(text, plan, phrase) for text in own] for own in held_out.sentences]
-        plain = _worded(model, bare, replace(held_out, sentences=said), {})
+        # In place of the concept, and of the class word that follows it.
+        said = [
+            [text.replace(plan.trigger, phrase).replace(plan.token.text, phrase) for text in own]
+            for own in texts
+        ]
+        plain = worded(said, {})
+        rows = class_rows(model, phrase, recipe.vectors)
     return Judge(
         model=model,
         examples=examples,
@@ -93,23 +119,8 @@ def make_judge(model: Model, plan: Plan, held_out: HeldOut, vectors: Vectors) ->
         stand_in=vectors,
         draw=evaluation_draw(model, examples, recipe, plan.seed),
         batch=recipe.batch,
-        context=context_of(model, plan.trigger, count, rows),
-    )
-
-
-def _worded(
-    model: Model, examples: Examples, held_out: HeldOut, placeholders: Mapping[str, int]
-) -> Examples:
-    """Tokenise what is held out, with the photos' own words where they belong there."""
-    texts = held_out.sentences
-    names = [private_name(examples.concept, photo) for photo in range(len(texts))]
-    return replace(
-        examples,
-        sentences=[[whole(model, text, placeholders) for text in own] for own in texts],
-        private=[
-            beside_own_word(model, own, name, placeholders)
-            for name, own in zip(names if held_out.own_words else (), texts, strict=False)
-        ],
+        context=context_of(model, plan.trigger, count, {name: rows}),
+        spared=photos.spared,
     )
 
 
@@ -154,10 +165,6 @@ def evaluation_interval(recipe: Recipe) -> int:
     share = MOST_TIME if decides else LOOKING_TIME
     cost = recipe.evaluation_timesteps * FORWARD_SHARE
     return max(LEAST_INTERVAL, math.ceil(cost / (recipe.batch * recipe.accumulate * share)))
-
-
-def _said_plainly(text: str, plan: Plan, phrase: str) -> str:
-    return text.replace(plan.trigger, phrase).replace(plan.token.text, phrase)
 
 
 # One concept's judge, the vectors to evaluate, and the step they come after.

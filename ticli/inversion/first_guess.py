@@ -1,4 +1,4 @@
-"""A first guess of a concept from a CLIP alone: where its sentences and photos agree most."""
+"""A first guess of a concept: rows that a CLIP finds, or the word that denoises its photos best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticli.inversion.evaluation import fixed_draw
 from ticli.inversion.examples import Examples, Latents, spared_photo
 from ticli.inversion.loss import draw_rule, plain_losses
 from ticli.inversion.plan import Plan
-from ticli.inversion.run_folder import Run
+from ticli.inversion.run_folder import INIT_WORDS, Run
 from ticli.inversion.vectors import Vectors
 from ticli.models.folder import find_tower
 from ticli.models.model import ClipPair, Model, load_clip_pair
@@ -32,16 +32,16 @@ BATCH = 32
 def warm_start(model: Model, plan: Plan, vectors: Vectors, seed: int) -> None:
     """Move a concept's rows of one encoder to where a CLIP finds its photos (QuickEmbedding).
 
-    No denoiser takes part. Raises NotFound, ModelUnavailable, Conflict and Diverged.
+    Raises NotFound, ModelUnavailable, Conflict and Diverged.
     """
     tower = find_tower(model.source, plan.recipe.warm_start)
     approach(model, load_clip_pair(model, tower), plan, vectors, seed)
 
 
 def approach(model: Model, pair: ClipPair, plan: Plan, vectors: Vectors, seed: int) -> list[float]:
-    """Raise the mean cosine of sentences and photos by Adam; the cosine of every step.
+    """Raise the mean cosine of sentences and photos by Adam; return the cosine of every step.
 
-    Photos are encoded once. The norm is kept as it is kept in training.
+    The norm is held as in training.
     """
     recipe, key, name = plan.recipe, pair.encoder.key, plan.token.name
     row = vectors.rows[key]
@@ -73,14 +73,12 @@ def approach(model: Model, pair: ClipPair, plan: Plan, vectors: Vectors, seed: i
     return cosines
 
 
-# The word to start from, where the photos choose it: the one that denoises them best.
-
 SENTENCES = {
     "object": "a photo of a {}",
     "person": "a photo of a {}",
     "style": "a painting in the style of {}",
 }
-# Every candidate is tried a little, the best of them in earnest.
+# Every candidate gets a few samples, the best of them more.
 SCREENING_SAMPLES, FINAL_SAMPLES, FINALISTS = 2, 12, 16
 REMEMBERED = 5
 
@@ -88,12 +86,12 @@ REMEMBERED = 5
 def choose_init(
     plan: Plan, run: Run, model: Model, latents: Latents, tell: Callable[[str], None]
 ) -> tuple[WordLoss, ...]:
-    """The candidates whose sentence denoises the photos best, best first; the first is the choice.
+    """The candidates whose sentences denoise the photos best, best first.
 
-    Kept in the run's folder, so that it is done once. `tell` receives how long it takes. The noise
-    is of no training step. Raises Usage where the model knows no candidate as one token.
+    They are kept in the run's folder, so that this is done once. Its noise is that of no training
+    step. Raises Usage if the model reads no candidate as one token.
     """
-    path = run.init_words
+    path = run.path / INIT_WORDS
     if path.exists():
         try:
             return tuple(WordLoss(**word) for word in json.loads(path.read_text("utf-8")))
@@ -117,7 +115,7 @@ def choose_init(
 
 
 def settled_plan(plan: Plan, word: str) -> Plan:
-    """The plan with its init word chosen, which its noun follows where it may."""
+    """The plan with its init word, which is its noun too if that follows."""
     recipe = replace(plan.recipe, init=word)
     if not plan.noun_follows:
         return replace(plan, recipe=recipe)
@@ -130,7 +128,7 @@ def settled_plan(plan: Plan, word: str) -> Plan:
 
 
 def candidates(plan: Plan, model: Model) -> list[str]:
-    """The words of the plan's kind that every encoder reads as one token, likelier first."""
+    """The nouns of the plan's kind that every encoder reads as one token, likelier first."""
     known = [
         word
         for word in nouns(plan.recipe.kind)
@@ -150,7 +148,7 @@ def candidates(plan: Plan, model: Model) -> list[str]:
 def _ranked(
     plan: Plan, model: Model, latents: Latents, trial: tuple[Sequence[str], int]
 ) -> list[WordLoss]:
-    """Words by their mean loss over so many samples, lowest first; of equals the likelier."""
+    """Words by their mean loss over so many samples, lowest first."""
     words, samples = trial
     sentence = SENTENCES[plan.recipe.kind]
     prompts = [model.tokenise(sentence.format(word), {}) for word in words]
@@ -165,7 +163,7 @@ def _ranked(
 
 
 def _for_each(words: int, drawn: Draw) -> Draw:
-    """The same samples for every word; the sentence's number is the word's."""
+    """The same samples for every word, whose number is that of the sentence."""
     count = len(drawn.timesteps)
 
     def again(values: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,15 +18,15 @@ from ticli.models.model import Model, Rows
 from ticli.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ticli.inversion.examples import Examples, Prompt, Twin
+    from ticli.inversion.examples import Examples, Prompt
 
 
 @dataclass(frozen=True)
 class Inputs:
     """What the denoiser is given: noised latents, timesteps, and prompts yet to be encoded.
 
-    `words` are the trainable rows by placeholder and encoder, `target` what should be predicted.
-    With a `guidance`, `z_t`, `t` and `prompts` hold each sample twice, the negative twin's last.
+    `words` are the trainable rows by placeholder and encoder, `target` is what to predict. With a
+    `guidance`, `z_t`, `t` and `prompts` hold each sample twice, the negative twin's last.
     """
 
     z_t: torch.Tensor
@@ -43,7 +43,7 @@ Weights = torch.Tensor | None
 def weights_of(
     model: Model, examples: Examples, draw: Draw, part: slice
 ) -> tuple[Weights, Weights]:
-    """Masks (batch, 1, h, w) and weights (batch,) of samples on the device, if there are any."""
+    """The masks (batch, 1, h, w) and min-SNR weights (batch,) of samples, if any, on the device."""
     weights = None
     if examples.min_snr:
         weights = snr_weights(model, draw.timesteps[part], examples.min_snr).to(model.device)
@@ -51,7 +51,7 @@ def weights_of(
 
 
 def masks_of(model: Model, examples: Examples, draw: Draw, part: slice) -> Weights:
-    """The masks of samples as they are drawn, (batch, 1, h, w) on the device, if there are any."""
+    """The masks of samples, if any: (batch, 1, h, w) on the device."""
     if examples.masks is None:
         return None
     masks = examples.masks[draw.photos[part], draw.mirrored[part].long()]
@@ -63,7 +63,7 @@ def weighed_loss(
 ) -> torch.Tensor:
     """Mean over samples of |target − prediction(z_t, t, c(v*))|², a float32 scalar.
 
-    Masks weigh it within a picture and min-SNR between timesteps, where there are any.
+    Masks weigh it within a picture, and min-SNR between timesteps.
     """
     if masks is None and weights is None:
         return torch.nn.functional.mse_loss(prediction, target)
@@ -74,10 +74,7 @@ def weighed_loss(
 def denoising_losses(
     model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
 ) -> torch.Tensor:
-    """|target − prediction(z_t, t, c(v*))|² of each sample in `part`, (batch,) float32.
-
-    The mean is over a sample's values, weighed by masks where the examples have them.
-    """
+    """|target − prediction(z_t, t, c(v*))|² of each sample in `part`, (batch,) float32."""
     prediction, target = predict(model, examples, vectors, draw, part)
     return sample_losses(prediction, target, masks_of(model, examples, draw, part))
 
@@ -85,16 +82,14 @@ def denoising_losses(
 def sample_losses(
     prediction: torch.Tensor, target: torch.Tensor, masks: Weights = None
 ) -> torch.Tensor:
-    """|target − prediction|² of each sample, its mean over the sample's values: (batch,)."""
-    errors = (prediction - target).square()
-    return errors.flatten(1).mean(1) if masks is None else masked_means(errors, masks)
+    """|target − prediction|² of each sample, its mean over the sample's values: (batch,).
 
-
-def masked_means(errors: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Weighted mean of each sample's errors (batch, channels, h, w) by masks (batch, 1, h, w).
-
-    By the weights' own sum, so that a small subject counts as much as a large one: (batch,).
+    Masks (batch, 1, h, w) weigh the mean by their own sum, so that a small subject counts as much
+    as a large one.
     """
+    errors = (prediction - target).square()
+    if masks is None:
+        return errors.flatten(1).mean(1)
     weights = masks.expand_as(errors).flatten(1)
     return (errors.flatten(1) * weights).sum(1) / weights.sum(1)
 
@@ -102,7 +97,7 @@ def masked_means(errors: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
     """Min-SNR-γ weights of timesteps, (batch,) float32 (2303.09556).
 
-    SNR = ᾱ / (1 − ᾱ); the noise's error is weighed by min(SNR, γ) / SNR, the velocity's by
+    SNR = ᾱ / (1 − ᾱ). The noise's error is weighed by min(SNR, γ) / SNR, the velocity's by
     min(SNR, γ) / (SNR + 1), so that either counts as min(SNR, γ) times the photo's own error.
     """
     schedule = model.noise_schedule
@@ -113,7 +108,7 @@ def snr_weights(model: Model, timesteps: torch.Tensor, gamma: float) -> torch.Te
 
 
 def inputs(model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice) -> Inputs:
-    """What the denoiser is given for the samples in `part` of a draw; no gradient flows yet."""
+    """What the denoiser is given for the samples in `part` of a draw."""
     device = model.device
     z = examples.latents.sample(draw.photos[part], draw.mirrored[part], draw.spread[part])
     z, eps = z.to(device), draw.noise[part].to(device)
@@ -123,28 +118,27 @@ def inputs(model: Model, examples: Examples, vectors: Vectors, draw: Draw, part:
         examples.prompt(int(photo), int(number), private)
         for photo, number, private in zip(draw.photos[part], draw.sentences[part], own, strict=True)
     ]
-    given = Inputs(
-        model.add_noise(z, eps, t),
-        t,
-        tuple(prompts),
-        vectors.words(examples.concept),
-        model.target(z, eps, t),
-    )
-    return given if examples.twin is None else _beside_twin(given, examples.twin)
+    z_t, target = model.add_noise(z, eps, t), model.target(z, eps, t)
+    words = vectors.words(examples.concept)
+    if examples.twin is None:
+        return Inputs(z_t, t, prompts, words, target)
+    prompts += [examples.twin.prompt] * len(prompts)
+    guidance = examples.twin.guidance
+    return Inputs(torch.cat([z_t, z_t]), torch.cat([t, t]), prompts, words, target, guidance)
 
 
 def joined(parts: Sequence[Inputs]) -> Inputs:
     """The inputs of several concepts as one batch, in their order; latents must be of one shape.
 
-    Samples are independent and the denoiser is frozen, so each concept's gradient is what it
-    would be alone. Guidance is applied to each concept's part of the answer.
+    Samples are independent and the denoiser is frozen, so each concept's gradient is what it would
+    be alone. Guidance is applied to each concept's part of the answer.
     """
     if len(parts) == 1:
         return parts[0]
     return Inputs(
         torch.cat([part.z_t for part in parts]),
         torch.cat([part.t for part in parts]),
-        tuple(prompt for part in parts for prompt in part.prompts),
+        [prompt for part in parts for prompt in part.prompts],
         {name: rows for part in parts for name, rows in part.words.items()},
         torch.cat([part.target for part in parts]),
     )
@@ -156,7 +150,7 @@ def answer(model: Model, given: Inputs) -> torch.Tensor:
 
 
 def guided(guidance: float | None, answered: torch.Tensor) -> torch.Tensor:
-    """The prediction to compare with the target: an answer, or one guided away from the twin's.
+    """The prediction to compare with the target: the answer, guided away from the twin's if any.
 
     Classifier-free guidance inside the loss (DreamArtist, 2211.11337): ê = e⁻ + g · (e⁺ − e⁻).
     """
@@ -169,28 +163,14 @@ def guided(guidance: float | None, answered: torch.Tensor) -> torch.Tensor:
 def predict(
     model: Model, examples: Examples, vectors: Vectors, draw: Draw, part: slice
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the denoiser answers for noised photos, and what it should answer, both as latents."""
+    """What the denoiser predicts for noised photos, and what it should, both as latents."""
     given = inputs(model, examples, vectors, draw, part)
     return guided(given.guidance, answer(model, given)), given.target
 
 
-def _beside_twin(given: Inputs, twin: Twin) -> Inputs:
-    """Every sample twice: with its sentence, and with the negative twin's prompt."""
-    return replace(
-        given,
-        z_t=torch.cat([given.z_t, given.z_t]),
-        t=torch.cat([given.t, given.t]),
-        prompts=(*given.prompts, *[twin.prompt] * len(given.prompts)),
-        guidance=twin.guidance,
-    )
-
-
-# Batches of samples, possibly of several concepts, and their losses.
-
-
 @dataclass(frozen=True)
 class Learner:
-    """A concept under training: its state, what it learns from, and what its steps are drawn from.
+    """What a concept's steps need: its state, what it learns from, what the steps are drawn from.
 
     `limits` are the largest norms of its vectors by encoder.
     """
@@ -208,7 +188,7 @@ class Share:
     """One learner's samples in a batch, and what the denoiser is given for them.
 
     `examples` are those of the learner's stage, `samples` all that its step draws, `part` those in
-    this batch. `weight` is what they are of the samples that their loss is the mean of.
+    this batch. `weight` is their share of the samples that the loss is the mean of.
     """
 
     learner: Learner
@@ -225,7 +205,7 @@ def share_of(
     part: slice,
     weight: float = 1.0,
 ) -> Share:
-    """What the denoiser is given for some of the samples that a learner's step draws."""
+    """Some of the samples that a learner's step draws."""
     learner, examples, samples = drawn
     given = inputs(model, examples, learner.state.vectors, samples, part)
     return Share(learner, examples, samples, part, given, weight)
@@ -236,7 +216,7 @@ def batch_losses(
 ) -> list[torch.Tensor]:
     """Each share's part of its step's loss, from one call of the denoiser for all of them.
 
-    Their prompts are encoded unless their `conditioning` is given.
+    Prompts are encoded unless their `conditioning` is given.
     """
     given = joined([share.given for share in shares])
     conditioning = conditioning or model.condition(given.prompts, given.words)
@@ -285,7 +265,7 @@ def losses_of(
 
 
 def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
-    """Places whose latents have one shape, and so may go through the denoiser together."""
+    """Group places whose latents have one shape, so that the denoiser can take them together."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for at, shape in shapes.items():
         groups.setdefault(shape, []).append(at)
@@ -293,16 +273,16 @@ def alike(shapes: Mapping[int, tuple[int, ...]]) -> list[list[int]]:
 
 
 def summed(losses: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
-    """The sum: every concept's rows get the gradient of their own loss."""
+    """The sum of losses: every concept's rows get the gradient of their own."""
     return sum(losses[1:], losses[0]) * scale
 
 
 def smaller_batches(
     model: Model, shares: Sequence[Share], most: int
 ) -> Iterator[list[tuple[int, Share]]]:
-    """The same samples in batches of at most `most`, each with the place of its share.
+    """The same samples in batches of at most `most` (0: all at once), with their shares' places.
 
-    Their weighted losses add up to the whole ones; 0 is all at once.
+    Their weighted losses add up to the whole ones.
     """
     count = sum(share.part.stop - share.part.start for share in shares)
     if not most or count <= most:
@@ -345,15 +325,16 @@ def draw_rule(model: Model, examples: Examples, recipe: Recipe) -> DrawRule:
     )
 
 
-# Forward and backward pass of a batch: whole, or cut between the encoders and the denoiser.
-
-
 def add_gradients(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     """Add the gradients of shares' losses, times `scale`, to their rows; the losses themselves."""
-    one_way = _cut if model.savings.cut else _replayed_or_whole
     totals = [0.0] * len(shares)
     for batch in smaller_batches(model, shares, model.savings.samples):
-        losses = one_way(model, [share for _, share in batch], scale)
+        own = [share for _, share in batch]
+        if model.savings.cut:
+            losses = _cut(model, own, scale)
+        else:
+            replayed = model.replayer and model.replayer.add_gradients(model, own, scale)
+            losses = replayed or _whole(model, own, scale)
         for (place, _), loss in zip(batch, losses, strict=True):
             totals[place] += loss
     return totals
@@ -374,13 +355,6 @@ def plain_losses(
     return with_less(model, batch, losses)
 
 
-def _replayed_or_whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
-    if model.replayer is None:
-        return _whole(model, shares, scale)
-    losses: list[float] | None = model.replayer.add_gradients(model, shares, scale)
-    return _whole(model, shares, scale) if losses is None else losses
-
-
 def _whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     losses = batch_losses(model, shares)
     summed(losses, scale).backward()  # type: ignore[no-untyped-call]
@@ -390,14 +364,14 @@ def _whole(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
 def _cut(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
     """Encode without a graph, take dL/dc from the denoiser, then encode again for the rows.
 
-    Never are both graphs there at once, and the encoders need not be there beside the denoiser.
-    The gradient is the same to the bit: the second encoding computes what the first one did.
+    This needs one graph at a time, and not the encoders beside the denoiser. The gradient has the
+    same bits, because the second encoding computes what the first one did.
     """
     given = joined([share.given for share in shares])
     with model.encoders_at_hand(), torch.no_grad():
         known = model.condition(given.prompts, given.words)
-    pooled = None if known.pooled is None else _leaf(known.pooled)
-    known = Conditioning(_leaf(known.hidden), pooled, known.mask)
+    pooled = None if known.pooled is None else known.pooled.detach().requires_grad_()
+    known = Conditioning(known.hidden.detach().requires_grad_(), pooled, known.mask)
     losses = batch_losses(model, shares, known)
     summed(losses, scale).backward()  # type: ignore[no-untyped-call]
     found = [float(loss.detach()) for loss in losses]
@@ -407,12 +381,8 @@ def _cut(model: Model, shares: Sequence[Share], scale: float) -> list[float]:
         pairs = [(again.hidden, known.hidden.grad)]
         if again.pooled is not None and known.pooled is not None:
             pairs.append((again.pooled, known.pooled.grad))
-        # A family may read no more of an encoder than its pooled text, or all but that.
+        # A family may read only an encoder's pooled text, or all but that.
         used = [(tensor, gradient) for tensor, gradient in pairs if gradient is not None]
         tensors, gradients = zip(*used, strict=True)
         torch.autograd.backward(tensors, gradients)
     return found
-
-
-def _leaf(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""Loading a model so that a run's steps fit into memory, and keeping what was given up for it."""
+"""Load a model so that a run's steps fit into memory, and remember what was given up for it."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ GIB = 1 << 30
 def load_sparingly(
     source: ModelSource, hardware: Hardware, load: tuple[int, int], tell: Callable[[str], None]
 ) -> Model:
-    """Load a model at the first stage of the ladder that fits, or where low memory is asked for.
+    """Load a model at the first stage of the ladder that fits, or at LOW if asked for.
 
-    `load` is the pictures a batch and their pixels a side. What is given up is said to `tell`,
-    then and later. Raises as load_model does, and its out-of-memory error at the ladder's end.
+    `load` is the pixels a side of pictures, and how many are in a batch. `tell` hears what is given
+    up, now and later. Raises as load_model does, and its out-of-memory error at the ladder's end.
     """
     size, batch = load
     demand = measure_demand(source, hardware.dtype, size, hardware.device)
@@ -63,9 +63,9 @@ def load_sparingly(
 def first_stage(
     demand: Demand, batch: int, free: int | None, lowest: Savings = NONE
 ) -> tuple[Savings, str]:
-    """The first stage that needs no more than is `free` and gives up `lowest`, and why that one.
+    """The first stage that gives up `lowest` and needs no more than is `free`, and the reason.
 
-    The last stage where none fits: it may do all the same, for what is free is not all there is.
+    The last stage if none fits: it may do all the same, because more may become free.
     """
     stages = [both(stage, lowest) for stage in ladder(batch, demand.possible)]
     asked = "low memory asked for"
@@ -80,7 +80,7 @@ def first_stage(
 
 
 def keep_savings(folder: Path, model: Model) -> None:
-    """Write into a run's folder what its model has given up, if anything."""
+    """Note in a run's folder what its model has given up, if anything."""
     if model.savings == NONE:
         return
     document = {"savings": model.savings.as_json(), "given_up": model.given_up}
@@ -88,7 +88,7 @@ def keep_savings(folder: Path, model: Model) -> None:
 
 
 def take_up_savings(folder: Path, model: Model) -> None:
-    """Have a model give up what it had to when this run was stopped. Raises BadContent."""
+    """Give up again what the model had given up when this run was stopped. Raises BadContent."""
     path = folder / FILE
     if not path.exists():
         return
@@ -106,7 +106,7 @@ def take_up_savings(folder: Path, model: Model) -> None:
 
 
 def _loaded(source: ModelSource, hardware: Hardware, stage: Savings, demand: Demand) -> Model:
-    """Load at a stage, or at one below it where the weights do not fit."""
+    """Load at a stage, or at one below it if the weights do not fit."""
     while True:
         try:
             return load_model(source, hardware, stage)
@@ -124,7 +124,7 @@ def within(stage: Savings, demand: Demand) -> Savings:
 
 
 def memory_of(plan: Plan) -> AbstractContextManager[None]:
-    """Say in words where a plan's batch is too large for the device."""
+    """Explain it in words if a plan's batch is too large for the device."""
     recipe = plan.recipe
     return memory_explained(
         f"out of memory with {recipe.batch} pictures of {recipe.size} pixels a batch",
@@ -133,15 +133,12 @@ def memory_of(plan: Plan) -> AbstractContextManager[None]:
     )
 
 
-# What a plan's model predicts, found out by its photos.
-
-
 def prediction_by_photos(
     plan: Plan, hardware: Hardware, tell: Callable[[str], None]
 ) -> ModelSource:
     """The plan's model with what it predicts, found by denoising the plan's photos.
 
-    Raises as find_prediction does, and BadContent where a photo cannot be encoded.
+    Raises as find_prediction does, and BadContent if a photo cannot be encoded.
     """
 
     def encode(model: Model) -> torch.Tensor:

@@ -25,7 +25,13 @@ from ticli.photos.sentences import family, fill
 from ticli.photos.sidecars import Captions, find_masks, mask_digest, read_captions, subject_share
 from ticli.recipe import Recipe
 
-# Whether a recipe's options go together with a model and a library, known before torch is.
+FALLBACK_INIT = "object"
+AUTO = "auto"
+CHOSEN_INITS = ("random", "mean", AUTO)
+# Such a word would only be a second concept.
+ALONE = "there is one photo, and so no word of the photo's own beside the concept's"
+# Errors of one concept alone; the others can still be learned.
+OF_ONE_CONCEPT = (BadContent, Conflict, Diverged, NotFound, Usage)
 
 
 def check_options(
@@ -59,11 +65,8 @@ def check_options(
         )
 
 
-# Whether a concept may start from another: its vectors have to mean something to the model.
-
-
 def check_lineage(start: Concept, source: ModelSource) -> None:
-    """Raise Conflict, naming both sides, where a concept is of another family or width."""
+    """Raise Conflict if a concept to start from does not fit the model."""
     if misfit := source.misfit(start):
         own = f"-m {start.base.id}" if start.base.id else "-m MODEL"
         raise Conflict(
@@ -75,46 +78,46 @@ def check_lineage(start: Concept, source: ModelSource) -> None:
 
 
 def lineage_notes(start: Concept | None, source: ModelSource, fingerprint: str) -> list[str]:
-    """What to say of a start that fits, and was learned on another model or nobody knows which."""
+    """Say that a concept to start from was learned on another model, or on an unknown one."""
     if start is None or start.base.fingerprint == fingerprint:
         return []
     if not start.base.fingerprint:
         return [f"{start.token}, which to start from, does not say which model it was learned on"]
-    if start.base.id == source.id:
-        return [
-            f"{start.token}, which to start from, was learned on another version of {source.id}"
-        ]
     other = start.base.id or "another model"
-    return [f"{start.token}, which to start from, was learned on {other}, not on {source.id}"]
-
-
-# What a recipe leaves to the run: the word to start from, its noun, the size, what applies.
-
-FALLBACK_INIT = "object"
-AUTO = "auto"
-CHOSEN_INITS = ("random", "mean", AUTO)
+    on = f"{other}, not on {source.id}"
+    if start.base.id == source.id:
+        on = f"another version of {source.id}"
+    return [f"{start.token}, which to start from, was learned on {on}"]
 
 
 def class_word(recipe: Recipe, start: Concept | None) -> str | None:
-    """A settled recipe's class word; None where the concept starts at no word."""
+    """A settled recipe's class word; None if the concept starts at no word."""
     if recipe.noun:
         return recipe.noun
     return None if start is not None or recipe.init in ("random", "mean") else recipe.init
 
 
-def settle(
-    recipe: Recipe, source: ModelSource, words: Mapping[str, int], where: tuple[Token, Library]
-) -> tuple[Recipe, Concept | None, list[str]]:
-    """Fill in the values a recipe leaves to the run: init word, noun and size.
+def noun_follows(recipe: Recipe) -> bool:
+    """Whether the word that the photos choose becomes the noun too."""
+    return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
 
-    Given the vocabulary's `words`, and the new token with its library; the settled recipe, the
-    concept that it starts from, if any, and notes about it. Raises Usage, NotFound and
-    Conflict.
+
+def settle(
+    recipe: Recipe,
+    source: ModelSource,
+    vocabulary: Mapping[str, int],
+    *,
+    token: Token,
+    library: Library,
+) -> tuple[Recipe, Concept | None, list[str]]:
+    """Fill in the init word, noun and size that a recipe leaves open.
+
+    Returns the settled recipe, the concept that it starts from, if any, and notes. Raises Usage,
+    NotFound and Conflict.
     """
-    token, library = where
     notes: list[str] = []
     init, start = recipe.init.strip(), None
-    named = bool(init) or f"{token.name}</w>" in words
+    named = bool(init) or f"{token.name}</w>" in vocabulary
     if not init:
         init = token.name if named else FALLBACK_INIT
         if not named:
@@ -140,37 +143,19 @@ def settle(
         notes.append("context is left out: there is no class word to compare with; --noun WORD")
         recipe = replace(recipe, context=0.0)
     size = recipe.size or source.size
-    grain = source.grain
-    if size % grain:
-        near = max(grain, size // grain * grain)
-        raise Usage(f"size must be a multiple of {grain}, not {size}", f"--size {near}")
+    if size % source.grain:
+        near = max(source.grain, size // source.grain * source.grain)
+        raise Usage(f"size must be a multiple of {source.grain}, not {size}", f"--size {near}")
     return replace(recipe, size=size), start, notes
-
-
-def noun_follows(recipe: Recipe) -> bool:
-    """Whether the word that the photos choose becomes the noun too."""
-    return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
-
-
-def settle_photo_words(recipe: Recipe, photos: int) -> tuple[Recipe, list[str]]:
-    """Leave out the photos' own words where there is one photo: it would only be a second concept.
-
-    The recipe for so many photos, and notes about it.
-    """
-    if not recipe.own_words or photos > 1:
-        return replace(recipe, photo_words=recipe.own_words), []
-    return replace(recipe, photo_words=0.0), [
-        "there is one photo, and so no word of the photo's own beside the concept's"
-    ]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; `stdin` holds the paths where `-` is among the photos.
+    """What the user asked for; `stdin` holds the paths if `-` is among the photos.
 
     `announce` is called before a model is downloaded; without it none is. `given` is for a model in
-    one file. `find_prediction` finds out by a plan's photos what its model predicts, where nobody
-    says; without it that stays open.
+    one file. `find_prediction` finds out from a plan's photos what such a model predicts, if
+    nothing says so; without it that stays open.
     """
 
     photos: tuple[str, ...]
@@ -188,11 +173,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can begin. `recipe` holds every effective value: init, noun and size are final.
+    """A run that can begin. `recipe` holds every effective value, also init, noun and size.
 
-    But for the init "auto": then the photos choose the word once the model is loaded, and where
-    `noun_follows` the noun with it. `sentences` are, for each photo, the training sentences with
-    the trigger in place. `notes` are to be said before the run, `warnings` likewise and louder.
+    With the init "auto", the photos choose the word once the model is loaded, and the noun too if
+    `noun_follows`. `sentences` are each photo's training sentences with the trigger in place. The
+    user should hear `notes` and `warnings` before the run.
     """
 
     token: Token
@@ -214,25 +199,20 @@ class Plan:
 
     @property
     def class_word(self) -> str | None:
-        """What a prompt says in place of the concept: its noun, else the words it starts from."""
+        """The noun, or else the words that the concept starts from."""
         return class_word(self.recipe, self.start)
-
-    def _said_of_file(self) -> dict[str, str]:
-        """What the user said that a model in one file predicts, if anything."""
-        # What is found by trying may come between two parts of a run, and is no other setting.
-        single = self.source.single
-        if single is not None and single.said_by_user:
-            return {"prediction": single.prediction}
-        return {}
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for an unfinished run to be continued."""
+        single = self.source.single
+        # A prediction found by trying may change between two parts of a run.
+        said_by_user = single is not None and single.said_by_user
         return {
             "token": self.token.text,
             "photos": [photo.sha256 for photo in self.photos.photos],
             "model": self.source.id,
             "fingerprint": self.fingerprint,
-            **self._said_of_file(),
+            **({"prediction": single.prediction} if single and said_by_user else {}),
             "seed": self.seed,
             **self.recipe.as_json(),
             "texts": [list(texts) for texts in self.sentences],
@@ -243,7 +223,7 @@ class Plan:
 
 
 def make_plan(request: Request, library: Library) -> Plan:
-    """Check everything that needs no torch, in the order of what is cheapest to put right.
+    """Check everything that needs no torch, beginning with what is cheapest to put right.
 
     Raises Usage, Conflict, NotFound, BadContent and ModelUnavailable.
     """
@@ -254,7 +234,7 @@ def make_plan(request: Request, library: Library) -> Plan:
     )
     plan = _plan(request, library, token, source)
     if source.is_untold and request.find_prediction is not None:
-        # A model's size is that of its prediction, and everything else follows its size.
+        # The prediction tells the model's size, and everything else follows from that.
         plan = _plan(request, library, token, request.find_prediction(plan))
     return plan
 
@@ -263,11 +243,12 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
     words = vocabulary(source)
     if {token.text, token.text.lower()} & words.keys():
         raise Usage(f"{token.text} is a word of {source.id} already", "choose another --token")
-    recipe, start, notes = settle(request.recipe, source, words, (token, library))
+    recipe, start, notes = settle(request.recipe, source, words, token=token, library=library)
     check_options(recipe, source, token, library, request.replace)
     found = find_photos(request.photos, request.stdin)
     photos, masked = _masked(load_photos(found, recipe.size), found, recipe)
-    recipe, alone = settle_photo_words(recipe, len(photos.photos))
+    alone = recipe.own_words and len(photos.photos) == 1
+    recipe = replace(recipe, photo_words=0.0 if alone else recipe.own_words)
     captions = (
         read_captions(photos.photos, token, recipe.strict_captions)
         if recipe.captions or recipe.strict_captions
@@ -291,7 +272,7 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
             *lineage_notes(start, source, found_fingerprint),
             *([skipped] if skipped else []),
             *masked,
-            *alone,
+            *([ALONE] if alone else []),
             *_caption_notes(captions),
         ),
         warnings=(*rejected, *photos.warnings),
@@ -324,7 +305,7 @@ def _sentences(
 
 
 def _masked(photos: PhotoSet, found: Found, recipe: Recipe) -> tuple[PhotoSet, list[str]]:
-    """The photos with the masks a recipe asks for, and what to say of them."""
+    """Find the masks that a recipe asks for, and say what was found."""
     if not recipe.masks:
         count = len(found.masks)
         unused = f"{count} of the files are masks of others; --masks weighs the loss by them"
@@ -380,14 +361,11 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-# How a plan is carried out: where, in which precision, and what becomes of it.
-
-
 @dataclass(frozen=True)
-class Way:
-    """What is known of a run's surroundings before torch is imported.
+class RunSetup:
+    """Where and how a run takes place, as far as is known before torch is imported.
 
-    `device` and `dtype` are as asked; `result` says where the word will be.
+    `device` and `dtype` are as asked; `result` says where the concept will be.
     """
 
     device: str
@@ -399,14 +377,14 @@ class Way:
 
     @property
     def device_and_why(self) -> str:
-        """The device as asked, or how "auto" will choose."""
+        """The device, or how "auto" will choose it."""
         if self.device == "auto":
             return "auto: CUDA, else MPS, else the CPU"
         return f"{self.device} ({self.device_origin})"
 
     @property
     def precision_and_why(self) -> str:
-        """The precision as asked, or how "auto" will choose; the vectors are always float32."""
+        """The precision, or how "auto" will choose it; the vectors are always float32."""
         if self.dtype != "auto":
             return f"{self.dtype}, vectors fp32"
         chosen = {
@@ -415,12 +393,6 @@ class Way:
             "cuda": "bf16 where the card has it, else fp16",
         }.get(self.device.split(":")[0], "auto: half where it pays, else fp32")
         return f"{chosen}, vectors fp32"
-
-
-# Which of many concepts can be learned, found out before any of them is; torch is not needed.
-
-# What concerns one concept alone; a model that cannot be had or a full disk ends them all.
-OF_ONE_WORD = (BadContent, Conflict, Diverged, NotFound, Usage)
 
 
 @dataclass(frozen=True)
@@ -434,45 +406,42 @@ class Refused:
 def survey(
     requests: Sequence[Request], library: Library, runs: Path | None, fresh: bool = False
 ) -> Iterator[Plan | Concept | Refused]:
-    """Plan each of the concepts in turn: its plan, or the concept that it has become already.
+    """Plan concepts one by one, because plans hold photos; or yield what the library has already.
 
-    Unfinished runs are looked for in `runs`, unless that is None; `fresh` ones do not count. Plans
-    hold photos, so that they are yielded one by one. Raises what concerns all of the concepts.
+    Unfinished runs in `runs` are compared with their plans, unless `fresh`. Raises what concerns
+    all of the concepts.
     """
-    spoken_for: dict[str, Token] = {}
+    taken: dict[str, Token] = {}
     for request in requests:
         token = parse_token(request.token)
         try:
             found = plan_or_concept(request, library, fresh)
             if isinstance(found, Plan):
-                _speak_for(found, spoken_for)
+                _take_names(found, taken)
                 if runs is not None:
                     check_run(runs, token.name, found.identity(), fresh=fresh)
-        except OF_ONE_WORD as error:
+        except OF_ONE_CONCEPT as error:
             yield Refused(token, error)
             continue
         yield found
 
 
 def plan_or_concept(request: Request, library: Library, fresh: bool = False) -> Plan | Concept:
-    """Plan a concept, or find that the library has what the plan would make.
-
-    With `fresh` it is learned all the same. Raises as make_plan does.
-    """
+    """Plan a concept, unless the library has it already and not `fresh`. Raises as make_plan."""
     known = library.find(parse_token(request.token).name)
     if known is None:
         return make_plan(request, library)
     plan = make_plan(replace(request, replace=True), library)
     if not fresh and is_learned(plan, known):
         return known
-    # Where nothing may be replaced this says so.
-    return plan if request.replace else make_plan(request, library)
+    _check_free(plan.token, request, library)
+    return plan
 
 
 def is_learned(plan: Plan, concept: Concept) -> bool:
-    """Whether a concept came of a plan's photos, recipe, seed and model.
+    """Whether a concept was learned from the plan's photos with its recipe, seed and model.
 
-    Captions and masks are not looked at: a concept's row does not hold them.
+    Captions and masks are not compared: a concept's row does not hold them.
     """
     recipe, known = plan.recipe.as_json(), dict(concept.recipe)
     chosen = ["init"] if plan.recipe.init == AUTO else []
@@ -489,18 +458,18 @@ def is_learned(plan: Plan, concept: Concept) -> bool:
     )
 
 
-def _speak_for(plan: Plan, spoken_for: dict[str, Token]) -> None:
-    """Note the names that a plan's rows have. Raises Conflict where another's have one of them."""
+def _take_names(plan: Plan, taken: dict[str, Token]) -> None:
+    """Note the names of a plan's vectors. Raises Conflict if another plan has one of them."""
     name, recipe = plan.token.name, plan.recipe
     names = [name]
     if recipe.negative_vectors:
         names.append(twin_name(name))
     if recipe.photo_words:
         names += [private_name(name, photo) for photo in range(len(plan.photos.photos))]
-    for taken in names:
-        if taken in spoken_for:
+    for own in names:
+        if own in taken:
             raise Conflict(
-                f"<{taken}> would be a word of {spoken_for[taken].text} and of {plan.token.text}",
+                f"<{own}> would be a word of {taken[own].text} and of {plan.token.text}",
                 "give one of them another name",
             )
-    spoken_for.update(dict.fromkeys(names, plan.token))
+    taken.update(dict.fromkeys(names, plan.token))

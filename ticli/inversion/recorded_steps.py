@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ import torch
 from ticli.durable import make_folder, write_file
 from ticli.errors import first_line
 from ticli.families.family import Encoding
+from ticli.inversion.context import mean_distance
 from ticli.inversion.loss import Part, Share, joined, losses_of, part_of, summed, weights_of
 from ticli.models.memory import out_of_memory
 from ticli.models.model import Model, TextEncoder
@@ -27,18 +27,16 @@ from ticli.paths import places
 if TYPE_CHECKING:
     from ticli.inversion.context import Context
 
-# Whether compiling the denoiser repays the time it takes, and what it took the last time.
-
 COMPILERS = ("cc", "gcc", "clang")
 FILE = "compiling.json"
 # Seconds to compile a U-Net and its backward pass where nothing is known of this one.
 UNKNOWN_COST = 90.0
-# What fused normalisation and activation save of a captured step, guessed low.
+# The share of a captured step that fused normalisation and activation save, guessed low.
 SAVED = 0.15
 
 
 def obstacle() -> str | None:
-    """What compiling lacks on this machine, in words; None where it has everything."""
+    """What this machine lacks for compiling, in words; None if it lacks nothing."""
     if importlib.util.find_spec("triton") is None:
         return "there is no Triton"
     if not any(shutil.which(name) for name in COMPILERS):
@@ -47,12 +45,12 @@ def obstacle() -> str | None:
 
 
 def repays(step_seconds: float, steps_left: int, cost: float) -> bool:
-    """Whether the steps that are left save more time than compiling takes, by a careful guess."""
+    """Whether the steps that are left save more time than compiling takes."""
     return SAVED * step_seconds * steps_left > cost
 
 
 def cost_of(what: str) -> float:
-    """Seconds that compiling this took the last time; kernels that are kept are loaded again."""
+    """Seconds that compiling this took the last time: compiled kernels are kept on disk."""
     seconds = _costs().get(what)
     return seconds if isinstance(seconds, int | float) and seconds >= 0 else UNKNOWN_COST
 
@@ -61,34 +59,29 @@ def remember_cost(what: str, seconds: float) -> None:
     """Note what compiling took."""
     costs = {**_costs(), what: round(seconds, 1)}
     make_folder(places().cache)
-    write_file(_path(), json.dumps(costs, indent=1).encode(), replace=True)
-
-
-def _path() -> Path:
-    return places().cache / FILE
+    write_file(places().cache / FILE, json.dumps(costs, indent=1).encode(), replace=True)
 
 
 def _costs() -> dict[str, object]:
-    """The costs by what was compiled; a file that cannot be read says as little as none."""
+    """The costs by what was compiled; none if the file cannot be read."""
     try:
-        found = json.loads(_path().read_text("utf-8"))
+        found = json.loads((places().cache / FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-# Forward and backward pass over buffers that stay in place, to be replayed.
-
-# The vector of a slot: its parameter among the batch's, its number in that one.
+# The vector of a slot: the number of its parameter in the batch, and its own in the parameter.
 Slot = tuple[int, int]
 Buffers = dict[str, torch.Tensor]
+LAYOUT = fields(EncoderInput)
 # Losses, and the gradients of the rows in their order.
 Outputs = tuple[torch.Tensor, list[torch.Tensor | None]]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """All that is the same each time a step is replayed; equal shapes take the same replay.
+    """What recorded steps must have in common to be replayed for each other.
 
     `slots` are the trainable vectors in the order of the batch's slots, by encoder.
     """
@@ -101,10 +94,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as a shape, the tensors that change from step to step, by name, and what is done.
+    """A batch: its shape, the tensors that change from step to step, and the step itself.
 
-    `rows` are the trainable parameters that its slots name, in the order they do so. They are
-    among the tensors too, so that another concept may take the same replay.
+    `rows` are the trainable parameters of its slots, in their order. They are among the tensors
+    too, so that another concept may take the same replay.
     """
 
     shape: Shape
@@ -114,12 +107,12 @@ class Batch:
 
     @property
     def can_be_replayed(self) -> bool:
-        """Whether all that its slots name stays where it is: photos' own words are slices."""
+        """Whether all its rows stay where they are: photos' own words are slices."""
         return all(row.is_leaf for row in self.rows)
 
 
 def lay_out(model: Model, shares: Sequence[Share], scale: float) -> Batch:
-    """Everything that a step of these shares reads, ready on the device."""
+    """All that a step of these shares reads, on the device."""
     given = joined([share.given for share in shares])
     tensors: Buffers = {"z_t": given.z_t, "t": given.t}
     slots: list[tuple[str, tuple[Slot, ...]]] = []
@@ -145,7 +138,7 @@ def shapes_of(tensors: Buffers) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def buffers_of(batch: Batch) -> Buffers:
-    """Copies of a batch's tensors to take steps over; those of rows take gradients."""
+    """Copies of a batch's tensors to take steps over; the rows take gradients."""
     buffers = {name: tensor.clone() for name, tensor in batch.tensors.items()}
     for number in range(len(batch.rows)):
         buffers[f"row.{number}"].requires_grad_()
@@ -153,7 +146,7 @@ def buffers_of(batch: Batch) -> Buffers:
 
 
 def fill(buffers: Buffers, batch: Batch) -> None:
-    """Put what another batch of the same shape reads into buffers."""
+    """Copy the tensors of a batch of the same shape into buffers."""
     with torch.no_grad():
         for name, tensor in batch.tensors.items():
             buffers[name].copy_(tensor, non_blocking=True)
@@ -162,8 +155,7 @@ def fill(buffers: Buffers, batch: Batch) -> None:
 def step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
     """Losses of the parts, (parts,), and the gradients of the rows in their order.
 
-    Nothing but buffers is read, and nothing is sent to or asked of the host, so that the whole of
-    it can be captured.
+    Only buffers are read, and nothing passes to or from the host, so that it can be captured.
     """
     encodings = {e.key: encoded(e, shape, buffers) for e in model.encoders}
     answers = model.denoise(buffers["z_t"], buffers["t"], model.join(encodings))
@@ -182,21 +174,17 @@ def rows_of(buffers: Buffers) -> list[torch.Tensor]:
 
 
 def encoded(encoder: TextEncoder, shape: Shape, buffers: Buffers) -> Encoding:
-    """What an encoder makes of the prompts in buffers, their rows' vectors standing in slots."""
+    """An encoder's outputs for the prompts in buffers, with the rows' vectors in their slots."""
     own, rows = dict(shape.slots)[encoder.key], rows_of(buffers)
     vectors = torch.stack([rows[row][number] for row, number in own]) if own else None
-    return encoder.read(_layout(encoder.key, buffers), vectors)
+    parts: dict[str, Any] = {f.name: buffers.get(f"{encoder.key}.{f.name}") for f in LAYOUT}
+    return encoder.read(EncoderInput(**parts), vectors)
 
 
 def named(key: str, layout: EncoderInput) -> Buffers:
-    """The tensors of a layout by names of their own."""
-    found = {f"{key}.{field.name}": getattr(layout, field.name) for field in fields(layout)}
+    """The tensors of an encoder's layout by names of their own."""
+    found = {f"{key}.{field.name}": getattr(layout, field.name) for field in LAYOUT}
     return {name: tensor for name, tensor in found.items() if tensor is not None}
-
-
-def _layout(key: str, buffers: Buffers) -> EncoderInput:
-    found: dict[str, Any] = {f.name: buffers.get(f"{key}.{f.name}") for f in fields(EncoderInput)}
-    return EncoderInput(**found)
 
 
 def slots_of(
@@ -205,7 +193,7 @@ def slots_of(
     words: Mapping[str, Mapping[str, torch.Tensor]],
     rows: list[torch.Tensor],
 ) -> tuple[Slot, ...]:
-    """The vectors that stand in a batch's slots; parameters not yet among `rows` join them."""
+    """The vectors in a batch's slots; parameters that are not among `rows` yet join them."""
     slots = []
     for prompt in prompts:
         for slot in prompt.slots:
@@ -219,15 +207,15 @@ def slots_of(
 
 # Steps before recording: libraries choose kernels and reserve workspaces in them.
 WARM_UPS = 3
-# Shapes of batches that are kept recorded: captions that name a concept twice have their own.
-# Where there are more, one that was not used in so many batches makes room.
+# Shapes that stay recorded: captions that name a concept twice have one of their own. When there
+# are more, one that was not used in so many batches makes room.
 MOST, UNUSED = 4, 20
-# Savings under which a step does more than fill buffers and launch kernels.
+# With these savings a step does more than fill buffers and launch kernels.
 EAGER = ("cut", "checkpoint", "slices", "offload")
 # Replays that are timed before and after the denoiser is compiled.
 TIMED = 10
 
-# Records a function; gives back what runs it again, and the outputs that then change in place.
+# Records a function; returns what runs it again, and the outputs that then change in place.
 Record = Callable[[Callable[[], Outputs]], tuple[Callable[[], None], Outputs]]
 
 
@@ -245,7 +233,7 @@ class Recorded:
 
 @dataclass
 class Replayer:
-    """The recorded steps of a model, by shape; `record` makes them, `compiled` the faster ones.
+    """The recorded steps of a model by shape; `record` makes them, `compiled` compiles a denoiser.
 
     `broken` says why nothing is recorded any more.
     """
@@ -260,7 +248,7 @@ class Replayer:
     def add_gradients(
         self, model: Model, shares: Sequence[Share], scale: float
     ) -> list[float] | None:
-        """Take a recorded step and add its gradients; None where this one must be taken plainly."""
+        """Take a recorded step and add its gradients; None if it must be taken plainly."""
         return self.take(model, lambda: lay_out(model, shares, scale), _steps_left(shares))
 
     def add_context_gradient(
@@ -271,20 +259,16 @@ class Replayer:
         numbers: Sequence[int],
         weight: float,
     ) -> bool:
-        """Add the gradient of weight · distance by a recorded step; False where there is none.
-
-        The distance is that of `context_distance`, summed in another order.
-        """
+        """Add the gradient of weight · distance by a recorded step; False if there is none."""
         found = self.take(model, lambda: _lay_out(model, context, rows, numbers, weight))
         return found is not None
 
     def take(
         self, model: Model, make: Callable[[], Batch], steps_left: int = 0
     ) -> list[float] | None:
-        """Replay what `make` lays out and add its gradients; None where it must be done plainly.
+        """Replay what `make` lays out and add its gradients; None if it must be done plainly.
 
-        A shape is recorded the second time it comes, so that rare ones never are. Nothing is
-        compiled where no steps are left to repay it.
+        A shape is recorded the second time it comes, so that rare ones never are.
         """
         if self.broken or any(getattr(model.savings, rung) for rung in EAGER):
             return None
@@ -304,7 +288,7 @@ class Replayer:
         return _replayed(batch, recorded)
 
     def _room(self) -> bool:
-        """Whether another shape may be recorded, for which one that is no longer used is let go."""
+        """Whether another shape may be recorded; one that is no longer used makes room."""
         if len(self.kept) < MOST:
             return True
         oldest = min(self.kept, key=lambda shape: self.kept[shape].used)
@@ -327,7 +311,7 @@ class Replayer:
         return recorded
 
     def _settled(self, model: Model, batch: Batch, recorded: Recorded, steps_left: int) -> Recorded:
-        """The recorded step, or a compiled one where that is faster and there is time for it."""
+        """The recorded step, or a compiled one if that is faster and repays compiling."""
         recorded.settled = True
         what = _name_of(model, batch)
         seconds = sorted(recorded.seconds)[len(recorded.seconds) // 2]
@@ -339,7 +323,7 @@ class Replayer:
             with _denoiser(model, self.compiled(model.denoiser)):
                 other = _record(model, batch, self.record)
         except Exception as error:
-            # Compilers fail in types of their own, and a step that is not compiled is as good.
+            # Compilers raise types of their own, and the step works without them.
             if out_of_memory(error):
                 raise
             model.note_given_up("the denoiser stays uncompiled", first_line(error))
@@ -353,26 +337,26 @@ class Replayer:
 
 
 def replayer_for(model: Model) -> Replayer | None:
-    """What replays a model's steps: nothing but CUDA does."""
+    """What replays a model's steps on CUDA; None on other devices."""
     if model.device.type != "cuda":
         return None
     from diffusers import UNet2DConditionModel
 
     if isinstance(model.denoiser, UNet2DConditionModel) and not model.savings.offload:
-        # Tensor cores take channels last; cuDNN would else turn each input around and back.
+        # Tensor cores take channels last; otherwise cuDNN turns each input around and back.
         model.denoiser.to(memory_format=torch.channels_last)
     compiled = None if obstacle() else lambda d: torch.compile(d, dynamic=False)
     return Replayer(CudaGraphs(), compiled)
 
 
 class CudaGraphs:
-    """Records into CUDA graphs that share one pool of memory: one is replayed at a time."""
+    """Records CUDA graphs that share one pool of memory, because one is replayed at a time."""
 
     def __init__(self) -> None:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, function: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """Warm up beside the current stream, as capture demands, then capture."""
+        """Warm up on another stream, as capture demands, then capture."""
         with _kernels_chosen_by_timing():
             aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(torch.cuda.current_stream())
@@ -396,7 +380,7 @@ def _record(model: Model, batch: Batch, record: Record) -> Recorded:
 
 
 def _current(device: torch.device) -> AbstractContextManager[None]:
-    """Make a CUDA device the current one: its are the streams that are captured."""
+    """Make a CUDA device the current one, because its streams are captured."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
@@ -428,7 +412,7 @@ def _timed(batch: Batch, recorded: Recorded) -> list[float]:
 
 @contextmanager
 def _denoiser(model: Model, other: Any) -> Iterator[None]:
-    """Another denoiser in a model's place for a while."""
+    """Put another denoiser into a model for a while."""
     own = model.denoiser
     model.denoiser = other
     try:
@@ -439,7 +423,7 @@ def _denoiser(model: Model, other: Any) -> Iterator[None]:
 
 @contextmanager
 def _kernels_chosen_by_timing() -> Iterator[None]:
-    """cuDNN tries its convolutions out, unless runs must give equal bits."""
+    """Let cuDNN time its convolutions, unless runs must give equal bits."""
     cudnn = torch.backends.cudnn
     with cudnn.flags(
         enabled=cudnn.enabled,
@@ -464,9 +448,6 @@ def _name_of(model: Model, batch: Batch) -> str:
     return f"{model.source.family} {model.hardware.dtype} {shape} {where} torch {torch.__version__}"
 
 
-# The context regulariser over buffers that stay in place, to be replayed.
-
-
 def _lay_out(
     model: Model,
     context: Context,
@@ -482,8 +463,8 @@ def _lay_out(
         prompts = [context.prompts[number][key] for number in numbers]
         tensors |= named(key, encoder.lay_out(prompts))
         slots.append((key, slots_of(encoder, prompts, {context.concept: rows}, trained)))
-        wanted, shares = _padded(context, key)
-        tensors[f"{key}.wanted"], tensors[f"{key}.shares"] = wanted[numbers], shares[numbers]
+        tensors[f"{key}.wanted"] = context.wanted[key][numbers]
+        tensors[f"{key}.shares"] = context.shares[key][numbers]
     tensors |= {f"row.{number}": row.detach() for number, row in enumerate(trained)}
     shape = Shape((), tuple(slots), shapes_of(tensors), weight)
     return Batch(shape, tensors, tuple(trained), _step)
@@ -491,30 +472,13 @@ def _lay_out(
 
 def _step(model: Model, shape: Shape, buffers: Buffers) -> Outputs:
     """The distance, (1,), and the gradients of the rows from its weighted value."""
-    distances = []
-    for encoder in model.encoders:
-        hidden = encoded(encoder, shape, buffers).hidden.float()
-        wanted, shares = buffers[f"{encoder.key}.wanted"], buffers[f"{encoder.key}.shares"]
-        cosine = torch.nn.functional.cosine_similarity(hidden, wanted, dim=2)
-        distances.append(1 - (cosine * shares).sum(1))
-    distance = torch.cat(distances).mean()
+    distance = mean_distance(
+        (
+            encoded(encoder, shape, buffers).hidden.float(),
+            buffers[f"{encoder.key}.wanted"],
+            buffers[f"{encoder.key}.shares"],
+        )
+        for encoder in model.encoders
+    )
     gradients = torch.autograd.grad(shape.scale * distance, rows_of(buffers), allow_unused=True)
     return distance.detach()[None], list(gradients)
-
-
-def _padded(context: Context, key: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """What every prompt's tokens should be, (prompts, window, width), and what each counts for.
-
-    A prompt's tokens count for one together, and all that is not among its places for nothing.
-    """
-    if key not in context.padded:
-        window = len(context.prompts[0][key].ids)
-        first = context.wanted[0][key]
-        wanted = first.new_zeros(len(context.prompts), window, first.shape[1])
-        shares = first.new_zeros(len(context.prompts), window)
-        for number, places in enumerate(context.places):
-            where = torch.tensor(places[key], device=first.device)
-            wanted[number, where] = context.wanted[number][key]
-            shares[number, where] = 1 / len(places[key])
-        context.padded[key] = wanted, shares
-    return context.padded[key]

@@ -20,28 +20,25 @@ from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
 from ticli.names import Token, twin_token
 
 if TYPE_CHECKING:
-    from ticli.inversion.engine import Training
+    from ticli.inversion.training import Training
 
-# What is checked before a concept is stored: that it does something, with every vector it has.
-
-# Of the prediction's own size; at least what a number's rounding in the model's precision may come
-# to, which for bfloat16 is more.
+# The least change of a prediction, of its own size; rounding in bfloat16 comes to more.
 LEAST_CHANGE = 1e-3
 
 
-def check_word(
+def check_vectors(
     judge: Judge, start: Vectors, finished: Finished, held_out_init: float
 ) -> tuple[str, ...]:
-    """Warnings about the vectors that a run keeps; none where all is well.
+    """Warnings about the vectors that a run keeps: each must do something.
 
-    It is held against its class word, whose held-out loss is `held_out_init`, and against its own
-    `start`: a word that has learned nothing differs from its class word where both stand in the
-    sentence.
+    The concept is compared with its class word, whose held-out loss is `held_out_init`, and with
+    its own `start`, because one that learned nothing differs from its class word if both stand in
+    the sentence.
     """
-    word = kept_word(start, finished)
-    # The concept itself is checked: the photos' own words are the same beside it and what it meets.
-    start, instead = start.beside(word), judge.stand_in.beside(word)
-    predicted = _predict(judge, word, judge.examples)
+    kept = kept_vectors(start, finished)
+    # The photos' own words are the same on both sides, so that only the concept is checked.
+    start, instead = start.beside(kept), judge.stand_in.beside(kept)
+    predicted = _predict(judge, kept, judge.examples)
     least = max(LEAST_CHANGE, torch.finfo(judge.model.hardware.dtype).eps)
     if _change(predicted, _predict(judge, instead, judge.plain)) < least:
         return ("the concept changes no picture: it predicts what its class word predicts",)
@@ -49,18 +46,18 @@ def check_word(
         return ("the concept changes no picture: it predicts what it predicted at its start",)
     idle = [
         name
-        for name, other in _without_each(word)
+        for name, other in _without_each(kept)
         if _change(predicted, _predict(judge, other, judge.examples)) < least
     ]
     warnings = []
     if idle:
-        flags = "--vectors or --negative-vectors" if word.negative else "--vectors"
+        flags = "--vectors or --negative-vectors" if kept.negative else "--vectors"
         warnings.append(f"{', '.join(idle)} changes nothing: use fewer {flags}")
     return (*warnings, *_no_better(judge, start, finished.kept.held_out, held_out_init))
 
 
-def kept_word(start: Vectors, finished: Finished) -> Vectors:
-    """The vectors that a run keeps, on the device where it started."""
+def kept_vectors(start: Vectors, finished: Finished) -> Vectors:
+    """The vectors that a run keeps, on the device of its start."""
     devices = {name: row.device for name, row in start.parameters().items()}
     return start.at({name: row.to(devices[name]) for name, row in finished.rows.items()})
 
@@ -68,7 +65,7 @@ def kept_word(start: Vectors, finished: Finished) -> Vectors:
 def _no_better(
     judge: Judge, start: Vectors, held_out: float, held_out_init: float
 ) -> Iterator[str]:
-    """What the concept does not beat on what it was not trained on, if anything."""
+    """Warn if the concept is no better than its class word or its start."""
     for name, loss in (("class word", held_out_init), ("start", judge.held_out(start))):
         if not held_out < loss:
             yield (
@@ -78,11 +75,11 @@ def _no_better(
             return
 
 
-def _without_each(word: Vectors) -> Iterator[tuple[str, Vectors]]:
-    """The concept with one vector after another reversed, and that vector's name."""
-    every = word.parameters()
+def _without_each(vectors: Vectors) -> Iterator[tuple[str, Vectors]]:
+    """The concept with one vector after another reversed, by that vector's description."""
+    every = vectors.parameters()
     for name, rows in every.items():
-        # A photo's own word stays with the run: nobody will miss it.
+        # A photo's own word is not kept.
         if name.endswith(PRIVATE):
             continue
         whose = "the negative twin in " if name.endswith(NEGATIVE) else ""
@@ -90,11 +87,11 @@ def _without_each(word: Vectors) -> Iterator[tuple[str, Vectors]]:
             row = rows.detach().clone()
             row[number].neg_()
             said = f"vector {number + 1} of {whose}{encoder_of(name)}"
-            yield said, word.at({**every, name: row})
+            yield said, vectors.at({**every, name: row})
 
 
 def _predict(judge: Judge, vectors: Vectors, examples: Examples) -> torch.Tensor:
-    """The denoiser's answers over the whole fixed batch."""
+    """The denoiser's predictions for the whole fixed batch."""
     count = len(judge.draw.timesteps)
     parts = [slice(begin, begin + judge.batch) for begin in range(0, count, judge.batch)]
     with torch.no_grad():
@@ -104,11 +101,11 @@ def _predict(judge: Judge, vectors: Vectors, examples: Examples) -> torch.Tensor
 
 
 def _change(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Root mean square of the difference, of that of the first."""
+    """Root mean square of the difference, relative to that of `one`."""
     return float((one - other).norm() / one.norm().clamp_min(1e-12))
 
 
-# Points of a curve that are stored: enough to draw it, little enough for every row.
+# Points of a curve that are stored: enough to draw it, few enough for every row.
 MOST_POINTS = 200
 
 
@@ -117,12 +114,12 @@ def conclude(training: Training) -> tuple[Concept, Embedding]:
 
     Raises Diverged if no restart ended well.
     """
-    plan, recipe, winner = training.plan, training.plan.recipe, training.restarts.winner
+    plan, recipe, winner = training.plan, training.plan.recipe, training.winner
     if winner is None:
         raise Diverged("every restart diverged", "use a lower --lr, or --dtype fp32")
     rows = {key: winner.rows[key].float().cpu() for key in training.state.vectors.rows}
-    start = training.started(winner.attempt.seed)
-    held_out_init = training.judge.held_out_init(kept_word(start, winner))
+    start = training.vectors_at_start(winner.attempt.seed)
+    held_out_init = training.judge.held_out_init(kept_vectors(start, winner))
     source = plan.source
     concept = Concept(
         name=plan.token.name,
@@ -152,7 +149,7 @@ def conclude(training: Training) -> tuple[Concept, Embedding]:
         sha256="",
         outcome=_outcome(training, winner, held_out_init),
         curves=_curves(winner.evaluations),
-        warnings=check_word(training.judge, start, winner, held_out_init),
+        warnings=check_vectors(training.judge, start, winner, held_out_init),
     )
     return concept, Embedding({key: row.numpy() for key, row in rows.items()})
 
@@ -164,12 +161,12 @@ def _outcome(training: Training, winner: Finished, held_out_init: float) -> Outc
         held_out=_short(winner.kept.held_out),
         held_out_init=_short(held_out_init),
         drift=_short(winner.kept.drift),
-        held_out_photo=training.prepared.photo,
+        held_out_photo=training.judge.spared,
         skipped=winner.skipped,
         restores=winner.restores,
         attempts=tuple(
             replace(attempt, held_out=attempt.held_out and _short(attempt.held_out))
-            for attempt in training.restarts.done
+            for attempt in training.done
         ),
         init_words=training.init_words,
         memory=tuple(training.model.given_up),
@@ -211,28 +208,22 @@ def _versions() -> dict[str, str]:
     }
 
 
-# The negative twin of a concept, as a concept of its own.
-
-KIND = "negative"
-
-
-def words_of(training: Training) -> list[tuple[Concept, Embedding]]:
+def concepts_of(training: Training) -> list[tuple[Concept, Embedding]]:
     """What a finished run gives the library: its concept, and the negative twin if any.
 
     Raises Diverged if no restart ended well.
     """
     concept, embedding = conclude(training)
-    winner = training.restarts.winner
-    twin = negative_twin(concept, winner.rows) if winner else None
+    twin = negative_twin(concept, training.winner.rows) if training.winner else None
     return [(concept, embedding), *([twin] if twin else [])]
 
 
 def negative_twin(
     concept: Concept, rows: Mapping[str, torch.Tensor]
 ) -> tuple[Concept, Embedding] | None:
-    """The twin that was trained beside a concept, for the library; None where there is none.
+    """The negative twin that was trained beside a concept, if any, as a concept of its own.
 
-    `rows` are named as Vectors.parameters() names them.
+    `rows` are named as in Vectors.parameters().
     """
     own = {
         name.removesuffix(NEGATIVE): row.detach().float().cpu()
@@ -247,7 +238,7 @@ def negative_twin(
         name=token.name,
         token=token.text,
         noun="",
-        kind=KIND,
+        kind="negative",
         init="",
         vectors=max(len(row) for row in own.values()),
         norms={key: row.norm(dim=1).tolist() for key, row in own.items()},

@@ -1,4 +1,8 @@
-"""Unfinished runs on disk: one folder a name, held by a lock while it is live. No torch here."""
+"""Unfinished runs on disk: one folder for each concept, locked while a process learns it.
+
+The checks of `ti doctor` and `ti list` use this module, so torch is imported only to read and write
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import BadContent, Check, Conflict, TiError, counted, some_of
+from ticli.library.formats.tensor_file import read_header
 from ticli.library.store import GRACE, IN_USE, Grace, Unused, size_of
+
+if TYPE_CHECKING:
+    import torch
 
 IDENTITY = "run.json"
 CHECKPOINT = "checkpoint.safetensors"
@@ -28,7 +36,7 @@ LOCK = "lock"
 
 @dataclass(frozen=True)
 class Run:
-    """A run this process holds the lock of. `step` is where its checkpoint stands, or 0."""
+    """A run whose lock this process holds; `step` is that of its checkpoint, or 0."""
 
     name: str
     path: Path
@@ -38,22 +46,10 @@ class Run:
     def checkpoint(self) -> Path:
         return self.path / CHECKPOINT
 
-    @property
-    def latents(self) -> Path:
-        return self.path / LATENTS
-
-    @property
-    def held_out(self) -> Path:
-        return self.path / HELD_OUT
-
-    @property
-    def init_words(self) -> Path:
-        return self.path / INIT_WORDS
-
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run found on disk; `updated` is the time of its last checkpoint, ISO 8601 in UTC."""
+    """A run on disk; `updated` is the time of its last checkpoint, ISO 8601 in UTC."""
 
     name: str
     token: str
@@ -68,11 +64,10 @@ class UnfinishedRun:
 def open_run(
     folder: Path, name: str, identity: Mapping[str, Any], *, fresh: bool = False
 ) -> Iterator[Run]:
-    """Hold the run called `name` in `folder`, new or as it was left, for one process.
+    """Lock the run called `name` in `folder`, new or as it was left.
 
-    `identity` is what must be the same to continue: a flat mapping of JSON values, compared in
-    order. Raises Conflict where the run is live elsewhere, or took steps with another identity and
-    not `fresh`.
+    `identity` is a flat mapping of JSON values that must be the same to continue. Raises Conflict
+    if another process holds the run, or if it took steps with another identity and not `fresh`.
     """
     path = folder / name
     make_folder(path)
@@ -86,33 +81,33 @@ def open_run(
 
 
 def check_run(folder: Path, name: str, identity: Mapping[str, Any], *, fresh: bool) -> None:
-    """Refuse what open_run would refuse now, with nothing held or changed. Raises Conflict."""
+    """Raise the Conflict that open_run would raise now, without changing anything."""
     path = folder / name
     if path.is_dir():
         with _locked(path, name):
-            # A run that is to be thrown away may be anything, damaged too.
+            # A run that is thrown away may be damaged.
             if not fresh:
                 _is_same(path, identity)
 
 
 def _is_same(path: Path, identity: Mapping[str, Any]) -> bool:
-    """Whether a run in this folder is new, or as it was. Raises Conflict where steps are lost."""
+    """Whether a run is new or has this identity. Raises Conflict if steps would be lost."""
     known = _identity(path)
     if known is None or known == _as_json(identity):
         return True
-    # A run that never took a step, for it was refused, has nothing to lose.
+    # A run without a checkpoint has nothing to lose.
     if (path / CHECKPOINT).exists():
         raise _difference(path.name, known, _as_json(identity))
     return False
 
 
 def finish(run: Run) -> None:
-    """Remove a run whose concept is in the library. Call while the run is held."""
+    """Remove a run whose concept is in the library. Call this while the run is locked."""
     shutil.rmtree(run.path)
 
 
 def unfinished(folder: Path) -> list[UnfinishedRun]:
-    """Every run that was begun and not finished, in order of name."""
+    """All runs that were begun and not finished, by name."""
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
@@ -139,7 +134,7 @@ def unfinished(folder: Path) -> list[UnfinishedRun]:
 
 
 def discard(run: UnfinishedRun) -> None:
-    """Throw an unfinished run away. Raises Conflict where it is live."""
+    """Throw away an unfinished run. Raises Conflict if it is live."""
     with _locked(run.path, run.name):
         shutil.rmtree(run.path)
 
@@ -186,7 +181,7 @@ def is_live(path: Path) -> bool:
 
 
 def _empty(path: Path) -> None:
-    """Remove a run's files, its identity last: half-emptied, it is still the old run."""
+    """Remove a run's files, its identity last: half empty, it is still the old run."""
     for file in sorted(path.iterdir(), key=lambda file: file.name == IDENTITY):
         if file.name != LOCK:
             file.unlink()
@@ -227,23 +222,68 @@ def _short(value: Any) -> str:
 
 
 def _step(checkpoint: Path) -> int:
-    """The step written in a checkpoint's header; 0 where there is none."""
+    """The step of a checkpoint; 0 if there is none that can be read."""
     try:
         with checkpoint.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(min(length, 1 << 20)))
-        return int(header["__metadata__"]["step"])
-    except (OSError, ValueError, KeyError, TypeError):
+
+            def read(start: int, length: int) -> bytes:
+                stream.seek(start)
+                return stream.read(length)
+
+            header = read_header(read, checkpoint.stat().st_size, checkpoint.name)
+        return int(header.metadata["step"])
+    except (OSError, BadContent, ValueError, KeyError):
         return 0
 
 
-# What `ti doctor` says of unfinished runs: their files are read, torch is not needed.
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors as a safetensors file with a checksum, durably."""
+    from safetensors.torch import save
+
+    # Copied, because the format refuses tensors that share memory, as rows kept twice may.
+    plain = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
+    checksum = _checksum({name: tensor.numpy().tobytes() for name, tensor in plain.items()})
+    write_file(path, save(plain, {**metadata, "sha256": checksum}), replace=True)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read what write_tensors wrote. Raises BadContent if the file is damaged."""
+    from safetensors.torch import load
+
+    tensors: dict[str, torch.Tensor] = load(_read_checked(path))
+    return tensors
+
+
+def _read_checked(path: Path) -> bytes:
+    """Read a file of write_tensors and compare its checksum. Raises BadContent."""
+    origin, fresh = f"the unfinished run's {path.name}", "start over with --fresh"
+    try:
+        data = path.read_bytes()
+        header = read_header(lambda at, length: data[at : at + length], len(data), origin)
+    except OSError as error:
+        raise BadContent(f"{origin} cannot be read: {error}", fresh) from error
+    except BadContent as error:
+        raise BadContent(error.message, fresh) from error
+    parts = {entry.key: data[entry.start : entry.end] for entry in header.entries}
+    if header.metadata.get("sha256") != _checksum(parts):
+        raise BadContent(f"{origin} is damaged: its checksum is wrong", fresh)
+    return data
+
+
+def _checksum(parts: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(parts):
+        digest.update(name.encode())
+        digest.update(parts[name])
+    return digest.hexdigest()
 
 
 def check_runs(folder: Path) -> Iterator[Check]:
-    """Whether every unfinished run can be continued, and what runs left behind.
+    """Say for `ti doctor` whether every unfinished run can be continued, and what others left.
 
-    A run that is live is passed over: its files change while they are read.
+    A live run is not read, because its files change meanwhile.
     """
     broken, good = 0, 0
     for run in unfinished(folder):
@@ -257,20 +297,18 @@ def check_runs(folder: Path) -> Iterator[Check]:
             good += 1
     if not broken:
         yield Check("unfinished-runs", "ok", f"{counted(good, 'unfinished run')}, none damaged")
-    rest = [str(path) for path in run_remains(folder)]
+    rest = [str(path) for path in _remains(folder)]
     if rest:
         said = f"{counted(len(rest), 'folder')} of runs that have ended: {some_of(rest)}"
         yield Check("run-remains", "warn", said, "ti prune", tuple(rest))
 
 
-def run_remains(folder: Path) -> list[Path]:
-    """Folders that a run which was killed while it was removed or begun left, with no identity."""
+def _remains(folder: Path) -> list[Path]:
+    """Folders without an identity, left by a run that was killed when it began or ended."""
     known = {run.path for run in unfinished(folder)}
-    if not folder.is_dir():
-        return []
     return sorted(
         path
-        for path in folder.iterdir()
+        for path in (folder.iterdir() if folder.is_dir() else ())
         if path.is_dir() and not path.is_symlink() and path not in known and not is_live(path)
     )
 
@@ -278,51 +316,32 @@ def run_remains(folder: Path) -> list[Path]:
 def _problems(path: Path) -> list[str]:
     problems = []
     try:
-        if not isinstance(json.loads((path / IDENTITY).read_text("utf-8")), dict):
+        if not _identity(path):
             problems.append(f"{IDENTITY} is damaged")
-    except (OSError, ValueError):
+    except BadContent:
         problems.append(f"{IDENTITY} cannot be read")
     for name in (LATENTS, HELD_OUT, CHECKPOINT):
-        if (path / name).exists() and not _is_whole(path / name):
+        try:
+            if (path / name).exists():
+                _read_checked(path / name)
+        except BadContent:
             problems.append(f"{name} is damaged")
     return problems
 
-
-def _is_whole(path: Path) -> bool:
-    """Whether a file of tensors has the checksum that stands in it."""
-    try:
-        data = path.read_bytes()
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        expected = header.pop("__metadata__")["sha256"]
-        digest = hashlib.sha256()
-        for name in sorted(header):
-            start, end = header[name]["data_offsets"]
-            digest.update(name.encode())
-            digest.update(data[8 + length + start : 8 + length + end])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return bool(digest.hexdigest() == expected)
-
-
-# Unfinished runs that nobody has continued for long, and what ended runs left.
 
 RUN, REMAINS = "run", "run-remains"
 
 
 def stale_runs(folder: Path, grace: Grace) -> list[Unused]:
-    """Runs whose last checkpoint is old, and folders of runs that are no more. Changes nothing.
-
-    A run that is live never goes.
-    """
+    """Find runs whose last checkpoint is old, and what ended runs left. A live run never goes."""
     found = []
     for run in unfinished(folder):
         if not run.live:
-            # What its own checkpoint says: a clock that was put back makes no run old.
+            # The time of its own checkpoint: a clock that was put back makes no run old.
             since = datetime.fromisoformat(run.updated)
             due = grace.everything or grace.now - since >= GRACE
             found.append(Unused(RUN, run.path, size_of(run.path), since, due))
-    for path in run_remains(folder):
+    for path in _remains(folder):
         since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         due = grace.now - since >= (IN_USE if grace.everything else GRACE)
         found.append(Unused(REMAINS, path, size_of(path), since, due))
@@ -330,9 +349,9 @@ def stale_runs(folder: Path, grace: Grace) -> list[Unused]:
 
 
 def remove_runs(doomed: Sequence[Unused]) -> list[Unused]:
-    """Remove runs found before; return what went. One that is live by now stays.
+    """Remove runs found before, but for those that are live now; return what went.
 
-    A failure names what went until then under `completed`. Raises TiError.
+    A TiError names under `completed` what went before it.
     """
     removed: list[Unused] = []
     for unused in doomed:

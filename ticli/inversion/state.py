@@ -10,11 +10,9 @@ import torch
 
 from ticli.concept import Attempt
 from ticli.errors import Diverged
-from ticli.inversion.schedule import Evaluation, is_better, last_step
+from ticli.inversion.schedule import Evaluation
 from ticli.inversion.vectors import Vectors
 from ticli.recipe import Recipe
-
-# Copies of what training changes: parameters and the optimiser's state, by name.
 
 # Named as in Vectors.parameters(); the optimiser's tensors as "exp_avg.clip_l" and so on.
 Snapshot = Mapping[str, torch.Tensor]
@@ -139,14 +137,9 @@ def new_state(vectors: Vectors, recipe: Recipe) -> TrainingState:
     return TrainingState(vectors, optimizer)
 
 
-# The restarts of a run: each has a seed of its own, and the one with the best evaluation is kept.
-
-SETTLED, CAPPED, DIVERGED = "settled", "steps", "diverged"
-
-
 @dataclass(frozen=True)
 class Finished:
-    """A restart that ended well: the rows it keeps, by name, and how it went."""
+    """What a restart that ended well keeps: its rows by name, and how it went."""
 
     attempt: Attempt
     kept: Evaluation
@@ -155,62 +148,3 @@ class Finished:
     losses: tuple[float, ...]
     skipped: int
     restores: int
-
-
-@dataclass
-class Restarts:
-    """All that a run has done: the restart under way, the others' ends, and the best of them.
-
-    `closed` says that the restart of `state` is among those done.
-    """
-
-    state: TrainingState
-    done: list[Attempt] = field(default_factory=list)
-    winner: Finished | None = None
-    closed: bool = False
-
-    def seed(self, first: int) -> int:
-        """The seed of the restart under way; the first one takes `first`, each other the next."""
-        return first + len(self.done)
-
-    @property
-    def steps(self) -> int:
-        """Steps taken in all restarts."""
-        before = sum(attempt.steps for attempt in self.done)
-        return before if self.closed else before + self.state.step
-
-    def open(self, state: TrainingState) -> None:
-        """Begin the next restart."""
-        self.state, self.closed = state, False
-
-    def close(self, recipe: Recipe, seed: int) -> None:
-        """End the restart under way, and keep it if it is the best so far."""
-        finished = _finish_restart(self.state, recipe, seed)
-        self.done.append(finished.attempt)
-        self.closed = True
-        best = self.winner.kept if self.winner else None
-        if is_better(finished.kept, best, recipe.drift_limit):
-            self.winner = finished
-
-    def give_up(self, seed: int) -> None:
-        """End the restart under way as diverged."""
-        self.done.append(Attempt(seed, self.state.step, DIVERGED, None, None))
-        self.closed = True
-
-
-def _finish_restart(state: TrainingState, recipe: Recipe, seed: int) -> Finished:
-    """Keep the last vectors of a restart that took all its steps, or its best ones."""
-    kept, rows = state.evaluations[-1], rows_of(state.word)
-    if recipe.keep == "best" and state.best is not None:
-        kept, rows = state.best[0], dict(state.best[1])
-    # A fall that the cap cut off, or that ended with it, did not end the run.
-    stopped = SETTLED if last_step(recipe, state.cooling) < recipe.steps else CAPPED
-    return Finished(
-        attempt=Attempt(seed, state.step, stopped, kept.step, kept.held_out),
-        kept=kept,
-        rows=rows,
-        evaluations=tuple(state.evaluations),
-        losses=tuple(state.losses),
-        skipped=state.skipped,
-        restores=state.restores,
-    )

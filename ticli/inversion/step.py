@@ -21,13 +21,11 @@ from ticli.models.memory import with_less
 from ticli.models.model import Model
 from ticli.recipe import Recipe
 
-# What draws a concept back while it learns: its start, and the context of the class word.
-
 
 def regularise(
     model: Model, examples: Examples, vectors: Vectors, recipe: Recipe, key: tuple[int, int]
 ) -> None:
-    """Add the gradients of the recipe's regularisers to those of the loss; key is (seed, step)."""
+    """Add the gradients of the recipe's regularisers; `key` is (seed, step)."""
     if recipe.pull:
         _pull(vectors, recipe.pull)
     if examples.context is not None:
@@ -60,12 +58,11 @@ def gradients(
     learners: Sequence[Learner],
     make_replayer: Callable[[Model], Any] | None = None,
 ) -> list[float]:
-    """Leave the gradient of its next step on every learner's rows; each one's mean loss.
+    """Leave the gradient of its next step on every learner's rows; return each one's mean loss.
 
-    Samples go through the denoiser together where their latents have one shape. A learner's
-    gradient depends on its own samples alone, whoever learns beside it. Where the device is out of
-    memory, the step is taken again with less. `make_replayer` makes what records and replays the
-    steps of a model that has no replayer yet.
+    Samples whose latents have one shape go through the denoiser together. A learner's gradient
+    depends on its own samples alone. If the device is out of memory, the step is taken again with
+    less. `make_replayer` makes what records and replays the steps of a model without a replayer.
     """
 
     def take_gradients() -> list[float]:
@@ -102,20 +99,18 @@ def _gradients(model: Model, learners: Sequence[Learner]) -> list[float]:
 
 
 def _draw_step(learner: Learner) -> tuple[Learner, Examples, Draw]:
-    """Clear a learner's gradient, and draw the samples of its next step from its examples."""
+    """Clear a learner's gradient and draw the samples of its next step."""
     state, recipe = learner.state, learner.recipe
     vectors = recipe.vectors_at(state.step)
     if state.step and vectors > recipe.vectors_at(state.step - 1):
-        # A row that joins late would else take its first steps by moments of many idle ones.
+        # Otherwise a row that joins late takes its first steps by moments of many idle ones.
         state.optimizer.state.clear()
     state.optimizer.zero_grad(set_to_none=True)
     samples = draw(learner.seed, state.step, learner.rule)
     return learner, learner.examples.at(vectors), samples
 
 
-# One training step: its gradient made usable, the vectors moved and looked after.
-
-# So many steps in a row without a finite gradient, and nothing better is to come by waiting.
+# After so many steps in a row without a finite gradient, waiting does not help.
 PATIENCE = 10
 # Concepts of a hundred times the vocabulary's norm have been seen (2312.15905).
 LARGEST_NORM = 1000.0
@@ -123,9 +118,9 @@ LARGEST_NORM = 1000.0
 
 @dataclass(frozen=True)
 class Step:
-    """One step done. `norm` is the vectors' mean norm, `seconds` what the step took.
+    """A step that was taken. `norm` is the vectors' mean norm, `seconds` what the step took.
 
-    `held_out` is the loss on what is not trained on, where the step was followed by an evaluation.
+    `held_out` is the loss on what is not trained on, if an evaluation followed the step.
     """
 
     index: int
@@ -152,13 +147,15 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
     """Take the step whose gradient is on a learner's rows; `began` is its monotonic time.
 
     A step whose loss or gradient is not finite leaves the vectors and the optimiser untouched.
-    After PATIENCE such steps in a row, or where the norm explodes, the state goes back to the last
-    good one. Raises Diverged where no good state is left to return to.
+    After PATIENCE such steps in a row, or if the norm explodes, the state goes back to the last
+    good one. Raises Diverged if it may not go back again.
     """
     state, recipe = learner.state, learner.recipe
     usable = math.isfinite(loss) and _clip(state.vectors, recipe.clip)
     if usable:
-        _apply(state, recipe)
+        for group in state.optimizer.param_groups:
+            group["lr"] = state.rate_scale * learning_rate(recipe, state.step, state.cooling)
+        move(state.vectors, state.optimizer, recipe)
         state.losses.append(loss)
         state.unusable = 0
     else:
@@ -183,7 +180,7 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
 
 
 def _within(vectors: Vectors, limits: Mapping[str, float]) -> bool:
-    """Whether every vector is finite and no longer than its encoder's limit."""
+    """Whether every vector is finite and within its encoder's limit."""
     norms = vectors.norms()
     return vectors.finite() and all(max(norms[key]) <= limits[key] for key in norms)
 
@@ -198,9 +195,3 @@ def _clip(vectors: Vectors, limit: float) -> bool:
         for gradient in gradients:
             gradient.mul_(limit / norm)
     return True
-
-
-def _apply(state: TrainingState, recipe: Recipe) -> None:
-    for group in state.optimizer.param_groups:
-        group["lr"] = state.rate_scale * learning_rate(recipe, state.step, state.cooling)
-    move(state.vectors, state.optimizer, recipe)

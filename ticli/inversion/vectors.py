@@ -1,8 +1,8 @@
-"""The trainable rows: the concept's own, those that help to learn it, and their norm."""
+"""The trainable rows: where they start, how they move, and the norm they keep."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Start:
     """Where vectors start: words, "random", "mean", or another concept's `embedding`.
 
-    `init_from` is "table" or "output". `photos` counts the private words to make, `negative` the
-    negative twin's vectors; `norm_pull` belongs to the norm "pull".
+    `init_from` is "table" or "output". `photos` is the number of photos' own words, `negative` that
+    of the negative twin's vectors; `norm_pull` belongs to the norm "pull".
     """
 
     text: str
@@ -40,7 +40,7 @@ class Start:
 def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Tensor:
     """The concept's rows in one encoder before any norm is held, (vectors, width) float32.
 
-    Raises Usage where the words do not fit the vectors.
+    Raises Usage if the words do not fit the vectors.
     """
     if start.init_from == "output" and (start.embedding or start.text in ("random", "mean")):
         raise Usage(
@@ -51,7 +51,7 @@ def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Ten
         values = torch.from_numpy(start.embedding.rows[encoder.key].copy())
         return spread(values, start.vectors, start.text)
     if start.text == "random":
-        return _random_rows(encoder, start)
+        return _random_rows(encoder, start.vectors, start.seed, "init")
     if start.text == "mean":
         return encoder.table.float().mean(0, keepdim=True).repeat(start.vectors, 1)
     values = word_rows(encoder, start.text)
@@ -63,7 +63,7 @@ def starting_rows(model: Model, encoder: TextEncoder, start: Start) -> torch.Ten
 def class_rows(model: Model, phrase: str, vectors: int) -> dict[str, torch.Tensor]:
     """The class word's rows of the vocabulary by encoder, in the slots of a concept's vectors.
 
-    As many of a longer phrase's tokens as there are vectors; their mean for one.
+    Of a longer phrase, the first `vectors` tokens; the mean of all for one vector.
     """
     rows = {}
     for encoder in model.encoders:
@@ -93,9 +93,9 @@ def spread(values: torch.Tensor, vectors: int, text: str) -> torch.Tensor:
 
 
 def _encoded(model: Model, encoder: TextEncoder, values: torch.Tensor) -> torch.Tensor:
-    """What the encoder gives out where the words go in (Cross Initialization, 2312.15905).
+    """The encoder's outputs where the words go in (Cross Initialization, 2312.15905).
 
-    Raises Usage where that is no vector of the vocabulary's width.
+    Raises Usage if they do not have the vocabulary's width.
     """
     prompt = model.tokenise("<init>", {"init": len(values)})[encoder.key]
     with torch.no_grad():
@@ -109,32 +109,32 @@ def _encoded(model: Model, encoder: TextEncoder, values: torch.Tensor) -> torch.
     return hidden[[slot.position for slot in prompt.slots]]
 
 
-def _random_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
+def _random_rows(encoder: TextEncoder, count: int, seed: int, key: str) -> torch.Tensor:
     """Normal vectors with the vocabulary's mean and standard deviation in each dimension."""
-    generator = keyed_generator(start.seed, "init", encoder.key)
+    generator = keyed_generator(seed, key, encoder.key)
     table = encoder.table.float()
-    normal = torch.randn(start.vectors, table.shape[1], generator=generator)
+    normal = torch.randn(count, table.shape[1], generator=generator)
     return table.mean(0).cpu() + table.std(0).cpu() * normal
 
 
 Rows = dict[str, torch.nn.Parameter]
 
-# Norms at which the rows stand from the start; the others keep the norm they start with.
+# With these norms the rows stand at the vocabulary's from the start.
 HELD = ("vocabulary", "sphere")
-# What follows the encoder's key in the names of rows that are not the concept's own.
+# These follow the encoder's key in the names of rows that are not the concept's own.
 PRIVATE, NEGATIVE = ".private", ".negative"
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Float32 parameters by encoder: `rows` (vectors, width) are the word.
+    """Float32 parameters by encoder: `rows` (vectors, width) are the concept.
 
-    `private` (photos, width) is a word of its own for each photo and `negative` (vectors, width)
-    the concept's negative twin; both are empty where a recipe asks for none. `start` holds the rows
-    before the first step. Each step goes `pull_share` of the way to the `held_norms`.
+    `private` (photos, width) is a word for each photo, and `negative` (vectors, width) the
+    concept's negative twin; both are empty if a recipe asks for none. `start` holds the rows before
+    the first step. Each step goes `pull_share` of the way to the `held_norms`.
 
-    The vocabulary table is no part of it: nothing but these rows is ever trained, so no other
-    row needs restoring and gradient clipping sees these rows alone.
+    Nothing else is trained, so no row of the vocabulary needs restoring, and gradient clipping sees
+    these rows alone.
     """
 
     rows: Rows
@@ -153,7 +153,7 @@ class Vectors:
         }
 
     def words(self, concept: str) -> dict[str, Mapping[str, torch.Tensor]]:
-        """The rows by placeholder: the concept, its twin, and every photo's own word."""
+        """The rows by placeholder: the concept, its twin, and the photos' own words."""
         words: dict[str, Mapping[str, torch.Tensor]] = {concept: self.rows}
         if self.negative:
             words[twin_name(concept)] = self.negative
@@ -164,9 +164,9 @@ class Vectors:
         return words
 
     def at(self, values: Mapping[str, torch.Tensor]) -> Vectors:
-        """The same words with other values, by the names of `parameters`; nothing trains them.
+        """A copy with other values, by the names of `parameters`, that is not trained.
 
-        Norms that are held are held here too.
+        Held norms are held here too.
         """
         fixed = {n: torch.nn.Parameter(v.clone(), requires_grad=False) for n, v in values.items()}
         moved = replace(
@@ -180,7 +180,7 @@ class Vectors:
         return moved
 
     def beside(self, other: Vectors) -> Vectors:
-        """The same words, but with the photos' own words as another has them."""
+        """The same rows, but with the photos' own words of another."""
         return replace(self, private=other.private)
 
     def norms(self) -> dict[str, list[float]]:
@@ -199,7 +199,7 @@ class Vectors:
                 row.mul_(wanted / own.clamp_min(1e-12))
 
     def finish_gradients(self, scale: float = 1.0) -> None:
-        """Undo the loss's factor; rows that no sentence of a step named have no gradient: zero."""
+        """Undo the loss's factor; rows in no sentence of the step get a gradient of zero."""
         for row in self.parameters().values():
             if row.grad is None:
                 row.grad = torch.zeros_like(row)
@@ -216,14 +216,17 @@ def encoder_of(name: str) -> str:
 
 
 def start_vectors(model: Model, start: Start) -> Vectors:
-    """Make the trainable rows of a run. Raises Usage where the words do not fit the vectors."""
+    """Make the trainable rows of a run. Raises Usage if the words do not fit the vectors."""
     rows, private, negative, held = {}, {}, {}, {}
     for encoder in model.encoders:
         rows[encoder.key] = _parameter(model, starting_rows(model, encoder, start))
         if start.photos:
-            private[encoder.key] = _parameter(model, _private_rows(encoder, start))
+            own = _random_rows(encoder, start.photos, start.seed, "private")
+            private[encoder.key] = _parameter(model, own)
         if start.negative:
-            negative[encoder.key] = _parameter(model, _negative_rows(encoder, start.negative))
+            # A prompt of end tokens alone says as little as an empty prompt.
+            end = encoder.table[encoder.tokenizer.eos_token_id].float()
+            negative[encoder.key] = _parameter(model, end[None].repeat(start.negative, 1))
         if start.norm != "free":
             held[encoder.key] = vocabulary_norm(encoder)
     Vectors(rows, held if start.norm in HELD else {}, 1.0, private, negative).hold()
@@ -246,33 +249,18 @@ def _parameter(model: Model, values: torch.Tensor) -> torch.nn.Parameter:
     return torch.nn.Parameter(values.to(model.device, torch.float32).clone())
 
 
-def _private_rows(encoder: TextEncoder, start: Start) -> torch.Tensor:
-    generator = keyed_generator(start.seed, "private", encoder.key)
-    table = encoder.table.float()
-    normal = torch.randn(start.photos, table.shape[1], generator=generator)
-    return table.mean(0).cpu() + table.std(0).cpu() * normal
-
-
-def _negative_rows(encoder: TextEncoder, vectors: int) -> torch.Tensor:
-    """The end token's vector: a prompt of it alone says as little as an empty prompt."""
-    row = encoder.table[encoder.tokenizer.eos_token_id].float()
-    return row[None].repeat(vectors, 1)
-
-
-# How one step moves the vectors: AdamW under a held, pulled or free norm, or along a sphere.
-
-
 def move(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
-    """Move every row by its gradient, as the recipe's norm says, at the optimiser's rate."""
-    _MOVES[recipe.norm](vectors, optimizer, recipe)
+    """Move every row by its gradient at the optimiser's rate: along a sphere, or by AdamW."""
+    if recipe.norm == "sphere":
+        _move_along_the_sphere(vectors, optimizer, recipe.prior)
+    else:
+        optimizer.step()
+        vectors.hold()
 
 
-def _by_adam(vectors: Vectors, optimizer: torch.optim.Optimizer, _recipe: Recipe) -> None:
-    optimizer.step()
-    vectors.hold()
-
-
-def _along_the_sphere(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+def _move_along_the_sphere(
+    vectors: Vectors, optimizer: torch.optim.Optimizer, prior: float
+) -> None:
     """Turn each vector by `lr` radians against its gradient (2512.13672).
 
     With e = m·v, m the held norm: the gradient of v is m·∂L/∂e − κ·μ, of which the part along
@@ -287,18 +275,10 @@ def _along_the_sphere(vectors: Vectors, optimizer: torch.optim.Optimizer, recipe
             norm = vectors.held_norms[encoder_of(name)]
             v = torch.nn.functional.normalize(row, dim=1)
             gradient = norm * row.grad
-            if recipe.prior and name in vectors.start:
+            if prior and name in vectors.start:
                 mu = torch.nn.functional.normalize(vectors.start[name], dim=1)
-                gradient = gradient - recipe.prior * mu
+                gradient = gradient - prior * mu
             tangent = gradient - (gradient * v).sum(1, keepdim=True) * v
             turned = v - rate * torch.nn.functional.normalize(tangent, dim=1, eps=1e-30)
             turned = norm * torch.nn.functional.normalize(turned, dim=1)
             row.copy_(torch.where(row.grad.norm(dim=1, keepdim=True) > 0, turned, row))
-
-
-_MOVES: dict[str, Callable[[Vectors, torch.optim.Optimizer, Recipe], None]] = {
-    "vocabulary": _by_adam,
-    "free": _by_adam,
-    "pull": _by_adam,
-    "sphere": _along_the_sphere,
-}

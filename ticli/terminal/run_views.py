@@ -16,11 +16,11 @@ from ticli.terminal.progress import Progress
 from ticli.terminal.safe_text import safe_text
 
 if TYPE_CHECKING:
-    from ticli.inversion.plan import Plan, Way
+    from ticli.inversion.plan import Plan, RunSetup
     from ticli.models.folder import ModelSource
 
 
-def say_plan(output: Output, plan: Plan, way: Way) -> None:
+def say_plan(output: Output, plan: Plan, way: RunSetup) -> None:
     """Say on stderr what a run will do, after its notes and warnings."""
     say_notes(output, plan, way)
     if not output.quiet:
@@ -28,7 +28,7 @@ def say_plan(output: Output, plan: Plan, way: Way) -> None:
             say(line)
 
 
-def say_notes(output: Output, plan: Plan, way: Way) -> None:
+def say_notes(output: Output, plan: Plan, way: RunSetup) -> None:
     """Say on stderr what a user should know of a run before it begins."""
     say_starter(output, plan.source, way)
     for text in plan.notes:
@@ -37,7 +37,7 @@ def say_notes(output: Output, plan: Plan, way: Way) -> None:
         output.warn(text)
 
 
-def say_starter(output: Output, source: ModelSource, way: Way) -> None:
+def say_starter(output: Output, source: ModelSource, way: RunSetup) -> None:
     """Say on stderr that a run uses the starter, where nobody asked for it."""
     if source.is_starter and not way.model_named:
         output.note(
@@ -45,7 +45,7 @@ def say_starter(output: Output, source: ModelSource, way: Way) -> None:
         )
 
 
-def show_plan(output: Output, plan: Plan, way: Way) -> None:
+def show_plan(output: Output, plan: Plan, way: RunSetup) -> None:
     """Write a dry run's plan to stdout, as text or one JSON document; notes go to stderr."""
     say_notes(output, plan, way)
     if output.json:
@@ -54,20 +54,20 @@ def show_plan(output: Output, plan: Plan, way: Way) -> None:
     write_plan(plan, way)
 
 
-def json_of(plan: Plan, way: Way) -> dict[str, Any]:
+def json_of(plan: Plan, way: RunSetup) -> dict[str, Any]:
     """A dry run's plan as one JSON document."""
     from ticli.inversion.plan import plan_as_json
 
     return plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
 
 
-def write_plan(plan: Plan, way: Way) -> None:
+def write_plan(plan: Plan, way: RunSetup) -> None:
     """Write a dry run's plan to stdout as text."""
     for line in (*_lines(plan, way), *_details(plan)):
         write_line(line)
 
 
-def _lines(plan: Plan, way: Way) -> list[str]:
+def _lines(plan: Plan, way: RunSetup) -> list[str]:
     recipe, photos = plan.recipe, plan.photos.photos
     each = f"{recipe.batch} pictures"
     if recipe.accumulate > 1:
@@ -223,7 +223,7 @@ def line_of(plan: Plan) -> str:
     )
 
 
-def say_plans(output: Output, lines: Sequence[str], plan: Plan, way: Way) -> None:
+def say_plans(output: Output, lines: Sequence[str], plan: Plan, way: RunSetup) -> None:
     """Say on stderr what a call will do with all its concepts; `plan` is one of theirs."""
     say_starter(output, plan.source, way)
     if output.quiet:

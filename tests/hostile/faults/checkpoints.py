@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.run_folder import open_run
-from ticli.inversion.state import Restarts, TrainingState, new_state
+from ticli.inversion.run_folder import Run, open_run
+from ticli.inversion.state import TrainingState, new_state
+from ticli.inversion.training import Training
 from ticli.inversion.vectors import Vectors
 from ticli.paths import places
 from ticli.recipe import Recipe
@@ -27,10 +30,16 @@ def state_at(step: int) -> TrainingState:
     return state
 
 
+def training_at(step: int, run: Run) -> Training:
+    """A training of nothing but its state."""
+    nothing: Any = None
+    return Training(nothing, run, nothing, nothing, nothing, None, state_at(step))
+
+
 def save(step: int) -> None:
     """Begin or continue the run of <mug> and save a checkpoint of this step."""
     with open_run(places().runs, "mug", IDENTITY) as run:
-        save_checkpoint(run.checkpoint, Restarts(state_at(step)), float(step))
+        save_checkpoint(run.checkpoint, training_at(step, run), float(step))
 
 
 def saved() -> tuple[int, list[float]] | None:
@@ -38,8 +47,8 @@ def saved() -> tuple[int, list[float]] | None:
     with open_run(places().runs, "mug", IDENTITY) as run:
         if not run.checkpoint.exists():
             return None
-        restarts = Restarts(state_at(0))
-        seconds = restore_checkpoint(run.checkpoint, restarts)
-        row = restarts.state.vectors.rows["clip_l"].detach()
-        assert (run.step, seconds) == (restarts.state.step, float(restarts.state.step))
-        return restarts.state.step, row.flatten().tolist()
+        training = training_at(0, run)
+        seconds = restore_checkpoint(run.checkpoint, training)
+        row = training.state.vectors.rows["clip_l"].detach()
+        assert (run.step, seconds) == (training.state.step, float(training.state.step))
+        return training.state.step, row.flatten().tolist()
