@@ -103,7 +103,7 @@ def _fail(error: BaseException, arguments: list[str]) -> int:
         _flush()
     except OSError:
         _abandon_stdout()
-    return failure.exit_code
+    return int(failure.exit_code)
 
 
 def _complete(arguments: list[str]) -> int:

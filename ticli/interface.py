@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ticli.inversion.plan import Plan, Request
     from ticli.inversion.step import Step
     from ticli.inversion.training import Training
+    from ticli.library.exporting import Exported, Order, Outgoing
+    from ticli.library.formats.containers import Opened
+    from ticli.library.formats.embedding import Contents
+    from ticli.library.importing import LearnedOn, Wanted
     from ticli.models.download import Parcel
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
@@ -37,6 +41,7 @@ PathLike = str | Path
 # Named here, since ConceptLibrary has a method called list.
 Concepts = list[Concept]
 Paths = list[Path]
+Files = list["Outgoing"]
 Photos = PathLike | Sequence[PathLike]
 EventKind = Literal[
     "note", "detail", "warning", "began", "step", "learned", "failed", "picture", "score"
@@ -467,15 +472,42 @@ def load_vectors(file: PathLike, token: str | None = None) -> Embedding:
     from ticli.library.importing import Wanted, choose_words
 
     wanted = Wanted(token)
-    (contents,) = _read(file, wanted)
+    (contents,) = _read([file], wanted)
     return choose_words(contents, wanted)[0].embedding
 
 
-def _read(file: PathLike, wanted: Any) -> list[Any]:
+def _read(files: Sequence[PathLike | Opened], wanted: Wanted) -> list[Contents]:
+    """Read every file, and the files of every folder. Raises NotFound, BadContent and Usage."""
     from ticli.library.importing import join_pairs, open_sources, read_source
 
-    with open_sources(Path(file)) as sources:
-        return join_pairs([read_source(source, wanted) for source in sources])
+    contents: list[Contents] = []
+    for file in files:
+        with open_sources(Path(file) if isinstance(file, str) else file) as sources:
+            contents += [read_source(source, wanted) for source in sources]
+    return join_pairs(contents)
+
+
+def usable_widths(on_event: OnEvent = nothing) -> set[int]:
+    """The widths of the encoders of every model on this machine; a broken cache counts as empty."""
+    from ticli.models.locate import usable
+
+    try:
+        models = usable(load_settings()["model"])
+    except (OSError, ValueError) as error:
+        on_event(Event("detail", f"the hub cache cannot be read: {error}"))
+        return set()
+    return {width for model in models for width in model.widths.values()}
+
+
+def _learned_on(name: str) -> LearnedOn:
+    from ticli.concept import BaseModel
+    from ticli.library.importing import LearnedOn
+    from ticli.models.fingerprint import fingerprint
+    from ticli.models.locate import locate
+
+    source = locate(name, offline=load_settings()["offline"] == "true")
+    base = BaseModel(source.family, source.id, source.revision, fingerprint(source))
+    return LearnedOn(base, source.widths)
 
 
 class ConceptLibrary(Library):
@@ -530,31 +562,76 @@ class ConceptLibrary(Library):
         program: str = "",
         format: str = "",
         force: bool = False,
+        on_event: OnEvent = nothing,
     ) -> Paths:
         """Write concepts for another program, and return the paths.
 
-        Raises NotFound, Usage and Conflict.
+        What to do with the files goes to `on_event`. Raises NotFound, Usage and Conflict.
         """
-        from ticli.library.exporting import Order, Target, plan_files, write_files
+        from ticli.library.exporting import Order, Target
         from ticli.library.formats.metadata import Extras
 
         wanted = (names,) if isinstance(names, str) else tuple(names)
         order = Order(wanted, Target(program, format).checked(), Extras(), str(output))
-        files = plan_files(self, order)
-        write_files(files, str(output), force)
-        return [file.path for file in files]
+        return [file.path for file in self.export_files(order, force, on_event)]
+
+    def export_files(self, order: Order, force: bool = False, on_event: OnEvent = nothing) -> Files:
+        """Write the files of an order, as `export` does, and return them."""
+        from ticli.library.exporting import plan_files, write_files
+
+        files = plan_files(self, order) if order.names else []
+        write_files(files, order.output, force)
+        _advise([exported for file in files for _, exported in file.parts], on_event)
+        return files
+
+    def export_content(self, order: Order, on_event: OnEvent = nothing) -> bytes:
+        """The bytes of an order for a pipe: one file as it is, several as a zip."""
+        from ticli.library.exporting import export_content
+
+        content, exports = export_content(self, order)
+        _advise(exports, on_event)
+        return content
 
     def import_(
         self,
-        file: PathLike,
+        file: PathLike | Sequence[PathLike | Opened],
         token: str | None = None,
         *,
         everything: bool = False,
+        base: str | None = None,
         replace: bool = False,
+        on_event: OnEvent = nothing,
     ) -> Concepts:
-        """Import the concepts of a file. Raises NotFound, BadContent, Usage and Conflict."""
+        """Import the concepts of one file or several, all or none.
+
+        `token` names the one concept, or chooses one of several in a file; `everything` takes all.
+        `base` is the model it was learned on, where the file does not say. Raises NotFound,
+        BadContent, Usage, Conflict and ModelUnavailable.
+        """
         from ticli.library.importing import Wanted, choose_words, store_all
 
-        wanted = Wanted(token, everything)
-        words = [word for read in _read(file, wanted) for word in choose_words(read, wanted)]
+        if token is not None and everything:
+            raise Usage("--token takes one concept and --all takes every one", "choose one of them")
+        learned_on = _learned_on(base) if base is not None else None
+        wanted = Wanted(token, everything, learned_on, lambda: usable_widths(on_event))
+        contents = _read([file] if isinstance(file, str | Path) else file, wanted)
+        if token is not None and len(contents) > 1:
+            raise Usage(
+                "--token names one concept, and there are several files", "import them one by one"
+            )
+        words = [word for read in contents for word in choose_words(read, wanted)]
+        for note in (note for read in contents for note in read.notes):
+            on_event(Event("note", note))
+        for warning in (warning for word in words for warning in word.warnings):
+            on_event(Event("warning", warning))
         return store_all(self, words, replace)
+
+
+def _advise(exports: Sequence[Exported], on_event: OnEvent) -> None:
+    """Say what to do with exports next, and what their layouts cannot hold."""
+    for exported in dict.fromkeys(exports):
+        for note in exported.notes:
+            on_event(Event("note", note))
+        if exported.lost:
+            names, lost = ", ".join(exported.names), ", ".join(exported.lost)
+            on_event(Event("detail", f"{exported.layout.name} does not hold of {names}: {lost}"))

@@ -14,7 +14,7 @@ import pytest
 from concepts import make_concept, make_embedding
 from PIL import Image
 
-from ticli.commands.options import Format, Program
+from ticli.commands.export import Format, Program
 from ticli.library.formats import metadata
 from ticli.library.formats.programs import CONSUMERS
 from ticli.library.formats.write_layouts import LAYOUTS

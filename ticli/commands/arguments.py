@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,6 @@ from ticli.terminal.input import piped
 
 if TYPE_CHECKING:
     from ticli.library.formats.containers import Opened
-    from ticli.library.formats.embedding import Contents
-    from ticli.library.importing import Source, Wanted
 
 
 def given_names(arguments: Iterable[str]) -> list[str]:
@@ -26,10 +23,7 @@ def given_names(arguments: Iterable[str]) -> list[str]:
 
 
 def given_words(arguments: Iterable[str]) -> list[str]:
-    """Return names and paths as they were typed, each once; `-` stands for the lines of stdin.
-
-    Raises Usage where `-` would read from a terminal.
-    """
+    """Return names and paths as they were typed, each once; `-` as in given_names."""
     words: list[str] = []
     for argument in arguments:
         words += _lines() if argument == "-" else [argument]
@@ -45,44 +39,14 @@ def _lines() -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-# The files that a command names, read as what they hold; `-` is stdin.
-
-STDIN = "-"
-
-
-def read_files(files: Sequence[str], wanted: Wanted) -> list[Contents]:
-    """Read every file that is named. Raises NotFound, BadContent and Usage."""
-    from ticli.library.importing import read_source
-
-    if files.count(STDIN) > 1:
-        raise Usage("- can stand once", "stdin holds one file")
-    contents: list[Contents] = []
-    for file in files:
-        with opened_files(file) as sources:
-            contents += [read_source(source, wanted) for source in sources]
-    return contents
-
-
-@contextlib.contextmanager
-def opened_files(file: str) -> Iterator[Sequence[Source]]:
-    """Open what one name stands for: a file, the files of a folder, stdin.
-
-    Raises NotFound, BadContent and Usage.
-    """
-    from ticli.library.importing import Source, open_sources
-
-    if file == STDIN:
-        yield [Source(_stdin(), "")]
-        return
-    with open_sources(Path(file)) as sources:
-        yield sources
-
-
-def _stdin() -> Opened:
+def path_or_stdin(file: str) -> Path | Opened:
+    """The path of a file, or stdin as a file where it is `-`. Raises BadContent and Usage."""
     from ticli.library.formats.containers import LARGEST_FILE, in_memory
 
-    file = piped("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
-    data = file.read(LARGEST_FILE + 1)
+    if file != "-":
+        return Path(file)
+    sent = piped("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")
+    data = sent.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise BadContent(
             f"stdin has more than {LARGEST_FILE >> 20} MiB", "give larger files by name"

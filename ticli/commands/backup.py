@@ -10,62 +10,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticli.commands import options
-from ticli.errors import Usage
-from ticli.terminal.output import Output, open_output, refuse_terminal
+from ticli.errors import Conflict
+from ticli.terminal.output import Output, refuse_terminal
 from ticli.terminal.safe_text import byte_text
 
 if TYPE_CHECKING:
     from ticli.library.upkeep.backups import Backup
 
 
-STDOUT = "-"
-
-
+@options.with_output
 def backup(
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="The file to write; - is stdout.", show_default=False),
-    ],
+    output: Output,
+    file: Annotated[str, options.argument(metavar="FILE", help="The file to write; - is stdout.")],
     force: options.ForceOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Write the whole library to one file.
 
     It holds the concepts with their tags, notes and scores, and the photos that were kept. Other
     commands can run meanwhile. Settings and unfinished runs are not in it.
     """
+    from ticli.durable import writing
     from ticli.library.upkeep.backups import back_up
     from ticli.paths import places
 
-    output = open_output(json, quiet, verbose, no_color, debug)
-    if file == STDOUT:
-        if json:
-            raise Usage("- and --json both want stdout", "leave one of them out")
+    path = Path(file)
+    if file == "-":
+        output.refuse_json("-")
         refuse_terminal()
         if sys.stdout is None:
             raise BrokenPipeError
         done = back_up(places(), sys.stdout.buffer)
         sys.stdout.buffer.flush()
     else:
-        done = _to_file(Path(file), force)
+        # Refuse before the work; an existing file is never overwritten either way.
+        if not force and os.path.lexists(path):
+            raise Conflict(f"{path} exists already", "choose another name, or give --force")
+        with writing(path, replace=force) as out:
+            done = back_up(places(), out)
     _show(output, file, done)
-
-
-def _to_file(path: Path, force: bool) -> Backup:
-    from ticli.durable import writing
-    from ticli.errors import Conflict
-    from ticli.library.upkeep.backups import back_up
-    from ticli.paths import places
-
-    # Refuse before the work; an existing file is never overwritten either way.
-    if not force and os.path.lexists(path):
-        raise Conflict(f"{path} exists already", "choose another name, or give --force")
-    with writing(path, replace=force) as out:
-        return back_up(places(), out)
 
 
 def _show(output: Output, file: str, done: Backup) -> None:
@@ -81,7 +63,7 @@ def _show(output: Output, file: str, done: Backup) -> None:
                 "left_out": [{"name": n, "message": why} for n, why in done.left_out.items()],
             }
         )
-    elif file != STDOUT:
+    elif file != "-":
         output.exact(file)
     size = byte_text(done.bytes)
     output.note(f"{done.concepts:,} concepts and {done.photos:,} photos, {size}")

@@ -7,19 +7,17 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ticli.commands import options
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def completion(
+    output: Output,
     context: typer.Context,
     shell: Annotated[
         Literal["bash", "zsh", "fish"],
-        typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_default=False),
+        options.argument(metavar="SHELL", help="bash, zsh or fish."),
     ],
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Print the completion script of a shell.
 

@@ -8,37 +8,31 @@ import typer
 
 from ticli.commands import options
 from ticli.errors import Usage
-from ticli.terminal.output import Column, Output, open_output
+from ticli.terminal.output import Output, columns
 
-COLUMNS = (Column("KEY"), Column("VALUE"), Column("ORIGIN"))
-# What each action takes after its name.
+COLUMNS = columns("KEY", "VALUE", "ORIGIN")
+# How many words each action takes.
 WORDS = {"list": 0, "path": 0, "get": 1, "unset": 1, "set": 2}
 
 
+@options.with_output
 def config(
+    output: Output,
     action: Annotated[
         Literal["list", "get", "set", "unset", "path"],
         typer.Argument(metavar="ACTION", help="list, get, set, unset or path."),
     ] = "list",
-    key: Annotated[
-        str | None, typer.Argument(metavar="KEY", help="A setting.", show_default=False)
-    ] = None,
-    value: Annotated[
-        str | None, typer.Argument(metavar="VALUE", help="Its new value.", show_default=False)
-    ] = None,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
+    key: Annotated[str | None, options.argument(metavar="KEY", help="A setting.")] = None,
+    value: Annotated[str | None, options.argument(metavar="VALUE", help="Its new value.")] = None,
 ) -> None:
     """Show and change settings.
 
     A flag goes before the environment, that before the config file, that before what is built in.
     """
     from ticli.paths import places
+    from ticli.settings import KEYS, load_settings, set_value, unset_value
 
-    output = open_output(json, quiet, verbose, no_color, debug)
+    file = places().config
     given = [word for word in (key, value) if word is not None]
     if len(given) != WORDS[action]:
         shape = " ".join([action, *("KEY", "VALUE")[: WORDS[action]]])
@@ -46,26 +40,23 @@ def config(
             f"ti config {action} takes {WORDS[action]} words after it", f"ti config {shape}"
         )
     if action == "path":
-        path = str(places().config)
-        if json:
-            output.document({"path": path})
+        if output.json:
+            output.document({"path": str(file)})
         else:
-            output.exact(path)
+            output.exact(str(file))
     elif action == "list":
-        _list(output)
+        settings = load_settings()
+        rows = [(key, settings[key], settings.origin(key)) for key in KEYS]
+        if output.json:
+            output.document([{"key": k, "value": v, "origin": origin} for k, v, origin in rows])
+        else:
+            output.table(COLUMNS, rows)
     else:
-        _change(action, given)
+        if action == "set":
+            set_value(file, given[0], given[1])
+        elif action == "unset":
+            unset_value(file, given[0])
         _show(output, given[0], changed=action != "get")
-
-
-def _change(action: str, given: list[str]) -> None:
-    from ticli.paths import places
-    from ticli.settings import set_value, unset_value
-
-    if action == "set":
-        set_value(places().config, given[0], given[1])
-    elif action == "unset":
-        unset_value(places().config, given[0])
 
 
 def _show(output: Output, key: str, changed: bool) -> None:
@@ -82,14 +73,3 @@ def _show(output: Output, key: str, changed: bool) -> None:
         output.exact(value)
     if changed and origin.startswith("env "):
         output.note(f"{origin.removeprefix('env ')} in the environment goes before the config file")
-
-
-def _list(output: Output) -> None:
-    from ticli.settings import KEYS, load_settings
-
-    settings = load_settings()
-    if output.json:
-        rows = [{"key": k, "value": settings[k], "origin": settings.origin(k)} for k in KEYS]
-        output.document(rows)
-    else:
-        output.table(COLUMNS, [(key, settings[key], settings.origin(key)) for key in KEYS])

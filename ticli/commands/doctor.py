@@ -3,50 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ticli.commands import options
+from ticli.errors import Check, TiError, counted, some_of
+from ticli.paths import places
 from ticli.terminal.model_views import show_checks
-from ticli.terminal.output import Output, open_output
-
-if TYPE_CHECKING:
-    from ticli.errors import Check
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def doctor(
+    output: Output,
     rebuild: Annotated[
         bool,
-        typer.Option(
+        options.flag(
             "--rebuild", help="Rebuild a lost or damaged database from the files of the concepts."
         ),
     ] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Leave out the device, which needs torch.")
+        bool, options.flag("--fast", help="Leave out the device, which needs torch.")
     ] = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Find what is wrong and say what puts it right.
 
     Each line is ok, warn or fail; the exit code is 1 if something failed. Only --rebuild changes
     anything: it moves the old database aside and never removes it.
     """
-    output = open_output(json, quiet, verbose, no_color, debug)
     if not show_checks(output, _checks(output, rebuild, fast)):
         raise typer.Exit(1)
 
 
 def _checks(output: Output, rebuild: bool, fast: bool) -> Iterator[Check]:
-    from ticli.errors import Check, TiError
     from ticli.inversion.run_folder import check_runs
     from ticli.library.upkeep.checking import check_library
     from ticli.models.info import check_device, check_model, check_versions
-    from ticli.paths import places
     from ticli.settings import load_settings
 
     if rebuild:
@@ -66,33 +59,32 @@ def _checks(output: Output, rebuild: bool, fast: bool) -> Iterator[Check]:
 
 
 def _rebuild(output: Output) -> Iterator[Check]:
-    from ticli.errors import Check, counted, some_of
     from ticli.library.upkeep.rebuilding import rebuild
-    from ticli.paths import places
 
     rebuilt = rebuild(places())
     if not rebuilt.needed:
         yield Check("rebuild", "ok", "the database is whole; it stays as it is")
         return
-    said = f"{counted(len(rebuilt.names), 'concept is', 'concepts are')} back"
+    message = f"{counted(len(rebuilt.names), 'concept is', 'concepts are')} back"
     if rebuilt.put_aside:
-        said += f"; the old database is now {rebuilt.put_aside}"
-    yield Check("rebuild", "ok", said, items=rebuilt.names)
-    lost = len(rebuilt.names) - rebuilt.kept_later
-    if lost:
+        message += f"; the old database is now {rebuilt.put_aside}"
+    yield Check("rebuild", "ok", message, items=rebuilt.names)
+    if lost := len(rebuilt.names) - rebuilt.kept_later:
         output.warn(
             f"of {counted(lost, 'concept')} the files do not say which tags and notes were changed "
             "after they were stored, their scores and when they were last used; concepts removed "
             "just before a crash may be back"
         )
-    if rebuilt.unreadable:
-        paths = [str(path) for path in rebuilt.unreadable]
-        said = f"{counted(len(paths), 'file')} without a concept: {some_of(paths)}"
-        yield Check("rebuild-unreadable", "warn", said, "put them back from a backup", tuple(paths))
-    if rebuilt.left_out:
-        paths = [str(path) for path in rebuilt.left_out]
-        said = (
-            f"{counted(len(paths), 'file')} of older or removed concepts left out: {some_of(paths)}"
-        )
-        fix = "ti import brings one back, ti prune removes them"
-        yield Check("rebuild-left-out", "warn", said, fix, tuple(paths))
+    for kind, found, what, fix in (
+        ("unreadable", rebuilt.unreadable, "without a concept", "put them back from a backup"),
+        (
+            "left-out",
+            rebuilt.left_out,
+            "of older or removed concepts left out",
+            "ti import brings one back, ti prune removes them",
+        ),
+    ):
+        if found:
+            paths = tuple(map(str, found))
+            message = f"{counted(len(paths), 'file')} {what}: {some_of(paths)}"
+            yield Check(f"rebuild-{kind}", "warn", message, fix, paths)

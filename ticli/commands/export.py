@@ -3,104 +3,152 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ticli.commands import options
-from ticli.errors import Usage
-from ticli.terminal.output import Output, open_output, refuse_terminal
+from ticli.commands.arguments import given_names
+from ticli.errors import NotFound, Usage
+from ticli.terminal.output import Output, refuse_terminal
 
 if TYPE_CHECKING:
-    from ticli.library.exporting import Exported, Order, Outgoing
+    from collections.abc import Sequence
+
+    from ticli.interface import Event
+    from ticli.library.exporting import Outgoing, Target
+    from ticli.library.formats.metadata import Extras
+    from ticli.library.library import Library
 
 
-STDOUT = "-"
+Program = Literal[
+    "diffusers", "a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "concept-repo",
+    "png", "ti",
+]  # fmt: skip
+Format = Literal[
+    "ti", "diffusers", "diffusers-pair", "diffusers-bin", "emb_params", "emp_params", "sdxl", "t5",
+    "encoder-keys", "a1111-pt", "original-pt", "png", "concept-repo", "bundle",
+]  # fmt: skip
 # An export of a whole library would have advice for every concept.
 MOST_NOTES = 8
 
 
+@options.with_output
 def export(
-    names: options.NamesOrAllArgument = None,
-    all_names: options.AllOption = False,
-    program: options.ForOption = None,
-    format: options.FormatOption = None,
-    output: options.ExportOutputOption = "",
-    author: options.AuthorOption = "",
-    license: options.LicenseOption = "",
-    notes: options.NotesOption = False,
-    thumbnail: options.ThumbnailOption = "",
+    output: Output,
+    names: Annotated[list[str] | None, options.NAMES] = None,
+    everything: Annotated[bool, options.flag("--all", help="Every concept.")] = False,
+    program: Annotated[
+        Program | None,
+        options.flag("--for", help="The program it is for, by default diffusers."),
+    ] = None,
+    format: Annotated[
+        Format | None,
+        options.flag("--format", help="A layout in its own right, in place of --for."),
+    ] = None,
+    place: Annotated[
+        str,
+        options.flag(
+            "--output",
+            "-o",
+            metavar="FILE|DIR|ZIP|-",
+            help="Where to write; - is stdout. Several concepts go into a folder or a .zip.",
+        ),
+    ] = "",
+    author: Annotated[
+        str, options.flag("--author", metavar="NAME", help="Write who made it.")
+    ] = "",
+    license: Annotated[
+        str, options.flag("--license", metavar="LICENSE", help="Write its licence, as cc0-1.0.")
+    ] = "",
+    notes: Annotated[bool, options.flag("--notes", help="Write your notes into it, too.")] = False,
+    thumbnail: Annotated[
+        str,
+        options.flag(
+            "--thumbnail",
+            metavar="PICTURE",
+            help="A small picture inside; with --for png, the picture itself.",
+        ),
+    ] = "",
     force: options.ForceOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Write concepts to files for other programs.
 
     The files hold the same float32 numbers as the library, and say what they are. They never hold
     names of photos or local paths, and hold your notes only with --notes.
     """
-    from ticli.library.exporting import Order, Target, plan_files, write_files
-    from ticli.library.library import Library
+    from ticli.interface import ConceptLibrary
+    from ticli.library.exporting import Order, Target
 
-    answers = open_output(json, quiet, verbose, no_color, debug)
     target = Target(program or "", format or "").checked()
-    library = Library.open()
-    wanted = tuple(options.wanted_names(library, names or [], all_names))
-    extras = options.extras_of(author, license, notes, thumbnail)
-    order = Order(wanted, target, extras, output)
-    if output == STDOUT:
-        _to_stdout(answers, library, order)
-        return
-    files = plan_files(library, order) if wanted else []
-    write_files(files, output, force)
-    _say(answers, [exported for file in files for _, exported in file.parts])
-    if json:
-        answers.document([item for file in files for item in _as_json(file, order)])
-        return
-    for file in files:
-        answers.exact(str(file.path))
-    if not files:
-        answers.hint("the library is empty: nothing was written")
+    library = ConceptLibrary.open()
+    wanted = tuple(_wanted_names(library, names or [], everything))
+    order = Order(wanted, target, _extras(author, license, notes, thumbnail), place)
+    advice: dict[str, None] = {}
+
+    def hear(event: Event) -> None:
+        if event.kind == "note":
+            advice[event.text] = None
+        else:
+            output.hear(event)
+
+    files: list[Outgoing] = []
+    if place == "-":
+        output.refuse_json("-o -")
+        if not wanted:
+            hint = "ti invert learns a concept"
+            raise Usage("the library is empty: there is nothing to write", hint)
+        refuse_terminal()
+        content = library.export_content(order, hear)
+    else:
+        files = library.export_files(order, force, hear)
+    for note in list(advice)[:MOST_NOTES]:
+        output.note(note)
+    if len(advice) > MOST_NOTES:
+        output.note(f"… and {len(advice) - MOST_NOTES} more like these")
+    if place == "-":
+        output.data(content)
+    elif output.json:
+        output.document([item for file in files for item in _as_json(file, target)])
+    elif files:
+        for file in files:
+            output.exact(str(file.path))
+    else:
+        output.hint("the library is empty: nothing was written")
 
 
-def _to_stdout(answers: Output, library: Any, order: Order) -> None:
-    """One file as it is, several as a zip. Raises Usage where stdout cannot take them."""
-    from ticli.library.exporting import export_content
-
-    if answers.json:
-        raise Usage("-o - and --json both want stdout", "leave one of them out")
-    if not order.names:
-        raise Usage("the library is empty: there is nothing to write", "ti invert learns a concept")
-    refuse_terminal()
-    content, exports = export_content(library, order)
-    _say(answers, exports)
-    answers.data(content)
+def _wanted_names(library: Library, names: Sequence[str], everything: bool) -> list[str]:
+    """The names to export, each known. Raises Usage and NotFound."""
+    if everything and names:
+        raise Usage("--all means every concept already", "leave the names out")
+    if not everything and not names:
+        raise Usage("no concept was named", "ti export NAME, or ti export --all")
+    if everything:
+        return library.names()
+    return list(dict.fromkeys(library.get(name).name for name in given_names(names)))
 
 
-def _say(answers: Output, exports: Iterable[Exported]) -> None:
-    """Say what to do next, and with --verbose what the layout cannot hold."""
-    said: list[str] = []
-    for exported in dict.fromkeys(exports):
-        said += exported.notes
-        if exported.lost:
-            names = ", ".join(exported.names)
-            answers.detail(
-                f"{exported.layout.name} does not hold of {names}: {', '.join(exported.lost)}"
-            )
-    notes = list(dict.fromkeys(said))
-    for note in notes[:MOST_NOTES]:
-        answers.note(note)
-    if len(notes) > MOST_NOTES:
-        answers.note(f"… and {len(notes) - MOST_NOTES} more like these")
+def _extras(author: str, license: str, notes: bool, thumbnail: str) -> Extras:
+    """What goes into the file on request. Raises Usage, NotFound and BadContent."""
+    from ticli.library.formats.metadata import Extras
+
+    for flag, text in (("--author", author), ("--license", license)):
+        if not text.isprintable():
+            raise Usage(f"{flag} {text!r} is not one line of text", "leave control characters out")
+    picture = None
+    if thumbnail:
+        from ticli.photos.opening import open_photo
+
+        if not Path(thumbnail).exists():
+            raise NotFound(f"no such picture: {thumbnail}", "check the spelling")
+        picture = open_photo(Path(thumbnail)).image
+    return Extras(author, license, notes, picture)
 
 
-def _as_json(file: Outgoing, order: Order) -> Sequence[dict[str, Any]]:
+def _as_json(file: Outgoing, target: Target) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "for": "" if order.target.format else order.target.consumer or "diffusers",
+            "for": "" if target.format else target.consumer or "diffusers",
             "format": exported.layout.name,
             "path": str(file.path),
             "member": member,

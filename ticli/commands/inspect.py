@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from ticli.commands import options
-from ticli.terminal.output import open_output
-
-if TYPE_CHECKING:
-    from ticli.library.importing import Inspection
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def inspect(
+    output: Output,
     files: Annotated[
         list[str],
-        typer.Argument(
-            metavar="FILE...",
-            help="Files, or a concept's folder; - reads one from stdin.",
-            show_default=False,
+        options.argument(
+            metavar="FILE...", help="Files, or a concept's folder; - reads one from stdin."
         ),
     ],
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Say what files are and which concepts they hold.
 
     Nothing is imported. Each concept is shown with the name that an import would give it. If a file
     cannot be imported, its page says why; that is no failure. -v shows all metadata.
     """
+    from ticli.commands.arguments import path_or_stdin
+    from ticli.errors import BadContent
+    from ticli.interface import usable_widths
+    from ticli.library.importing import Wanted, inspect_sources, open_sources, refused
     from ticli.terminal.concept_views import show_inspections
 
-    output = open_output(json, quiet, verbose, no_color, debug)
-    show_inspections(output, [found for file in files for found in _inspected(file)])
-
-
-def _inspected(file: str) -> list[Inspection]:
-    """The files behind one name. Raises NotFound."""
-    from ticli.commands.arguments import opened_files
-    from ticli.commands.import_ import usable_widths
-    from ticli.errors import BadContent
-    from ticli.library.importing import Wanted, inspect_sources, refused
-
-    try:
-        with opened_files(file) as sources:
-            return inspect_sources(sources, Wanted(usable=usable_widths(lambda reason: None)))
-    except BadContent as error:
-        return [refused(file, 0, error)]
+    found = []
+    for file in files:
+        try:
+            with open_sources(path_or_stdin(file)) as sources:
+                found += inspect_sources(sources, Wanted(usable=usable_widths))
+        except BadContent as error:
+            found.append(refused(file, 0, error))
+    show_inspections(output, found)

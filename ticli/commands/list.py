@@ -3,77 +3,59 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import replace
+from typing import Annotated
 
 import typer
 
 from ticli.commands import options
 from ticli.errors import Usage
 from ticli.terminal.concept_views import show_concepts
-from ticli.terminal.output import Column, Output, is_terminal, open_output
+from ticli.terminal.output import Output, columns, is_terminal
 from ticli.terminal.safe_text import age
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ticli.inversion.run_folder import UnfinishedRun
+RUN_COLUMNS = columns("NAME", ">STEP", ">TOTAL", "UPDATED")
 
 
-RUN_COLUMNS = (
-    Column("NAME"),
-    Column("STEP", right=True),
-    Column("TOTAL", right=True),
-    Column("UPDATED"),
-)
-
-
+@options.with_output
 def list_concepts(
+    output: Output,
     pattern: Annotated[
         str,
-        typer.Argument(
-            metavar="PATTERN",
-            help="Names to list; * and ? stand for letters, as in 'mug*'.",
-            show_default=False,
+        options.argument(
+            metavar="PATTERN", help="Names to list; * and ? stand for letters, as in 'mug*'."
         ),
     ] = "",
     tag: options.TagOption = None,
-    base: options.BaseOption = None,
-    kind: options.KindOption = None,
-    since: options.SinceOption = None,
-    sort: options.SortOption = "name",
+    base: options.BaseOption = "",
+    kind: options.KindOption = "",
+    since: options.SinceOption = "",
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort",
+            metavar="KEY[:desc]",
+            help="name, created, used or size; :desc turns it round.",
+        ),
+    ] = "name",
     limit: options.LimitOption = None,
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="List runs that can be continued instead.")
+        bool, options.flag("--unfinished", help="List runs that can be continued instead.")
     ] = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """List the concepts of the library."""
-    from dataclasses import replace
-
     from ticli.library.library import Library, Query
     from ticli.plain_text import moment
 
-    output = open_output(json, quiet, verbose, no_color, debug)
-    chosen = Query(
-        pattern,
-        tuple(tag or ()),
-        base or "",
-        kind or "",
-        moment(since) if since else "",
-    )
-    query = replace(chosen, sort=sort, limit=limit)
+    chosen = Query(pattern, tuple(tag or ()), base, kind, moment(since) if since else "")
     if unfinished:
-        if query != Query(sort="name", limit=limit):
+        if chosen != Query() or sort != "name":
             raise Usage("--unfinished lists runs, which have no tags, base or order", "leave those")
         _list_runs(output, limit)
         return
     library = Library.open()
     output.detail(f"library: {library.places.database}")
-    if not show_concepts(output, library, query):
+    if not show_concepts(output, library, replace(chosen, sort=sort, limit=limit)):
         output.hint(
             "no concept matches"
             if chosen != Query()
@@ -87,27 +69,14 @@ def _list_runs(output: Output, limit: int | None) -> None:
 
     runs = unfinished(places().runs)[:limit]
     if output.json:
-        output.document([_as_json(run) for run in runs])
+        keys = ("name", "token", "step", "total", "updated", "live")
+        output.document([{key: getattr(run, key) for key in keys} for run in runs])
     else:
-        output.table(RUN_COLUMNS, _rows(runs))
+        people = is_terminal(sys.stdout)
+        rows = [
+            (run.name, str(run.step), str(run.total), age(run.updated) if people else run.updated)
+            for run in runs
+        ]
+        output.table(RUN_COLUMNS, rows)
     if not runs:
         output.hint("no unfinished runs")
-
-
-def _rows(runs: Sequence[UnfinishedRun]) -> list[tuple[str, ...]]:
-    people = is_terminal(sys.stdout)
-    return [
-        (run.name, str(run.step), str(run.total), age(run.updated) if people else run.updated)
-        for run in runs
-    ]
-
-
-def _as_json(run: UnfinishedRun) -> dict[str, str | int | bool]:
-    return {
-        "name": run.name,
-        "token": run.token,
-        "step": run.step,
-        "total": run.total,
-        "updated": run.updated,
-        "live": run.live,
-    }

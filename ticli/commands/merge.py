@@ -10,40 +10,34 @@ import typer
 from ticli.commands import options
 from ticli.errors import Usage
 from ticli.names import parse_token
-from ticli.terminal.concept_views import show_added, show_concept
-from ticli.terminal.output import open_output
-
-Method = Literal["mean", "slerp", "concat"]
+from ticli.terminal.concept_views import show_concept
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def merge(
+    output: Output,
     parts: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PART...", help="Concepts, each as mug or mug:0.7.", show_default=False
-        ),
+        options.argument(metavar="PART...", help="Concepts, each as mug or mug:0.7."),
     ],
     token: Annotated[
         str,
-        typer.Option(
+        options.flag(
             "--token",
             "-t",
             metavar="TOKEN",
             help='The token of the new concept, as "<mugpot>" or mugpot.',
-            show_default=False,
         ),
     ],
-    method: Annotated[Method, typer.Option("--method", help="How to combine.")] = "mean",
+    method: Annotated[
+        Literal["mean", "slerp", "concat"], typer.Option("--method", help="How to combine.")
+    ] = "mean",
     raw: Annotated[
-        bool, typer.Option("--raw", help="Leave the length of a mean as it comes out.")
+        bool, options.flag("--raw", help="Leave the length of a mean as it comes out.")
     ] = False,
     replace: options.ReplaceOption = False,
     dry_run: options.DryRunOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Combine concepts into a new one.
 
@@ -53,16 +47,18 @@ def merge(
     from ticli.interface import ConceptLibrary
 
     wanted, new = [_part(text) for text in parts], parse_token(token)
-    output = open_output(json, quiet, verbose, no_color, debug)
     concept = ConceptLibrary.open().merge(
         wanted, new.text, method=method, raw=raw, replace=replace, store=not dry_run
     )
     if dry_run:
         show_concept(output, concept)
         output.note("nothing was stored (--dry-run)")
+        return
+    if output.json:
+        output.document(concept.as_json())
     else:
-        show_added(output, concept)
-        output.hint(f'try: ti generate "a photo of {concept.trigger}"')
+        output.line(concept.name)
+    output.hint(f'try: ti generate "a photo of {concept.trigger}"')
 
 
 def _part(text: str) -> tuple[str, float | None]:

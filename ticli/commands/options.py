@@ -2,187 +2,174 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ticli.commands.arguments import given_names
-from ticli.errors import NotFound, Usage
 from ticli.settings import check_value, load_settings
-from ticli.terminal.output import Output
+from ticli.terminal.output import Output, open_output
 
 if TYPE_CHECKING:
-    from ticli.library.formats.metadata import Extras
-    from ticli.library.library import Library
     from ticli.models.folder import ModelSource
     from ticli.models.single_files.recognising import Given
 
 
 # Headings under which help pages list flags; others are listed first.
 OUTPUT, MACHINE = "Output", "Machine"
+# Help pages show no default where the text tells it or there is none.
+argument = partial(typer.Argument, show_default=False)
+flag = partial(typer.Option, show_default=False)
+output_flag = partial(flag, rich_help_panel=OUTPUT)
+machine_flag = partial(flag, rich_help_panel=MACHINE)
 
-NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="A concept, as mug or <mug>.", show_default=False)
-]
-NamesArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="NAME...",
-        help="Concepts, as mug or <mug>; - reads names from stdin.",
-        show_default=False,
-    ),
-]
-
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
-]
+JsonOption = Annotated[bool, output_flag("--json", help="One JSON document on stdout.")]
 QuietOption = Annotated[
-    bool,
-    typer.Option(
-        "--quiet", "-q", help="Only the result: names or paths, one a line.", rich_help_panel=OUTPUT
-    ),
+    bool, output_flag("--quiet", "-q", help="Only the result: names or paths, one a line.")
 ]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="More detail on stderr.", rich_help_panel=OUTPUT)
-]
-NoColorOption = Annotated[
-    bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.", rich_help_panel=OUTPUT)
-]
+VerboseOption = Annotated[bool, output_flag("--verbose", "-v", help="More detail on stderr.")]
+NoColorOption = Annotated[bool, output_flag("--no-color", help="No colours, as with NO_COLOR.")]
 DebugOption = Annotated[
-    bool,
-    typer.Option(
-        "--debug", help="Show where an error happened, as with TI_DEBUG=1.", rich_help_panel=OUTPUT
-    ),
+    bool, output_flag("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
 ]
+OUTPUT_FLAGS = {
+    "json": JsonOption,
+    "quiet": QuietOption,
+    "verbose": VerboseOption,
+    "no_color": NoColorOption,
+    "debug": DebugOption,
+}
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Answer yes to the question.")]
+
+def with_output(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags that every command has; its `output` speaks as they say."""
+    own = signature(command, eval_str=True).parameters.values()
+    parameters = [parameter for parameter in own if parameter.name != "output"]
+    for name, annotation in OUTPUT_FLAGS.items():
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        parameters.append(Parameter(name, kind, default=False, annotation=annotation))
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        output = open_output(**{name: given.pop(name) for name in OUTPUT_FLAGS})
+        command(output=output, **given)
+
+    called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+    return called
+
+
+# An argument `names`: of one concept, or of several.
+NAME = argument(metavar="NAME", help="A concept, as mug or <mug>.")
+NAMES = argument(metavar="NAME...", help="Concepts, as mug or <mug>; - reads names from stdin.")
+NameArgument = Annotated[str, NAME]
+
+YesOption = Annotated[bool, flag("--yes", "-y", help="Answer yes to the question.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", "-n", help="Say what would happen, change nothing.")
+    bool, flag("--dry-run", "-n", help="Say what would happen, change nothing.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]
+ForceOption = Annotated[bool, flag("--force", help="Overwrite existing files.")]
 ReplaceOption = Annotated[
-    bool, typer.Option("--replace", help="Take the place of the concept of that name.")
+    bool, flag("--replace", help="Take the place of the concept of that name.")
 ]
 
 ModelOption = Annotated[
     str | None,
-    typer.Option(
+    flag(
         "--model",
         "-m",
         metavar="MODEL",
         help="starter, a short name, a folder, a .safetensors file, or a hub id (TI_MODEL).",
-        show_default=False,
     ),
 ]
 DeviceOption = Annotated[
     str | None,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="auto, cuda, cuda:N, mps or cpu (TI_DEVICE).",
-        show_default=False,
-    ),
+    flag("--device", metavar="DEVICE", help="auto, cuda, cuda:N, mps or cpu (TI_DEVICE)."),
 ]
 DtypeOption = Annotated[
     Literal["auto", "fp32", "fp16", "bf16"] | None,
-    typer.Option(
-        "--dtype",
-        help="Precision of the model (TI_DTYPE).",
-        show_default=False,
-        rich_help_panel=MACHINE,
-    ),
+    machine_flag("--dtype", help="Precision of the model (TI_DTYPE)."),
 ]
 OfflineOption = Annotated[
-    bool,
-    typer.Option(
-        "--offline",
-        help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).",
-        rich_help_panel=MACHINE,
-    ),
+    bool, machine_flag("--offline", help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).")
 ]
 ProgressOption = Annotated[
     Literal["auto", "plain", "jsonl", "none"],
     typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
 ]
-
-
-# Flags that say which concepts are listed, and in which order.
-
-TagOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--tag",
-        metavar="TAG",
-        help="Only concepts with this tag; more tags must all be there.",
-        show_default=False,
-    ),
-]
-BaseOption = Annotated[
-    str | None,
-    typer.Option(
-        "--base",
-        metavar="BASE",
-        help="Only concepts of this model or family, as in sd1.",
-        show_default=False,
-    ),
-]
-KindOption = Annotated[
-    str | None,
-    typer.Option(
-        "--kind",
-        metavar="KIND",
-        help="Only concepts of this kind: object, style or person.",
-        show_default=False,
-    ),
-]
-SinceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="WHEN",
-        help="Only concepts made since: 2026-01-31, or an age as in 90min, 12h, 7d or 2w.",
-        show_default=False,
-    ),
-]
-SortOption = Annotated[
-    str,
-    typer.Option(
-        "--sort", metavar="KEY[:desc]", help="name, created, used or size; :desc turns it round."
-    ),
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option("--limit", metavar="N", min=0, help="At most N rows.", show_default=False),
-]
-
-
-# The flags about models in one file, and how what they leave open is found out.
-
 ComponentsOption = Annotated[
     Path | None,
-    typer.Option(
+    machine_flag(
         "--components",
         metavar="DIR",
         help="A diffusers folder that has what a model in one file lacks.",
-        show_default=False,
-        rich_help_panel=MACHINE,
     ),
 ]
 PredictionOption = Annotated[
     Literal["epsilon", "v"] | None,
-    typer.Option(
+    machine_flag(
         "--prediction",
         help="What a model in one file predicts: the noise (epsilon) or the velocity (v).",
-        show_default=False,
-        rich_help_panel=MACHINE,
     ),
+]
+
+# Which concepts are listed.
+TagOption = Annotated[
+    list[str] | None,
+    flag("--tag", metavar="TAG", help="Only concepts with this tag; more tags must all be there."),
+]
+BaseOption = Annotated[
+    str,
+    flag("--base", metavar="BASE", help="Only concepts of this model or family, as in sd1."),
+]
+KindOption = Annotated[
+    str,
+    flag("--kind", metavar="KIND", help="Only concepts of this kind: object, style or person."),
+]
+SinceOption = Annotated[
+    str,
+    flag(
+        "--since",
+        metavar="WHEN",
+        help="Only concepts made since: 2026-01-31, or an age as in 90min, 12h, 7d or 2w.",
+    ),
+]
+LimitOption = Annotated[int | None, flag("--limit", metavar="N", min=0, help="At most N rows.")]
+
+# How pictures are drawn.
+StepsOption = Annotated[int | None, flag("--steps", metavar="N", help="Denoising steps.")]
+GuidanceOption = Annotated[
+    float | None, flag("--guidance", metavar="X", help="How strictly the prompt is obeyed.")
+]
+SizeOption = Annotated[
+    str,
+    flag(
+        "--size",
+        metavar="N|WxH",
+        help="Pixels, in multiples of 8; the model's own by default.",
+    ),
+]
+SamplerOption = Annotated[
+    str,
+    flag(
+        "--sampler",
+        metavar="NAME",
+        help="ddim, ddpm, dpm++, dpm++-karras, euler, euler-a, heun, pndm or unipc.",
+    ),
+]
+NoNounOption = Annotated[
+    bool, flag("--no-noun", help="Do not put a concept's noun after its token.")
+]
+StrictBaseOption = Annotated[
+    bool, flag("--strict-base", help="Refuse a concept that was learned on another model.")
 ]
 
 
 def given_of(components: Path | None, prediction: str | None) -> Given:
-    """What both flags say."""
+    """What the two flags say of a model in one file."""
     from ticli.models.single_files.recognising import FLAG, PREDICTIONS, Given
 
     folder = components.expanduser() if components is not None else None
@@ -194,7 +181,7 @@ def given_of(components: Path | None, prediction: str | None) -> Given:
 def prediction_finder(
     device: str | None, dtype: str | None, output: Output
 ) -> Callable[[ModelSource], ModelSource]:
-    """What loads a model and tries both readings; each model once in a call."""
+    """A function that tries out what a model predicts, each model once in a call."""
     known: dict[str, ModelSource] = {}
 
     def find(source: ModelSource) -> ModelSource:
@@ -212,265 +199,3 @@ def prediction_finder(
         return known[source.id]
 
     return find
-
-
-# Flags that say how pictures are drawn.
-
-PromptArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="PROMPT",
-        help='What to draw, with tokens as "<mug>"; - or nothing reads one prompt a line.',
-        show_default=False,
-    ),
-]
-CountOption = Annotated[
-    int, typer.Option("--count", "-n", metavar="N", min=1, help="Pictures of each prompt.")
-]
-OutputOption = Annotated[
-    str,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE|DIR|-",
-        help="Where pictures go; - writes one to stdout.",
-        show_default=False,
-    ),
-]
-StepsOption = Annotated[
-    int | None,
-    typer.Option("--steps", metavar="N", help="Denoising steps.", show_default=False),
-]
-GuidanceOption = Annotated[
-    float | None,
-    typer.Option(
-        "--guidance", metavar="X", help="How strictly the prompt is obeyed.", show_default=False
-    ),
-]
-SizeOption = Annotated[
-    str,
-    typer.Option(
-        "--size",
-        metavar="N|WxH",
-        help="Pixels, in multiples of 8; the model's own by default.",
-        show_default=False,
-    ),
-]
-NegativeOption = Annotated[
-    str,
-    typer.Option(
-        "--negative", metavar="TEXT", help="What the picture should not show.", show_default=False
-    ),
-]
-SamplerOption = Annotated[
-    str,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help="ddim, ddpm, dpm++, dpm++-karras, euler, euler-a, heun, pndm or unipc.",
-        show_default=False,
-    ),
-]
-DrawingSeedOption = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        metavar="N",
-        help="Picture i is drawn from seed N + i; fresh by default.",
-        show_default=False,
-    ),
-]
-GridOption = Annotated[
-    bool, typer.Option("--grid", help="Add one last picture that shows all of them.")
-]
-NoNounOption = Annotated[
-    bool, typer.Option("--no-noun", help="Do not put a concept's noun after its token.")
-]
-StrictBaseOption = Annotated[
-    bool,
-    typer.Option("--strict-base", help="Refuse a concept that was learned on another model."),
-]
-AnyNormOption = Annotated[
-    bool, typer.Option("--any-norm", help="Use a word whose vectors are far too long all the same.")
-]
-# -n is --count here, so this flag has its long name only.
-LongDryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be drawn, load no model.")
-]
-
-
-# Flags of `ti score`.
-
-WordsArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="NAME...",
-        help="Concepts, as mug or <mug>, or embedding files; - reads names from stdin.",
-        show_default=False,
-    ),
-]
-PhotosOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--photos",
-        metavar="PATH",
-        help="Photos to compare with, a folder or a file; can be repeated. Kept ones by default.",
-        show_default=False,
-    ),
-]
-EncoderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--encoder",
-        metavar="ENCODER",
-        help="A CLIP or DINO: starter, a folder, or a hub id in the cache; can be repeated.",
-        show_default=False,
-    ),
-]
-ClassWordOption = Annotated[
-    str,
-    typer.Option(
-        "--class-word",
-        metavar="WORD",
-        help="The word to compare with; the concept's noun or init word by default.",
-        show_default=False,
-    ),
-]
-PromptsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--prompts",
-        metavar="FILE",
-        help="Scenes of your own, one a line, each with {} for the word.",
-        show_default=False,
-    ),
-]
-SamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--samples", metavar="N", help="Pictures of the plain prompt; 16.", show_default=False
-    ),
-]
-SceneSamplesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--scene-samples",
-        metavar="N",
-        help="Pictures of each scene; an eighth of --samples.",
-        show_default=False,
-    ),
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot",
-        metavar="FILE",
-        help="Draw image similarity against obedience into a .png.",
-        show_default=False,
-    ),
-]
-SheetOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--sheet",
-        metavar="FILE",
-        help="Keep a sheet of photos and pictures as a .png; of several words, one each.",
-        show_default=False,
-    ),
-]
-NoSaveOption = Annotated[
-    bool, typer.Option("--no-save", help="Do not keep the scores with the concept.")
-]
-
-
-# What `ti export` can be told.
-
-Program = Literal[
-    "diffusers", "a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "concept-repo",
-    "png", "ti",
-]  # fmt: skip
-Format = Literal[
-    "ti", "diffusers", "diffusers-pair", "diffusers-bin", "emb_params", "emp_params", "sdxl", "t5",
-    "encoder-keys", "a1111-pt", "original-pt", "png", "concept-repo", "bundle",
-]  # fmt: skip
-
-NamesOrAllArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="NAME...",
-        help="Concepts, as mug or <mug>; - reads names from stdin.",
-        show_default=False,
-    ),
-]
-AllOption = Annotated[bool, typer.Option("--all", help="Every concept.")]
-ForOption = Annotated[
-    Program | None,
-    typer.Option("--for", help="The program it is for, by default diffusers.", show_default=False),
-]
-FormatOption = Annotated[
-    Format | None,
-    typer.Option(
-        "--format", help="A layout in its own right, in place of --for.", show_default=False
-    ),
-]
-ExportOutputOption = Annotated[
-    str,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE|DIR|ZIP|-",
-        help="Where to write; - is stdout. Several concepts go into a folder or a .zip.",
-        show_default=False,
-    ),
-]
-AuthorOption = Annotated[
-    str,
-    typer.Option("--author", metavar="NAME", help="Write who made it.", show_default=False),
-]
-LicenseOption = Annotated[
-    str,
-    typer.Option(
-        "--license", metavar="LICENSE", help="Write its licence, as cc0-1.0.", show_default=False
-    ),
-]
-NotesOption = Annotated[bool, typer.Option("--notes", help="Write your notes into it, too.")]
-ThumbnailOption = Annotated[
-    str,
-    typer.Option(
-        "--thumbnail",
-        metavar="PICTURE",
-        help="A small picture inside; with --for png, the picture itself.",
-        show_default=False,
-    ),
-]
-
-
-def wanted_names(library: Library, names: Sequence[str], all_names: bool) -> list[str]:
-    """The names to export, each known. Raises Usage and NotFound."""
-    if all_names and names:
-        raise Usage("--all means every concept already", "leave the names out")
-    if not all_names and not names:
-        raise Usage("no concept was named", "ti export NAME, or ti export --all")
-    if all_names:
-        return library.names()
-    return list(dict.fromkeys(library.get(name).name for name in given_names(names)))
-
-
-def extras_of(author: str, license: str, notes: bool, thumbnail: str) -> Extras:
-    """What goes into the file on request; the picture is opened.
-
-    Raises Usage (not one line of text), NotFound and BadContent (the picture).
-    """
-    from ticli.library.formats.metadata import Extras
-
-    for flag, text in (("--author", author), ("--license", license)):
-        if not text.isprintable():
-            raise Usage(f"{flag} {text!r} is not one line of text", "leave control characters out")
-    picture = None
-    if thumbnail:
-        from ticli.photos.opening import open_photo
-
-        if not Path(thumbnail).exists():
-            raise NotFound(f"no such picture: {thumbnail}", "check the spelling")
-        picture = open_photo(Path(thumbnail)).image
-    return Extras(author, license, notes, picture)

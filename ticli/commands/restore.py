@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from ticli.commands import options
+from ticli.paths import places
 from ticli.terminal.input import piped
-from ticli.terminal.output import Output, open_output
-
-if TYPE_CHECKING:
-    from ticli.library.upkeep.backups import BackupFile
-    from ticli.library.upkeep.restoring import Restored
+from ticli.terminal.output import Output
 
 
-STDIN = "-"
-
-
+@options.with_output
 def restore(
+    output: Output,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="A file that ti backup wrote; - is stdin.", show_default=False
-        ),
+        str, options.argument(metavar="FILE", help="A file that ti backup wrote; - is stdin.")
     ],
     merge: Annotated[
-        bool, typer.Option("--merge", help="Add to the library that is there; replace nothing.")
+        bool, options.flag("--merge", help="Add to the library that is there; replace nothing.")
     ] = False,
     yes: options.YesOption = False,
     dry_run: options.DryRunOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Bring a library back from a backup.
 
@@ -45,10 +29,14 @@ def restore(
     asks. It puts the old database aside and keeps every file that database names.
     """
     from ticli.library.upkeep import restoring
-    from ticli.paths import places
+    from ticli.library.upkeep.backups import open_backup, open_backup_stream
 
-    output = open_output(json, quiet, verbose, no_color, debug)
-    with _opened(file) as backup:
+    if file == "-":
+        sent = piped("- reads a backup from a pipe", "ssh HOST ti backup - | ti restore -")
+        opened = open_backup_stream(sent)
+    else:
+        opened = open_backup(Path(file))
+    with opened as backup:
         there = restoring.standing(places())
         if not dry_run and not merge and (there.concepts or there.damaged):
             old = "the damaged library" if there.damaged else f"{there.concepts:,} concepts"
@@ -58,23 +46,6 @@ def restore(
                 yes,
             )
         done = restoring.restore(places(), backup, merge=merge, dry_run=dry_run)
-    _show(output, done, dry_run)
-
-
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[BackupFile]:
-    from ticli.library.upkeep.backups import open_backup, open_backup_stream
-
-    if file != STDIN:
-        with open_backup(Path(file)) as backup:
-            yield backup
-        return
-    sent = piped("- reads a backup from a pipe", "ssh HOST ti backup - | ti restore -")
-    with open_backup_stream(sent) as backup:
-        yield backup
-
-
-def _show(output: Output, done: Restored, dry_run: bool) -> None:
     if output.json:
         output.document(
             {
@@ -85,7 +56,7 @@ def _show(output: Output, done: Restored, dry_run: bool) -> None:
             }
         )
     else:
-        output.lines(list(done.names))
+        output.lines(done.names)
     if done.skipped:
         output.note(f"{len(done.skipped):,} concepts were here already")
     if done.put_aside:

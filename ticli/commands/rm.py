@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from ticli.commands import options
 from ticli.commands.arguments import given_names
 from ticli.errors import NotFound
 from ticli.names import did_you_mean, nearest
-from ticli.terminal.output import open_output
+from ticli.paths import places
+from ticli.terminal.output import Output
 
 if TYPE_CHECKING:
     from ticli.concept import Concept
@@ -22,18 +21,15 @@ if TYPE_CHECKING:
 MOST_NAMED = 10
 
 
+@options.with_output
 def rm(
-    names: options.NamesArgument,
+    output: Output,
+    names: Annotated[list[str], options.NAMES],
     unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Only unfinished runs, no concepts.")
+        bool, options.flag("--unfinished", help="Only unfinished runs, no concepts.")
     ] = False,
     yes: options.YesOption = False,
     dry_run: options.DryRunOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Remove concepts and unfinished runs.
 
@@ -44,22 +40,23 @@ def rm(
     from ticli.inversion.run_folder import discard
     from ticli.inversion.run_folder import unfinished as find_runs
     from ticli.library.library import Library
-    from ticli.paths import places
 
-    output = open_output(json, quiet, verbose, no_color, debug)
     library = Library.open()
     all_runs = {run.name: run for run in find_runs(places().runs)}
     wanted = given_names(names)
     concepts = _find(wanted, None if unfinished else library, all_runs)
-    runs = [all_runs[name] for name in wanted if name in all_runs]
-    removed, stopped = [concept.name for concept in concepts], [run.name for run in runs]
-    if (concepts or runs) and not dry_run:
-        output.confirm(_question([*removed, *(f"the unfinished run of {n}" for n in stopped)]), yes)
-        if concepts:
+    removed = [concept.name for concept in concepts]
+    stopped = [name for name in wanted if name in all_runs]
+    if (removed or stopped) and not dry_run:
+        parts = [*removed, *(f"the unfinished run of {name}" for name in stopped)]
+        more = len(parts) - MOST_NAMED
+        shown = [*parts[:MOST_NAMED], f"{more:,} more"] if more > 1 else parts
+        output.confirm(f"Remove {', '.join(shown)}?", yes)
+        if removed:
             library.remove(removed)
-        for run in runs:
-            discard(run)
-    if json:
+        for name in stopped:
+            discard(all_runs[name])
+    if output.json:
         output.document(
             {
                 "removed": removed,
@@ -69,15 +66,9 @@ def rm(
             }
         )
     else:
-        output.lines(list(dict.fromkeys([*removed, *stopped])))
+        output.lines(dict.fromkeys([*removed, *stopped]))
     if dry_run:
         output.note("nothing was removed (--dry-run)")
-
-
-def _question(parts: list[str]) -> str:
-    more = len(parts) - MOST_NAMED
-    shown = [*parts[:MOST_NAMED], f"{more:,} more"] if more > 1 else parts
-    return f"Remove {', '.join(shown)}?"
 
 
 def _find(

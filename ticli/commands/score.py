@@ -3,29 +3,87 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 from ticli.commands import options
 from ticli.commands.arguments import given_words
-from ticli.commands.options import prediction_finder
-from ticli.terminal.output import Output, open_output
+from ticli.settings import load_settings
+from ticli.terminal.output import Output
 from ticli.terminal.score_views import say_plan, show_planned, show_scores
 
-if TYPE_CHECKING:
-    pass
 
-
+@options.with_output
 def score(
-    words: options.WordsArgument = None,
-    photos: options.PhotosOption = None,
-    encoder: options.EncoderOption = None,
-    class_word: options.ClassWordOption = "",
-    prompts: options.PromptsOption = None,
-    samples: options.SamplesOption = None,
-    scene_samples: options.SceneSamplesOption = None,
-    plot: options.PlotOption = None,
-    sheet: options.SheetOption = None,
-    no_save: options.NoSaveOption = False,
+    output: Output,
+    concepts: Annotated[
+        list[str] | None,
+        options.argument(
+            metavar="NAME...",
+            help="Concepts, as mug or <mug>, or embedding files; - reads names from stdin.",
+        ),
+    ] = None,
+    photos: Annotated[
+        list[str] | None,
+        options.flag(
+            "--photos",
+            metavar="PATH",
+            help="Photos to compare with, a folder or a file; can be repeated. "
+            "Kept ones by default.",
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        options.flag(
+            "--encoder",
+            metavar="ENCODER",
+            help="A CLIP or DINO: starter, a folder, or a hub id in the cache; can be repeated.",
+        ),
+    ] = None,
+    class_word: Annotated[
+        str,
+        options.flag(
+            "--class-word",
+            metavar="WORD",
+            help="The word to compare with; the concept's noun or init word by default.",
+        ),
+    ] = "",
+    prompts: Annotated[
+        Path | None,
+        options.flag(
+            "--prompts",
+            metavar="FILE",
+            help="Scenes of your own, one a line, each with {} for the word.",
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        options.flag("--samples", metavar="N", help="Pictures of the plain prompt; 16."),
+    ] = None,
+    scene_samples: Annotated[
+        int | None,
+        options.flag(
+            "--scene-samples", metavar="N", help="Pictures of each scene; an eighth of --samples."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        options.flag(
+            "--plot",
+            metavar="FILE",
+            help="Draw image similarity against obedience into a .png.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        options.flag(
+            "--sheet",
+            metavar="FILE",
+            help="Keep a sheet of photos and pictures as a .png; of several words, one each.",
+        ),
+    ] = None,
+    no_save: Annotated[
+        bool, options.flag("--no-save", help="Do not keep the scores with the concept.")
+    ] = False,
     steps: options.StepsOption = None,
     guidance: options.GuidanceOption = None,
     size: options.SizeOption = "",
@@ -40,11 +98,6 @@ def score(
     device: options.DeviceOption = None,
     dtype: options.DtypeOption = None,
     offline: options.OfflineOption = False,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Measure likeness and obedience of concepts.
 
@@ -52,14 +105,13 @@ def score(
     """
     from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest
+    from ticli.interface import score_plan
     from ticli.library.library import Library
     from ticli.photos.sentences import read_sentences
     from ticli.scoring.score_plan import ScoreRequest, plan_scores
-    from ticli.settings import load_settings
 
-    output = open_output(json, quiet, verbose, no_color, debug)
     request = ScoreRequest(
-        concepts=tuple(given_words(words or ())),
+        concepts=tuple(given_words(concepts or ())),
         photos=tuple(photos or ()),
         encoders=tuple(encoder or ()),
         class_word=class_word.strip(),
@@ -70,7 +122,7 @@ def score(
         model=ModelRequest(
             model or "", offline, strict_base, device or "", dtype or "",
             given=options.given_of(components, prediction),
-            find_prediction=None if dry_run else prediction_finder(device, dtype, output),
+            find_prediction=None if dry_run else options.prediction_finder(device, dtype, output),
         ),
         nouns=not no_noun,
         plot=plot,
@@ -85,7 +137,6 @@ def score(
         return
     output.note("loading …")
     from ticli.generation.pictures import png_bytes
-    from ticli.interface import score_plan
 
     reports: list[dict[str, Any]] = []
     scores = score_plan(plan, library, save=not no_save, on_event=output.hear)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from ticli.commands import options
 from ticli.terminal.concept_views import show_concepts
-from ticli.terminal.output import open_output
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def search(
-    text: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Words to find.", show_default=False)
-    ],
+    output: Output,
+    text: Annotated[list[str], options.argument(metavar="TEXT...", help="Words to find.")],
     tag: options.TagOption = None,
-    base: options.BaseOption = None,
-    kind: options.KindOption = None,
-    since: options.SinceOption = None,
+    base: options.BaseOption = "",
+    kind: options.KindOption = "",
+    since: options.SinceOption = "",
     limit: options.LimitOption = None,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Find concepts by their words.
 
@@ -35,11 +28,10 @@ def search(
     from ticli.library.library import Library, Query
     from ticli.plain_text import moment
 
-    output = open_output(json, quiet, verbose, no_color, debug)
     query = Query(
         tags=tuple(tag or ()),
-        base=base or "",
-        kind=kind or "",
+        base=base,
+        kind=kind,
         since=moment(since) if since else "",
         words=" ".join(text),
         limit=limit,

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
 from ticli.commands import options
 from ticli.errors import Usage
 from ticli.names import did_you_mean
 from ticli.terminal.concept_views import show_concept
-from ticli.terminal.output import Output, json_text, open_output
+from ticli.terminal.output import Output, json_text
 
 
+@options.with_output
 def show(
+    output: Output,
     name: options.NameArgument,
     field: Annotated[
         str | None,
-        typer.Option(
-            "--field",
-            metavar="FIELD",
-            help="Only this field: token, path, seed, base.id …",
-            show_default=False,
+        options.flag(
+            "--field", metavar="FIELD", help="Only this field: token, path, seed, base.id …"
         ),
     ] = None,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Show what is known of a concept."""
     from ticli.library.library import Library
 
-    output = open_output(json, quiet, verbose, no_color, debug)
     concept = Library.open().get(name)
     if field is None:
         show_concept(output, concept)
-    else:
-        _show_value(output, _pick(concept.as_json(), field))
+        return
+    value = _pick(concept.as_json(), field)
+    if output.json:
+        output.document(value)
+        return
+    # For `$(…)`: text as it is, a list one item a line, the rest as JSON.
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None:
+            output.exact(item if isinstance(item, str) else json_text(item))
 
 
 def _pick(document: dict[str, Any], field: str) -> Any:
@@ -53,13 +51,3 @@ def _pick(document: dict[str, Any], field: str) -> Any:
             )
         value = value[key]
     return value
-
-
-def _show_value(output: Output, value: Any) -> None:
-    """Write a value for `$(…)`: text as it is, a list one item a line, the rest as JSON."""
-    if output.json:
-        output.document(value)
-        return
-    for item in value if isinstance(value, list) else [value]:
-        if item is not None:
-            output.exact(item if isinstance(item, str) else json_text(item))

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from ticli.commands import options
-from ticli.terminal.output import open_output
+from ticli.terminal.output import Output
 
 
+@options.with_output
 def tag(
+    output: Output,
     name: options.NameArgument,
     add: Annotated[
-        list[str] | None,
-        typer.Option("--add", metavar="TAG", help="Add a tag; may repeat.", show_default=False),
+        list[str] | None, options.flag("--add", metavar="TAG", help="Add a tag; may repeat.")
     ] = None,
     remove: Annotated[
         list[str] | None,
-        typer.Option(
-            "--remove", metavar="TAG", help="Take a tag away; may repeat.", show_default=False
-        ),
+        options.flag("--remove", metavar="TAG", help="Take a tag away; may repeat."),
     ] = None,
     note: Annotated[
         str | None,
-        typer.Option(
-            "--note", metavar="TEXT", help='Set the notes; "" clears them.', show_default=False
-        ),
+        options.flag("--note", metavar="TEXT", help='Set the notes; "" clears them.'),
     ] = None,
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
 ) -> None:
     """Change the tags and notes of a concept.
 
@@ -40,9 +30,8 @@ def tag(
     """
     from ticli.library.library import Library
 
-    output = open_output(json, quiet, verbose, no_color, debug)
     concept = Library.open().tag(name, add or (), remove or (), note)
-    if json:
+    if output.json:
         output.document({"name": concept.name, "tags": list(concept.tags), "notes": concept.notes})
     else:
         output.lines(concept.tags)

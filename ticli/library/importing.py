@@ -171,12 +171,17 @@ LONGEST_NOTE = 4096
 
 
 @contextlib.contextmanager
-def open_sources(path: Path) -> Iterator[Sequence[Source]]:
+def open_sources(path: Path | Opened) -> Iterator[Sequence[Source]]:
     """Open a file, or the files of a folder in the layout of concept repositories.
+
+    What is open already, such as stdin, suggests no name.
 
     Two small text files in such a folder may give its token and kind. Raises NotFound and
     BadContent.
     """
+    if isinstance(path, Opened):
+        yield [Source(path, "")]
+        return
     with contextlib.ExitStack() as stack:
         with reported(path):
             is_folder = path.is_dir()

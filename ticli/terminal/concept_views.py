@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticli.concept import Concept
-from ticli.terminal.output import Column, Output, is_terminal
+from ticli.terminal.output import Column, Output, columns, is_terminal
 from ticli.terminal.safe_text import age, byte_text
 from ticli.terminal.score_views import score_line
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 LONGEST = 800
 COLUMNS = (
     Column("NAME", whole=True),
-    Column("TOKEN"),
-    Column("BASE"),
-    Column("VECTORS", right=True),
-    Column("STEPS", right=True),
-    Column("TAGS"),
-    Column("CREATED"),
+    *columns("TOKEN", "BASE", ">VECTORS", ">STEPS", "TAGS", "CREATED"),
 )
+FILE_COLUMNS = (
+    *columns("NAME", "FILE", "CONTAINER", "LAYOUT", "TOKEN", "ENCODERS"),
+    *columns(">VECTORS", ">NORM", "BASE", "PROBLEM"),
+)
+# Longer values are pictures and rows; --json shows them whole.
+LONGEST_VALUE = 200
 
 
 def show_concepts(output: Output, library: Library, query: Query) -> int:
@@ -52,33 +53,23 @@ def show_concepts(output: Output, library: Library, query: Query) -> int:
 
 def show_concept(output: Output, concept: Concept) -> None:
     """Write all that is known of one concept."""
+    document = concept.as_json()
     if output.json:
-        output.document(concept.as_json())
+        output.document(document)
     elif output.quiet:
         output.line(concept.name)
+    elif is_terminal(sys.stdout):
+        pairs = [(key, _for_people(concept.name, key, value)) for key, value in document.items()]
+        output.pairs([(key, text) for key, text in pairs if text])
     else:
-        document = concept.as_json()
-        if is_terminal(sys.stdout):
-            told = [(key, _for_people(key, value)) for key, value in document.items()]
-            output.pairs([(key, _fitting(concept.name, key, text)) for key, text in told if text])
-        else:
-            output.pairs([(key, _text_of(key, value)) for key, value in document.items()])
-
-
-def show_added(output: Output, concept: Concept) -> None:
-    """Write a concept that was just stored: its name, or its JSON object."""
-    if output.json:
-        output.document(concept.as_json())
-    else:
-        output.line(concept.name)
+        output.pairs([(key, _text_of(key, value)) for key, value in document.items()])
 
 
 def _row(entry: ListedConcept, for_people: bool) -> tuple[str, ...]:
-    base = " ".join(part for part in (entry.base, entry.revision[:8]) if part)
     return (
         entry.name,
         entry.token,
-        base or entry.family,
+        _model(entry.base, entry.revision, entry.family),
         str(entry.vectors),
         str(entry.steps),
         ",".join(entry.tags),
@@ -86,70 +77,54 @@ def _row(entry: ListedConcept, for_people: bool) -> tuple[str, ...]:
     )
 
 
+def _model(id: str, revision: str, family: str) -> str:
+    return " ".join(part for part in (id, revision[:8]) if part) or family
+
+
 def _text_of(key: str, value: Any) -> str:
     """One line for a field of the JSON object; of scores only a summary."""
     if key == "scores":
         return "; ".join(score_line(report) for report in value)
-    return _words(value)
+    return _line_of(value)
 
 
-def _words(value: Any) -> str:
+def _line_of(value: Any) -> str:
     """One line for a value of the JSON object; "" if nothing is known."""
     if value is None:
         return ""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        parts = [(key, _words(item)) for key, item in value.items()]
+        parts = [(key, _line_of(item)) for key, item in value.items()]
         return ", ".join(f"{key} {text}" for key, text in parts if text)
     if isinstance(value, list | tuple):
-        return "; ".join(_words(item) for item in value)
+        return "; ".join(_line_of(item) for item in value)
     if isinstance(value, float):
         return f"{value:.6g}"
     return json.dumps(value)
 
 
-def _for_people(key: str, value: Any) -> str:
+def _for_people(name: str, key: str, value: Any) -> str:
     """What a person wants to know of a value; the whole of it is in the JSON object."""
     text = _text_of(key, value)
-    if not text:
-        return ""
-    if key in ("created", "used"):
-        return f"{text} ({age(text)})"
-    if key == "photos":
-        return "; ".join(photo["file"] for photo in value)
-    if key == "curves":
-        return f"{len(value['steps'])} evaluations" if value["steps"] else ""
-    return byte_text(int(text)) if key == "bytes" else text
-
-
-def _fitting(name: str, key: str, text: str) -> str:
-    """Cut what would fill the screen, and say where the rest is."""
-    if len(text) <= LONGEST:
-        return text
-    return f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
-
-
-# `ti inspect`: a page for each file at a terminal, a row for each concept in a pipe, or JSON.
-
-INSPECTED_COLUMNS = (
-    Column("NAME"),
-    Column("FILE"),
-    Column("CONTAINER"),
-    Column("LAYOUT"),
-    Column("TOKEN"),
-    Column("ENCODERS"),
-    Column("VECTORS", right=True),
-    Column("NORM", right=True),
-    Column("BASE"),
-    Column("PROBLEM"),
-)
-# Longer values are pictures and rows; --json shows them whole.
-LONGEST_VALUE = 200
+    if text and key in ("created", "used"):
+        text = f"{text} ({age(text)})"
+    elif text and key == "photos":
+        text = "; ".join(photo["file"] for photo in value)
+    elif text and key == "curves":
+        text = f"{len(value['steps'])} evaluations" if value["steps"] else ""
+    elif text and key == "bytes":
+        text = byte_text(value)
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
+    return text
 
 
 def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
-    """Describe files. With --quiet, write only the names that an import would give."""
+    """Describe files: a page for each at a terminal, a row for each concept in a pipe, or JSON.
+
+    With --quiet, write only the names that an import would give.
+    """
     if output.json:
         output.document([inspection.as_json() for inspection in inspections])
         return
@@ -162,9 +137,7 @@ def show_inspections(output: Output, inspections: Sequence[Inspection]) -> None:
                 output.line("")
             output.pairs(_page(inspection, output.verbose))
     else:
-        output.table(
-            INSPECTED_COLUMNS, [row for inspection in inspections for row in _rows(inspection)]
-        )
+        output.table(FILE_COLUMNS, [row for inspection in inspections for row in _rows(inspection)])
     for inspection in inspections:
         for note in inspection.notes:
             output.note(note)
@@ -233,4 +206,4 @@ def _norms(word: Word) -> str:
 
 def _base(word: Word) -> str:
     base = word.read.base
-    return " ".join(part for part in (base.id, base.revision[:8]) if part) or base.family
+    return _model(base.id, base.revision, base.family)

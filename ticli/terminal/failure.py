@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import dataclass, field
-from typing import Any
 
-from ticli.errors import ExitCode, TiError
+from ticli.errors import DeviceFailed, NoSpace, NotFound, Stopped, TiError, Usage
 from ticli.settings import color_wanted
 from ticli.terminal.output import RED, is_terminal, json_text, painted, say, write_line
 from ticli.terminal.safe_text import safe_text, shorten
@@ -16,63 +14,46 @@ from ticli.terminal.safe_text import safe_text, shorten
 LONGEST = 600
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What is said of one failure: a stable code, a message, a hint, and the exit code."""
+class Unexpected(TiError):
+    """A mistake in `ti` itself."""
 
-    code: str
-    message: str
-    hint: str
-    exit_code: int
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The one document that `--json` prints on failure."""
-        error = {"code": self.code, "message": self.message, "hint": self.hint, **self.details}
-        return {"error": error, "exit_code": self.exit_code}
+    code = "unexpected"
 
 
-def explain(error: BaseException) -> Failure:
+def explain(error: BaseException) -> TiError:
     """Describe an exception: a TiError by its own words, the rest by what they are."""
     if isinstance(error, TiError):
-        return Failure(
-            error.code, error.message, error.hint, int(error.exit_code), dict(error.details)
-        )
+        return error
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted", "interrupted", "", int(ExitCode.INTERRUPTED))
+        stopped = Stopped("interrupted")
+        stopped.details.clear()
+        return stopped
     if isinstance(error, MemoryError):
-        return Failure(
-            "device", "out of memory", "close other programs and try again", int(ExitCode.DEVICE)
-        )
+        return DeviceFailed("out of memory", "close other programs and try again")
     if isinstance(error, OSError):
         return _explain_system(error)
     # Bytes of an argument that are no text arrive as lone surrogates; nothing stores those.
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        return Failure(
-            "usage",
-            f"{error.object!r} is not UTF-8 text",
-            "write it in UTF-8",
-            int(ExitCode.USAGE),
-        )
-    return Failure(
-        "unexpected",
+        return Usage(f"{error.object!r} is not UTF-8 text", "write it in UTF-8")
+    return Unexpected(
         f"unexpected {type(error).__name__}: {error}",
         "run again with --debug to see where it happened, and report it",
-        int(ExitCode.FAILED),
     )
 
 
-def show(failure: Failure, json: bool, no_color: bool) -> None:
+def show(failure: TiError, json: bool, no_color: bool) -> None:
     """Say a failure on stderr, and on stdout as JSON where `json` asks for it."""
     color = color_wanted(is_terminal(sys.stderr), no_color)
     say(f"{painted('error:', RED, color)} {shorten(safe_text(failure.message), LONGEST)}")
     for line in failure.hint.splitlines():
         say(f"  {shorten(safe_text(line), LONGEST)}")
     if json:
-        write_line(json_text(failure.as_json(), indent=is_terminal(sys.stdout)))
+        error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
+        document = {"error": error | failure.details, "exit_code": int(failure.exit_code)}
+        write_line(json_text(document, indent=is_terminal(sys.stdout)))
 
 
-def _explain_system(error: OSError) -> Failure:
+def _explain_system(error: OSError) -> TiError:
     names = [
         # What was opened by its number has no name.
         f"file {name}" if isinstance(name, int) else os.fsdecode(name)
@@ -81,14 +62,9 @@ def _explain_system(error: OSError) -> Failure:
     ]
     if error.errno == errno.ENOENT and not names:
         # Only the question where we are fails without a name.
-        return Failure(
-            "not_found", "the current folder is no more", "cd to another", int(ExitCode.NOT_FOUND)
-        )
-    what = ", ".join(names) or "input or output"
-    reason = error.strerror or str(error)
-    code, hint = "failed", ""
+        return NotFound("the current folder is no more", "cd to another")
+    message = f"{', '.join(names) or 'input or output'}: {error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        code, hint = "no_space", "make room on the disk and run the same command again"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = "check who may read and write it"
-    return Failure(code, f"{what}: {reason}", hint, int(ExitCode.FAILED))
+        return NoSpace(message, "make room on the disk and run the same command again")
+    denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return TiError(message, "check who may read and write it" if denied else "")

@@ -12,6 +12,8 @@ from typing import BinaryIO
 from ticli.errors import Stopped, Usage
 from ticli.terminal.output import is_terminal
 
+# Signals that end a run politely: noted now, acted on between two steps.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXAMPLE = 'such as: ti generate "<mug> on the moon"'
 
 
@@ -37,19 +39,11 @@ def read_prompts(argument: str | None) -> tuple[list[str], bool]:
     return prompts, True
 
 
-# What comes in through a pipe.
-
-
 def piped(missing: str, hint: str) -> BinaryIO:
     """The bytes on stdin. Raises Usage with `missing` where it is closed, or a terminal."""
     if sys.stdin is None or is_terminal(sys.stdin):
         raise Usage(missing, hint)
     return sys.stdin.buffer
-
-
-# Signals that end a run politely: noted now, acted on between two steps.
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager

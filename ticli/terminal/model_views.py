@@ -6,24 +6,25 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import Check
-from ticli.terminal.output import Column, Output, is_terminal, painted, tab_separated, write_line
+from ticli.errors import Check, counted
+from ticli.terminal.output import (
+    Output,
+    columns,
+    is_terminal,
+    painted,
+    say,
+    tab_separated,
+    write_line,
+)
 from ticli.terminal.safe_text import byte_text, safe_text
 
 if TYPE_CHECKING:
     from ticli.models.download import Parcel
 
 
-COLUMNS = (
-    Column("MODEL"),
-    Column("NAME"),
-    Column("FAMILY"),
-    Column("REVISION"),
-    Column("PIXELS", right=True),
-    Column("SIZE", right=True),
-    Column("LICENSE"),
-    Column("CURRENT"),
-)
+COLUMNS = columns("MODEL", "NAME", "FAMILY", "REVISION", ">PIXELS", ">SIZE", "LICENSE", "CURRENT")
+CHECK_COLUMNS = columns("STATUS", "CHECK", "MESSAGE", "FIX")
+STYLES = {"ok": "32", "warn": "33", "fail": "1;31"}
 
 
 def table_of_models(output: Output, models: Sequence[Mapping[str, Any]]) -> None:
@@ -31,29 +32,25 @@ def table_of_models(output: Output, models: Sequence[Mapping[str, Any]]) -> None
     if output.json:
         output.document(list(models))
         return
-    output.table(
-        COLUMNS,
-        [
+    rows = []
+    for model in models:
+        if model["problem"]:
+            size = "unusable" if model["here"] else "not here"
+        else:
+            size = byte_text(model["bytes"])
+        rows.append(
             (
                 model["id"],
                 ", ".join(model["names"]),
                 model["family"],
                 model["revision"][:8],
                 str(model["size"] or ""),
-                _bytes(model),
+                size,
                 model["license"],
                 "*" if model["current"] else "",
             )
-            for model in models
-        ],
-    )
-
-
-def _bytes(model: Mapping[str, Any]) -> str:
-    """How much of the disk a model takes, or that it cannot be used."""
-    if not model["problem"]:
-        return byte_text(model["bytes"])
-    return "unusable" if model["here"] else "not here"
+        )
+    output.table(COLUMNS, rows)
 
 
 def show_model(output: Output, model: Mapping[str, Any]) -> None:
@@ -68,7 +65,7 @@ def show_model(output: Output, model: Mapping[str, Any]) -> None:
         f"{key}: {width} numbers a vector, {model['windows'][key]} tokens"
         for key, width in model["widths"].items()
     ]
-    defaults = model["defaults"]
+    sampler, steps, guidance = (model["defaults"][k] for k in ("sampler", "steps", "guidance"))
     output.pairs(
         [
             ("model", model["id"]),
@@ -79,18 +76,11 @@ def show_model(output: Output, model: Mapping[str, Any]) -> None:
             ("on disk", byte_text(model["bytes"])),
             ("encoders", "; ".join(encoders)),
             ("pixels", f"{model['size']}, sides multiples of {model['grain']}"),
-            (
-                "defaults",
-                f"{defaults['sampler']}, {defaults['steps']} steps, "
-                f"guidance {defaults['guidance']:g}",
-            ),
+            ("defaults", f"{sampler}, {steps} steps, guidance {guidance:g}"),
             ("fingerprint", model["fingerprint"]),
             *(("note", note) for note in model["notes"]),
         ]
     )
-
-
-# What is said before a model is downloaded.
 
 
 def announcer(output: Output) -> Callable[[Parcel], None]:
@@ -101,18 +91,10 @@ def announcer(output: Output) -> Callable[[Parcel], None]:
 
         shown = not output.quiet and not output.json and is_terminal(sys.stderr)
         (enable_progress_bars if shown else disable_progress_bars)()
-        files = f"{len(parcel.files)} file{'' if len(parcel.files) == 1 else 's'}"
-        output.announce(
-            f"downloading {parcel.id}: {files}, {byte_text(parcel.bytes)}, into {parcel.cache}"
-        )
+        files, size = counted(len(parcel.files), "file"), byte_text(parcel.bytes)
+        say(safe_text(f"downloading {parcel.id}: {files}, {size}, into {parcel.cache}"))
 
     return announce
-
-
-# What `ti doctor` found, one line a check as it is made, or as one document.
-
-CHECK_COLUMNS = (Column("STATUS"), Column("CHECK"), Column("MESSAGE"), Column("FIX"))
-STYLES = {"ok": "32", "warn": "33", "fail": "1;31"}
 
 
 def show_checks(output: Output, checks: Iterable[Check]) -> bool:
@@ -125,17 +107,16 @@ def show_checks(output: Output, checks: Iterable[Check]) -> bool:
         seen.append(check)
         if output.json:
             continue
+        row = (check.status, check.id, check.message, check.fix)
+        heading, line = tab_separated(CHECK_COLUMNS, [row])
         if output.quiet:
-            if check.status != "ok":
-                output.line(check.id)
+            output.lines([check.id] if check.status != "ok" else [])
         elif is_terminal(sys.stdout):
-            write_line(_line(output, check))
+            status = painted(check.status.ljust(4), STYLES[check.status], output.color)
+            fix = f" — {safe_text(check.fix)}" if check.fix and check.status != "ok" else ""
+            write_line(f"{status}  {check.id}: {safe_text(check.message)}{fix}")
         else:
-            row = (check.status, check.id, check.message, check.fix)
-            heading, line = tab_separated(CHECK_COLUMNS, [row])
-            if len(seen) == 1:
-                write_line(heading)
-            write_line(line)
+            write_line(f"{heading}\n{line}" if len(seen) == 1 else line)
         if check.status != "ok":
             for item in check.items:
                 output.detail(item)
@@ -143,9 +124,3 @@ def show_checks(output: Output, checks: Iterable[Check]) -> bool:
     if output.json:
         output.document({"ok": well, "checks": [check.as_json() for check in seen]})
     return well
-
-
-def _line(output: Output, check: Check) -> str:
-    status = painted(check.status.ljust(4), STYLES[check.status], output.color)
-    fix = f" — {safe_text(check.fix)}" if check.fix and check.status != "ok" else ""
-    return f"{status}  {check.id}: {safe_text(check.message)}{fix}"

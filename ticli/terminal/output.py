@@ -17,10 +17,10 @@ from ticli.terminal.safe_text import safe_text
 if TYPE_CHECKING:
     from ticli.interface import Event
 
-# Rows as padded columns for people or as tab-separated values for programs.
-
 GAP = "  "
 NARROWEST = 8
+BOLD, DIM, YELLOW, RED = "1", "2", "33", "1;31"
+LONGEST_KEY = 40
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Column:
     heading: str
     right: bool = False
     whole: bool = False
+
+
+def columns(*headings: str) -> tuple[Column, ...]:
+    """Columns with these headings; the values of `>HEADING` stand right."""
+    return tuple(Column(text.removeprefix(">"), text.startswith(">")) for text in headings)
 
 
 def display_width(text: str) -> int:
@@ -58,7 +63,9 @@ def padded(
     texts += [[safe_text(cell[:most]) for cell in row] for row in rows]
     widths = [max(display_width(row[i]) for row in texts) for i in range(len(columns))]
     if room is not None:
-        widths = _fit(columns, widths, room)
+        room -= len(GAP) * (len(widths) - 1)
+        widths = _narrow(widths, room, [not column.whole for column in columns])
+        widths = _narrow(widths, room, [True] * len(widths))
     return [
         GAP.join(
             _cell(text, width, column.right)
@@ -76,13 +83,6 @@ def tab_separated(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> I
     yield "\t".join(column.heading for column in columns)
     for row in rows:
         yield "\t".join(map(safe_text, row))
-
-
-def _fit(columns: Sequence[Column], widths: list[int], room: int) -> list[int]:
-    """Narrow the columns until the line fits, those that stay whole last."""
-    room -= len(GAP) * (len(widths) - 1)
-    widths = _narrow(widths, room, [not column.whole for column in columns])
-    return _narrow(widths, room, [True] * len(widths))
 
 
 def _narrow(widths: list[int], room: int, may: Sequence[bool]) -> list[int]:
@@ -116,10 +116,6 @@ def _cell(text: str, width: int, right: bool) -> str:
     return padding + text if right else text + padding
 
 
-BOLD, DIM, YELLOW, RED = "1", "2", "33", "1;31"
-LONGEST_KEY = 40
-
-
 @dataclass(frozen=True)
 class Output:
     """How this call speaks. `color` is for stdout, `color_errors` for stderr."""
@@ -127,7 +123,6 @@ class Output:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
-    debug: bool = False
     color: bool = False
     color_errors: bool = False
 
@@ -139,12 +134,12 @@ class Output:
         """Write JSON texts to stdout as one array, without building it as a whole."""
         indent = is_terminal(sys.stdout)
         start, between, end = ("[\n", ",\n", "\n]") if indent and texts else ("[", ", ", "]")
-        write(start)
+        write_line(start, end="")
         for number, text in enumerate(texts):
             if indent:
                 value = json_module.loads(text)
                 text = "\n".join("  " + line for line in json_text(value, True).split("\n"))
-            write(between + text if number else text)
+            write_line(between + text if number else text, end="")
         write_line(end)
 
     def line(self, text: str) -> None:
@@ -213,27 +208,25 @@ class Output:
         if self.verbose and not self.quiet:
             say(painted(safe_text(text), DIM, self.color_errors))
 
-    def announce(self, text: str) -> None:
-        """Say on stderr, also with --quiet, what costs the user something before it happens."""
-        say(safe_text(text))
-
     def warn(self, text: str) -> None:
         """Warn on stderr, also with --quiet."""
         say(f"{painted('warning:', YELLOW, self.color_errors)} {safe_text(text)}")
 
     def hear(self, event: Event) -> None:
         """Say what an event of the Python interface has in words: a note, a detail, a warning."""
-        if event.kind == "note":
-            self.note(event.text)
-        elif event.kind == "detail":
-            self.detail(event.text)
-        elif event.kind == "warning":
-            self.warn(event.text)
+        say_it = {"note": self.note, "detail": self.detail, "warning": self.warn}.get(event.kind)
+        if say_it is not None:
+            say_it(event.text)
 
     def hint(self, text: str) -> None:
         """Name a next step on stderr, to a person at a terminal only."""
         if not self.quiet and not self.json and is_terminal(sys.stderr):
             say(painted(safe_text(text), DIM, self.color_errors))
+
+    def refuse_json(self, flag: str) -> None:
+        """Raise Usage where JSON would meet what `flag` sends to stdout."""
+        if self.json:
+            raise Usage(f"{flag} and --json both want stdout", "leave one of them out")
 
     def confirm(self, question: str, yes: bool) -> None:
         """Ask on the terminal. Raises Usage where there is none to ask, Declined on a no."""
@@ -247,7 +240,10 @@ class Output:
 
 
 def open_output(json: bool, quiet: bool, verbose: bool, no_color: bool, debug: bool) -> Output:
-    """Build the Output of a call from its shared flags, the config file and the environment."""
+    """Build the Output of a call from its shared flags, the config file and the environment.
+
+    `debug` concerns only errors, which are shown when the command has ended.
+    """
     try:
         configured = load_settings()["color"]
     except TiError:
@@ -258,7 +254,6 @@ def open_output(json: bool, quiet: bool, verbose: bool, no_color: bool, debug: b
         json=json,
         quiet=quiet,
         verbose=verbose,
-        debug=debug,
         color=color_wanted(is_terminal(sys.stdout), no_color, configured),
         color_errors=color_wanted(is_terminal(sys.stderr), no_color, configured),
     )
@@ -280,16 +275,11 @@ def painted(text: str, style: str, color: bool) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if color else text
 
 
-def write(text: str) -> None:
-    """Write safe text to stdout. Raises BrokenPipeError where stdout is closed."""
+def write_line(text: str, end: str = "\n") -> None:
+    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
     if sys.stdout is None:
         raise BrokenPipeError
-    sys.stdout.write(text)
-
-
-def write_line(text: str) -> None:
-    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
-    write(text + "\n")
+    sys.stdout.write(text + end)
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -6,23 +6,15 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ticli.terminal.output import Column, Output, json_text, write_line
+from ticli.errors import counted
+from ticli.terminal.output import Output, columns, json_text, write_line
 
 if TYPE_CHECKING:
     from ticli.generation.picture_plan import PicturePlan, PlannedPicture
     from ticli.generation.pictures import Picture
 
 
-COLUMNS = (
-    Column("PATH"),
-    Column("SEED", right=True),
-    Column("SIZE"),
-    Column("STEPS", right=True),
-    Column("GUIDANCE", right=True),
-    Column("SAMPLER"),
-    Column("MODEL"),
-    Column("PROMPT"),
-)
+COLUMNS = columns("PATH", ">SEED", "SIZE", ">STEPS", ">GUIDANCE", "SAMPLER", "MODEL", "PROMPT")
 
 
 @dataclass
@@ -77,10 +69,10 @@ def say_plan(output: Output, plan: PicturePlan) -> None:
             output.note(f'no concept in "{prompt.typed}": a token is written "<mug>"')
         elif prompt.used != prompt.typed:
             output.note(f'drawing "{prompt.used}" (--no-noun leaves the noun out)')
-    drawing, count = plan.drawing, len(plan.pictures)
+    drawing = plan.drawing
     first, last = plan.pictures[0].seed, plan.pictures[-1].seed
     output.note(
-        f"{count} {'picture' if count == 1 else 'pictures'} of {drawing.width}x{drawing.height} · "
+        f"{counted(len(plan.pictures), 'picture')} of {drawing.width}x{drawing.height} · "
         f"{drawing.steps} steps of {drawing.sampler} · guidance {drawing.guidance:g} · "
         + (f"seed {first}" if first == last else f"seeds {first} to {last}")
     )

@@ -1,9 +1,10 @@
-"""The plan of `ti invert` as text."""
+"""What `ti invert` says: the plan of a run, what becomes of each concept, and how a run ended."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,132 +20,160 @@ if TYPE_CHECKING:
     from ticli.inversion.plan import Plan, RunSetup
     from ticli.models.folder import ModelSource
 
+# Of several concepts; more are counted, and --verbose lists them all.
+MOST_LISTED = 20
 
-def say_plan(output: Output, plan: Plan, way: RunSetup) -> None:
+
+def say_plan(output: Output, plan: Plan, setup: RunSetup) -> None:
     """Say on stderr what a run will do, after its notes and warnings."""
-    say_notes(output, plan, way)
+    say_starter(output, plan.source, setup)
+    say_notes(output, plan)
     if not output.quiet:
-        for line in _lines(plan, way):
+        for line in _lines(plan, setup):
             say(line)
 
 
-def say_notes(output: Output, plan: Plan, way: RunSetup) -> None:
-    """Say on stderr what a user should know of a run before it begins."""
-    say_starter(output, plan.source, way)
-    for text in plan.notes:
-        output.note(text)
-    for text in plan.warnings:
-        output.warn(text)
-
-
-def say_starter(output: Output, source: ModelSource, way: RunSetup) -> None:
+def say_starter(output: Output, source: ModelSource, setup: RunSetup) -> None:
     """Say on stderr that a run uses the starter, where nobody asked for it."""
-    if source.is_starter and not way.model_named:
+    if source.is_starter and not setup.model_named:
         output.note(
             "using the built-in starter model, which knows simple scenes; -m MODEL chooses another"
         )
 
 
-def show_plan(output: Output, plan: Plan, way: RunSetup) -> None:
+def say_notes(output: Output, plan: Plan, prefix: str = "") -> None:
+    """Say on stderr what a user should know of a concept before it is learned."""
+    for text in plan.notes:
+        output.note(prefix + text)
+    for text in plan.warnings:
+        output.warn(prefix + text)
+
+
+def say_notes_of(output: Output, plan: Plan) -> None:
+    """Say the notes of one concept among several."""
+    say_notes(output, plan, f"{plan.token.text}: ")
+
+
+def show_plan(output: Output, plan: Plan, setup: RunSetup) -> None:
     """Write a dry run's plan to stdout, as text or one JSON document; notes go to stderr."""
-    say_notes(output, plan, way)
+    say_starter(output, plan.source, setup)
+    say_notes(output, plan)
     if output.json:
-        output.document(json_of(plan, way))
-        return
-    write_plan(plan, way)
+        output.document(json_of(plan, setup))
+    else:
+        write_plan(plan, setup)
 
 
-def json_of(plan: Plan, way: RunSetup) -> dict[str, Any]:
+def json_of(plan: Plan, setup: RunSetup) -> dict[str, Any]:
     """A dry run's plan as one JSON document."""
     from ticli.inversion.plan import plan_as_json
 
-    return plan_as_json(plan) | {"device": way.device, "dtype": way.dtype, "result": way.result}
+    machine = {"device": setup.device, "dtype": setup.dtype}
+    return plan_as_json(plan) | machine | {"result": setup.result}
 
 
-def write_plan(plan: Plan, way: RunSetup) -> None:
-    """Write a dry run's plan to stdout as text."""
-    for line in (*_lines(plan, way), *_details(plan)):
+def write_plan(plan: Plan, setup: RunSetup) -> None:
+    """Write a dry run's plan to stdout as text: with the crops and sentences."""
+    from ticli.photos.cropping import describe_crop
+    from ticli.photos.sidecars import describe_mask
+
+    lines = [*_lines(plan, setup), "  crops"]
+    for photo in plan.photos.photos:
+        mask = describe_mask(photo, plan.recipe.size)
+        lines.append(safe_text(f"    {describe_crop(photo)}{f', {mask}' if mask else ''}"))
+    lines.append("  sentences")
+    texts = dict.fromkeys(text for texts in plan.sentences for text in texts)
+    for line in (*lines, *(safe_text(f"    {text}") for text in texts)):
         write_line(line)
 
 
-def _lines(plan: Plan, way: RunSetup) -> list[str]:
+def _lines(plan: Plan, setup: RunSetup) -> list[str]:
     recipe, photos = plan.recipe, plan.photos.photos
     each = f"{recipe.batch} pictures"
     if recipe.accumulate > 1:
         each = f"{recipe.accumulate} × {each}"
     vectors = counted(recipe.vectors, "vector")
-    return [
-        safe_text(line)
-        for line in (
-            f"  concept    {plan.trigger}, {vectors} from {recipe.init!r}",
-            f"  photos     {len(photos)}: {', '.join(photo.file for photo in photos)}",
-            f"  model      {plan.source.describe()}, {recipe.size} pixels",
-            f"  device     {way.device_and_why}",
-            f"  precision  {way.precision_and_why}",
-            f"  recipe     {way.recipe_name}: {recipe.steps} steps of {each}, "
+    rows = [
+        ("concept", f"{plan.trigger}, {vectors} from {recipe.init!r}"),
+        ("photos", f"{len(photos)}: {', '.join(photo.file for photo in photos)}"),
+        *_machine(plan, setup),
+        (
+            "recipe",
+            f"{setup.recipe_name}: {recipe.steps} steps of {each}, "
             f"lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}",
-            *_options(recipe, way.recipe_name),
-            f"  result     {way.result}",
-        )
+        ),
+        *_options(recipe, setup.recipe_name),
+        ("result", setup.result),
+    ]
+    return [safe_text(f"  {heading:<11}{text}") for heading, text in rows]
+
+
+def _machine(plan: Plan, setup: RunSetup) -> list[tuple[str, str]]:
+    return [
+        ("model", f"{plan.source.describe()}, {plan.recipe.size} pixels"),
+        ("device", setup.device_and_why),
+        ("precision", setup.precision_and_why),
     ]
 
 
-def _options(recipe: Recipe, name: str) -> list[str]:
-    """The knobs that no other line tells and that are not as they come.
+def _options(recipe: Recipe, name: str) -> list[tuple[str, str]]:
+    """The knobs that no other line tells and that differ from the recipe's own.
 
     Of a recipe that comes with `ti` only what flags changed; of a file all that it says.
     """
     known = replace(load_recipe(name) if name in PRESETS else Recipe(), kind=recipe.kind)
-    # A plan has settled it by the kind, which another line tells.
+    # A plan has settled these by the kind, which another line tells.
     known = replace(known, timestep_low=known.least_noise, photo_words=known.own_words)
     told = {"kind", "init", "noun", "vectors", "steps", "lr", "batch", "accumulate", "size"}
     changed = [
-        f"{name} {str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in recipe.as_json().items()
-        if name not in told | {"sentences"} and value != getattr(known, name)
+        f"{knob} {str(value).lower() if isinstance(value, bool) else value}"
+        for knob, value in recipe.as_json().items()
+        if knob not in told | {"sentences"} and value != getattr(known, knob)
     ]
-    return [f"  options    {', '.join(changed)}"] if changed else []
+    return [("options", ", ".join(changed))] if changed else []
 
 
-def _details(plan: Plan) -> list[str]:
-    from ticli.photos.cropping import describe_crop
-    from ticli.photos.sidecars import describe_mask
-
-    crops = []
-    for photo in plan.photos.photos:
-        mask = describe_mask(photo, plan.recipe.size)
-        crops.append(f"    {describe_crop(photo)}{f', {mask}' if mask else ''}")
-    texts = list(dict.fromkeys(text for texts in plan.sentences for text in texts))
-    return [
-        safe_text(line)
-        for line in ("  crops", *crops, "  sentences", *(f"    {text}" for text in texts))
-    ]
+def line_of(plan: Plan) -> str:
+    """One concept of many in a line, as text that is safe to show."""
+    recipe = plan.recipe
+    vectors = counted(recipe.vectors, "vector")
+    photos = counted(len(plan.photos.photos), "photo")
+    return safe_text(
+        f"{plan.trigger}, {vectors} from {recipe.init!r}, {photos}, {recipe.steps} steps of "
+        f"{recipe.batch * recipe.accumulate}, lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}"
+    )
 
 
-# Several concepts: what is said before they are learned, and of those that cannot be.
-
-# More are counted; --verbose lists them all.
-MOST_LISTED = 20
+def say_plans(output: Output, lines: Sequence[str], plan: Plan, setup: RunSetup) -> None:
+    """Say on stderr what a call will do with all its concepts; `plan` is one of theirs."""
+    say_starter(output, plan.source, setup)
+    if output.quiet:
+        return
+    shown = lines if output.verbose else lines[:MOST_LISTED]
+    for number, line in enumerate(shown):
+        say(f"  {'concepts' if not number else '':<11}{line}")
+    if rest := len(lines) - len(shown):
+        say(f"  {'':<11}and {rest} more; --verbose lists them")
+    for heading, text in (*_machine(plan, setup), ("result", setup.result)):
+        say(safe_text(f"  {heading:<11}{text}"))
 
 
 @dataclass
 class Words:
     """What has become of the concepts of one call, said as soon as it is known.
 
-    `order` are all their names; `documents` the learned ones' JSON objects, `failed` what was in
+    `order` are all their names, `documents` the learned ones' JSON objects, `failed` what was in
     the way of others.
     """
 
     output: Output
     order: Sequence[str]
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
-    failed: dict[str, TiError] = field(default_factory=dict)
-    tokens: dict[str, str] = field(default_factory=dict)
+    failed: dict[Token, TiError] = field(default_factory=dict)
 
     def fail(self, token: Token, error: TiError) -> None:
         """Say that a concept cannot be learned, and how to put that right."""
-        self.failed[token.name] = error
-        self.tokens[token.name] = token.text
+        self.failed[token] = error
         hint = f"; {error.hint}" if error.hint else ""
         self.output.warn(f"{token.text}: {error.message}{hint}")
 
@@ -165,14 +194,10 @@ class Words:
         self.documents[concept.name] = concept.as_json()
         if self.output.json:
             return
-        if progress is not None and is_terminal(sys.stdout):
-            with progress.aside():
-                self.output.line(concept.name)
-        else:
+        with progress.aside() if progress and is_terminal(sys.stdout) else nullcontext():
             self.output.line(concept.name)
-        if sys.stdout is not None:
-            # A pipe holds lines back; its reader should have each name at once.
-            sys.stdout.flush()
+        # A pipe holds lines back; its reader should have each name at once.
+        sys.stdout.flush()
 
     @property
     def completed(self) -> list[str]:
@@ -192,112 +217,51 @@ class Words:
         alike = {(type(error), error.message) for error in errors}
         if 1 < len(self.order) == len(errors) and len(alike) == 1:
             raise errors[0]
-        texts = ", ".join(self.tokens[name] for name in self.failed)
+        texts = ", ".join(token.text for token in self.failed)
         raise TiError(
             f"{len(errors)} of {len(self.order)} concepts could not be learned: {texts}",
             "the same command again learns only what is missing",
             completed=self.completed,
             failed=[
-                {"name": name, "code": e.code, "message": e.message, "hint": e.hint}
-                for name, e in self.failed.items()
+                {"name": token.name, "code": e.code, "message": e.message, "hint": e.hint}
+                for token, e in self.failed.items()
             ],
         )
 
 
-def say_notes_of(output: Output, plan: Plan) -> None:
-    """Say on stderr what a user should know of one concept among many before it is learned."""
-    for text in plan.notes:
-        output.note(f"{plan.token.text}: {text}")
-    for text in plan.warnings:
-        output.warn(f"{plan.token.text}: {text}")
-
-
-def line_of(plan: Plan) -> str:
-    """One concept of many in a line, as text that is safe to show."""
-    recipe = plan.recipe
-    vectors = counted(recipe.vectors, "vector")
-    photos = counted(len(plan.photos.photos), "photo")
-    return safe_text(
-        f"{plan.trigger}, {vectors} from {recipe.init!r}, {photos}, {recipe.steps} steps of "
-        f"{recipe.batch * recipe.accumulate}, lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}"
-    )
-
-
-def say_plans(output: Output, lines: Sequence[str], plan: Plan, way: RunSetup) -> None:
-    """Say on stderr what a call will do with all its concepts; `plan` is one of theirs."""
-    say_starter(output, plan.source, way)
-    if output.quiet:
-        return
-    shown = lines if output.verbose else lines[:MOST_LISTED]
-    rest = len(lines) - len(shown)
-    for number, line in enumerate(shown):
-        say(f"  {'concepts' if not number else '':<11}{line}")
-    if rest:
-        say(f"  {'':<11}and {rest} more; --verbose lists them")
-    for heading, text in (
-        ("model", f"{plan.source.describe()}, {plan.recipe.size} pixels"),
-        ("device", way.device_and_why),
-        ("precision", way.precision_and_why),
-        ("result", way.result),
-    ):
-        say(safe_text(f"  {heading:<11}{text}"))
-
-
-# How a run ended, in the lines that `ti invert` says last.
-
-STOPPED = {
-    "settled": "settled before its cap of {cap}",
-    "steps": "took all its steps",
-}
-
-
 def say_learned(output: Output, concept: Concept, seconds: float) -> None:
     """Say why a run stopped, which vectors it kept, and what they are worth; warnings louder."""
-    output.note(f"learned {concept.trigger} in {seconds:.0f} s: {_ending(concept)}")
-    output.note(_worth(concept))
-    for text in _accidents(concept):
-        output.warn(text)
-    for text in concept.warnings:
-        output.warn(text)
-
-
-def _ending(concept: Concept) -> str:
-    outcome = concept.outcome
-    why = STOPPED[outcome.stopped].format(cap=concept.recipe["steps"])
+    outcome, steps = concept.outcome, concept.recipe["steps"]
+    why = "took all its steps"
+    if outcome.stopped == "settled":
+        why = f"settled before its cap of {steps}"
     text = f"{concept.steps} steps, {why}; kept is step {outcome.kept}"
     if len(outcome.attempts) > 1:
         losses = [attempt.held_out for attempt in outcome.attempts]
         won = losses.index(min(loss for loss in losses if loss is not None))
         text += f" of seed {outcome.attempts[won].seed}, the best of {len(outcome.attempts)}"
-    return text
-
-
-def _worth(concept: Concept) -> str:
-    outcome = concept.outcome
+    output.note(f"learned {concept.trigger} in {seconds:.0f} s: {text}")
     on = "on other crops" if outcome.held_out_photo is None else "on the photo held out"
-    return (
+    output.note(
         f"held-out loss {outcome.held_out:.4f} {on}, {_compared(concept)} "
         f"{outcome.held_out_init:.4f}; the prompt's other words drifted {outcome.drift:.3f}"
     )
-
-
-def _compared(concept: Concept) -> str:
-    """What the word's loss is compared with: its class word's, or the start's of no word."""
-    if concept.noun:
-        return f"{concept.noun!r} in its place"
-    no_word = concept.init in ("random", "mean") or concept.init.startswith("<")
-    return "where it started" if no_word else f"{concept.init!r} in its place"
-
-
-def _accidents(concept: Concept) -> list[str]:
-    outcome, said = concept.outcome, []
     if outcome.skipped:
-        said.append(f"{outcome.skipped} steps had no finite gradient and were left out")
+        output.warn(f"{outcome.skipped} steps had no finite gradient and were left out")
     if outcome.restores:
-        said.append(
+        output.warn(
             f"the run diverged and went back {outcome.restores} time(s), at half the rate each"
         )
     diverged = [str(attempt.seed) for attempt in outcome.attempts if attempt.stopped == "diverged"]
     if diverged:
-        said.append(f"the run of seed {', '.join(diverged)} diverged")
-    return said
+        output.warn(f"the run of seed {', '.join(diverged)} diverged")
+    for text in concept.warnings:
+        output.warn(text)
+
+
+def _compared(concept: Concept) -> str:
+    """What the concept's loss is compared with: its class word's, or the start's of no word."""
+    if concept.noun:
+        return f"{concept.noun!r} in its place"
+    no_word = concept.init in ("random", "mean") or concept.init.startswith("<")
+    return "where it started" if no_word else f"{concept.init!r} in its place"

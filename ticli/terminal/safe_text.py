@@ -12,6 +12,7 @@ HIDDEN = frozenset(("Cc", "Cf", "Cs", "Cn", "Zl", "Zp"))
 COMBINING = frozenset(("Mn", "Me"))
 # Written languages stack two or three marks on a letter; hundreds cover the lines above.
 MOST_MARKS = 4
+UNITS = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("min", 60))
 
 
 def safe_text(text: str) -> str:
@@ -54,11 +55,6 @@ def _escape(character: str) -> str:
     if number < 0x100:
         return f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-
-# Times and sizes in words a person reads at a glance.
-
-UNITS = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("min", 60))
 
 
 def age(moment: str, now: datetime | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ticli.terminal.output import Column, Output
+from ticli.terminal.output import Output, columns
 
 if TYPE_CHECKING:
     from ticli.scoring.score_plan import ScoreSubject
@@ -21,22 +21,10 @@ NUMBERS = (
     ("ACCURACY", "scene_accuracy"),
     ("TEXT", "text"),
 )
-COLUMNS = (
-    Column("NAME"),
-    Column("OF"),
-    *(Column(heading, right=True) for heading, _ in NUMBERS),
-    Column("NORM", right=True),
-    Column("NEAREST"),
-    Column("ENCODER"),
+COLUMNS = columns(
+    "NAME", "OF", *(f">{heading}" for heading, _ in NUMBERS), ">NORM", "NEAREST", "ENCODER"
 )
-PLANNED_COLUMNS = (
-    Column("NAME"),
-    Column("TRIGGER"),
-    Column("CLASS WORD"),
-    Column("PHOTOS", right=True),
-    Column("MODEL"),
-    Column("ENCODER"),
-)
+PLANNED_COLUMNS = columns("NAME", "TRIGGER", "CLASS WORD", ">PHOTOS", "MODEL", "ENCODER")
 
 
 def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:

@@ -1,8 +1,11 @@
-"""The command tree as the completion scripts need it: commands, their flags, their arguments."""
+"""Completion scripts for bash, zsh and fish, written from the parser's commands.
+
+Typer's own would import all of `ti` at every Tab.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 from ticli.recipe import PRESETS
 from ticli.settings import KEYS
 
-# What a metavar stands for; `ti __complete KIND` answers concepts, tags, recipes and models.
+# What a metavar stands for; `ti __complete KIND` answers concepts, tags and models.
 KINDS = {
     "NAME": "concepts",
     "NAME...": "concepts",
@@ -18,15 +21,12 @@ KINDS = {
     "OLD": "concepts",
     "TAG": "tags",
     "MODEL": "models",
-    "NAME|FILE": "recipes",
+    "NAME|FILE": "files",
     "FILE": "files",
     "FILE...": "files",
     "FILE|DIR|-": "files",
     "PHOTOS...": "files",
     "PATH": "files",
-    "FOLDER": "files",
-    "COMMAND": "commands",
-    "KEY": "settings",
 }
 SHELL_COMMAND = "command ti __complete"
 
@@ -35,7 +35,7 @@ SHELL_COMMAND = "command ti __complete"
 class Value:
     """What may be written somewhere: words known in advance, or a kind looked up when asked.
 
-    `kind` is one of concepts, tags, recipes, models (asked of `ti __complete`), files, or "".
+    `kind` is concepts, tags or models (asked of `ti __complete`), files, or "".
     """
 
     label: str
@@ -49,13 +49,16 @@ class Flag:
 
     names: tuple[str, ...]
     help: str
-    value: Value | None
-    repeats: bool
+    value: Value | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command under its name and aliases, with its flags and its arguments in order."""
+    """One command under its name and aliases, with its flags and its arguments in order.
+
+    An `endless` command takes any number of its one argument.
+    """
 
     names: tuple[str, ...]
     help: str
@@ -63,71 +66,57 @@ class Command:
     places: tuple[Value, ...]
     endless: bool
 
-    @property
-    def name(self) -> str:
-        return self.names[0]
-
 
 def read_tree(group: Any) -> tuple[Command, ...]:
-    """Read the parser's command group. Hidden commands count as aliases of the same function."""
-    shown = {name: found for name, found in group.commands.items() if not found.hidden}
-    aliases: dict[str, list[str]] = {}
-    for name, found in group.commands.items():
-        if found.hidden:
-            aliases.setdefault(found.help, []).append(name)
-    return tuple(
-        _read(name, found, aliases.get(found.help, []), tuple(shown))
-        for name, found in shown.items()
-    )
+    """Read the parser's command group. An alias follows its command and has the same help."""
+    names: dict[str, list[str]] = {}
+    for name, command in group.commands.items():
+        names.setdefault(command.help, []).append(name)
+    known = {
+        "COMMAND": tuple(name for name, *_ in names.values()),
+        "KEY": tuple(KEYS),
+        "NAME|FILE": PRESETS,
+    }
+    tree = []
+    for own_names in names.values():
+        parameters = group.commands[own_names[0]].params
+        places = [item for item in parameters if item.param_type_name == "argument"]
+        flags = [
+            Flag(
+                names=(*item.opts, *item.secondary_opts),
+                help=_first_line(item.help),
+                value=None if item.is_flag else _value(item, known),
+                repeats=item.multiple,
+            )
+            for item in parameters
+            if item.param_type_name == "option"
+        ]
+        tree.append(
+            Command(
+                names=tuple(own_names),
+                help=_first_line(group.commands[own_names[0]].help),
+                flags=(*flags, Flag(("-h", "--help"), "Show this message and exit")),
+                places=tuple(_value(item, known) for item in places),
+                endless=any(item.nargs == -1 for item in places),
+            )
+        )
+    return tuple(tree)
 
 
-def _read(name: str, found: Any, aliases: list[str], commands: tuple[str, ...]) -> Command:
-    parameters = [item for item in found.params if not getattr(item, "hidden", False)]
-    places = [item for item in parameters if item.param_type_name == "argument"]
-    flags = [item for item in parameters if item.param_type_name == "option"]
-    return Command(
-        names=(name, *aliases),
-        help=_first_line(found.help),
-        flags=(*(_flag(item, commands) for item in flags), HELP),
-        places=tuple(_value(item, commands) for item in places),
-        endless=any(item.nargs == -1 for item in places),
-    )
-
-
-def _flag(item: Any, commands: tuple[str, ...]) -> Flag:
-    return Flag(
-        names=(*item.opts, *item.secondary_opts),
-        help=_first_line(item.help),
-        value=None if item.is_flag else _value(item, commands),
-        repeats=bool(item.multiple),
-    )
-
-
-def _value(item: Any, commands: tuple[str, ...]) -> Value:
+def _value(item: Any, known: Mapping[str, tuple[str, ...]]) -> Value:
     label = item.metavar or item.name.upper()
-    choices = tuple(getattr(item.type, "choices", None) or ())
     kind = KINDS.get(label, "")
     # Only an argument called NAME is a concept; an option's may be a sampler.
     if kind == "concepts" and item.param_type_name == "option":
         kind = ""
-    if kind == "commands":
-        choices, kind = commands, ""
-    elif kind == "settings":
-        choices, kind = tuple(KEYS), ""
-    elif kind == "recipes":
-        choices, kind = PRESETS, "files"
-    return Value(label, "" if choices and kind != "files" else kind, choices)
+    return Value(label, kind, known.get(label) or tuple(getattr(item.type, "choices", ())))
 
 
-def _first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n")[0].rstrip(".")
+def _first_line(text: str) -> str:
+    return text.strip().split("\n")[0].rstrip(".")
 
 
-HELP = Flag(("-h", "--help"), "Show this message and exit", None, False)
-
-
-# The completion script of bash. Bare names are offered: `<` and `>` break words there.
-
+# Bash is offered bare names: `<` and `>` break words there.
 BASH_HEAD = r"""# Completion of ti for bash; `ti completion bash` prints this file.
 
 # Offer the lines of $1 that start with the word typed. compgen -W is not used: it would run
@@ -187,84 +176,52 @@ complete -F _ti ti
 
 
 def bash_script(commands: Sequence[Command]) -> str:
-    """Write the script for these commands."""
-    root = "\n".join(name for command in commands for name in command.names)
-    return "".join(
-        (
-            BASH_HEAD,
-            _function("_ti_takes_value", [*_takes_value(commands), "    *) return 1 ;;"]),
-            _function("_ti_value", _values(commands)),
-            _function("_ti_flags", _flags(commands)),
-            _function("_ti_place", [f"    '') _ti_offer {_lines(root)} ;;", *_places(commands)]),
-            BASH_BODY,
-        )
-    )
-
-
-def _function(name: str, cases: Sequence[str]) -> str:
-    return "\n".join((f"\n{name}() {{", "    case $1 in", *cases, "    esac", "}", ""))
-
-
-def _takes_value(commands: Sequence[Command]) -> list[str]:
-    return [
-        f"    {_pattern(command, flag)}) return 0 ;;"
-        for command in commands
-        for flag in command.flags
-        if flag.value is not None
-    ]
-
-
-def _values(commands: Sequence[Command]) -> list[str]:
-    return [
-        f"    {_pattern(command, flag)}) {_offer(flag.value)} ;;"
-        for command in commands
-        for flag in command.flags
-        if flag.value is not None and _offer(flag.value) != ":"
-    ]
-
-
-def _flags(commands: Sequence[Command]) -> list[str]:
-    root = _lines("-h\n--help\n-V\n--version")
-    cases = [f"    '') _ti_offer {root} ;;"]
-    for command in commands:
-        names = "\n".join(name for flag in command.flags for name in flag.names)
-        cases.append(f"    {'|'.join(command.names)}) _ti_offer {_lines(names)} ;;")
-    return cases
-
-
-def _places(commands: Sequence[Command]) -> list[str]:
-    cases = []
+    """Write the completion script of bash."""
+    valued, values, flags, places = [], [], [], []
     for command in commands:
         names = "|".join(command.names)
-        if command.endless and len(command.places) == 1:
-            cases.append(f"    {names}) {_offer(command.places[0])} ;;")
-        elif command.places:
-            inner = " ".join(f"{i}) {_offer(p)} ;;" for i, p in enumerate(command.places))
-            cases.append(f"    {names}) case $2 in {inner} esac ;;")
-    return cases
+        for flag in command.flags:
+            if flag.value is not None:
+                pattern = "|".join(f"{c}:{name}" for c in command.names for name in flag.names)
+                valued.append(f"    {pattern}) return 0 ;;")
+                if offer := _bash_offer(flag.value):
+                    values.append(f"    {pattern}) {offer} ;;")
+        flags.append(f"    {names}) {_bash_words(n for f in command.flags for n in f.names)} ;;")
+        offers = [_bash_offer(place) or ":" for place in command.places]
+        if command.endless:
+            places.append(f"    {names}) {offers[0]} ;;")
+        elif offers:
+            inner = " ".join(f"{i}) {offer} ;;" for i, offer in enumerate(offers))
+            places.append(f"    {names}) case $2 in {inner} esac ;;")
+    root_flags = _bash_words(("-h", "--help", "-V", "--version"))
+    root = _bash_words(name for command in commands for name in command.names)
+    functions = {
+        "_ti_takes_value": [*valued, "    *) return 1 ;;"],
+        "_ti_value": values,
+        "_ti_flags": [f"    '') {root_flags} ;;", *flags],
+        "_ti_place": [f"    '') {root} ;;", *places],
+    }
+    texts = [
+        "\n".join((f"\n{name}() {{", "    case $1 in", *cases, "    esac", "}", ""))
+        for name, cases in functions.items()
+    ]
+    return "".join((BASH_HEAD, *texts, BASH_BODY))
 
 
-def _pattern(command: Command, flag: Flag) -> str:
-    return "|".join(f"{name}:{option}" for name in command.names for option in flag.names)
-
-
-def _offer(value: Value) -> str:
-    steps = []
-    if value.choices:
-        steps.append(f"_ti_offer {_lines(chr(10).join(value.choices))}")
+def _bash_offer(value: Value) -> str:
+    steps = [_bash_words(value.choices)] if value.choices else []
     if value.kind == "files":
         steps.append("_ti_files")
     elif value.kind:
         steps.append(f'_ti_offer "$({SHELL_COMMAND} {value.kind} "$cur" 2>/dev/null)"')
-    return "; ".join(steps) or ":"
+    return "; ".join(steps)
 
 
-def _lines(text: str) -> str:
-    """Quote lines for bash as $'…'; the words of the tree hold no quotes or backslashes."""
-    return "$" + quote(text).replace("\n", "\\n") if "\n" in text else quote(text)
+def _bash_words(words: Iterable[str]) -> str:
+    """Offer words as $'…'; those of the commands hold no quotes or backslashes."""
+    text = quote("\n".join(words))
+    return "_ti_offer " + ("$" + text.replace("\n", "\\n") if "\n" in text else text)
 
-
-# The completion script of zsh, by way of its own _arguments.
 
 # zsh reads `#compdef` only on the first line.
 ZSH_HEAD = f"""\
@@ -281,8 +238,16 @@ _ti_ask() {{
 _ti_concepts() {{ _ti_ask concepts }}
 _ti_tags() {{ _ti_ask tags }}
 _ti_models() {{ _ti_ask models }}
+
+_ti_commands() {{
+    local -a found
+    found=(
 """
-ZSH_BODY = """
+ZSH_BODY = """\
+    )
+    _describe command found
+}
+
 _ti() {
     local curcontext=$curcontext state line
     typeset -A opt_args
@@ -294,7 +259,7 @@ _ti() {
     [[ $state == rest ]] || return
     case $words[1] in
 """
-FOOT = """\
+ZSH_FOOT = """\
     esac
 }
 
@@ -307,64 +272,47 @@ fi
 
 
 def zsh_script(commands: Sequence[Command]) -> str:
-    """Write the script for these commands."""
+    """Write the completion script of zsh, by way of its own _arguments."""
+    rows = [_zsh_quoted(f"{name}:{each.help}") for each in commands for name in each.names]
+    found = "".join(f"        {row}\n" for row in rows)
     cases = []
     for command in commands:
-        specs = [spec for flag in command.flags for spec in _zsh_flag(flag)] + _zsh_places(command)
-        body = " \\\n".join(f"            {spec}" for spec in specs)
-        cases.append(
-            f"    {'|'.join(command.names)})\n        _arguments -s -S \\\n{body}\n    ;;\n"
-        )
-    return "".join((ZSH_HEAD, _commands(commands), ZSH_BODY, *cases, FOOT))
+        specs = [
+            f"{'*' if flag.repeats else '(' + ' '.join(flag.names) + ')'}{name}"
+            f"[{_zsh_escaped(flag.help, '[]')}]{_zsh_value(flag.value)}"
+            for flag in command.flags
+            for name in flag.names
+        ]
+        for number, place in enumerate(command.places, 1):
+            specs.append(f"{'*' if command.endless else number}{_zsh_value(place)}")
+        body = " \\\n".join(f"            {_zsh_quoted(spec)}" for spec in specs)
+        names = "|".join(command.names)
+        cases.append(f"    {names})\n        _arguments -s -S \\\n{body}\n    ;;\n")
+    return "".join((ZSH_HEAD, found, ZSH_BODY, *cases, ZSH_FOOT))
 
 
-def _commands(commands: Sequence[Command]) -> str:
-    rows = [
-        f"        {_quoted(f'{name}:{command.help}')}"
-        for command in commands
-        for name in command.names
-    ]
-    lines = ["\n_ti_commands() {", "    local -a found", "    found=(", *rows, "    )"]
-    return "\n".join([*lines, "    _describe command found", "}", ""])
-
-
-def _zsh_flag(flag: Flag) -> list[str]:
-    others = "" if flag.repeats else f"({' '.join(flag.names)})"
-    value = _zsh_value(flag.value) if flag.value is not None else ""
-    star = "*" if flag.repeats else ""
-    return [
-        _quoted(f"{others}{star}{name}[{_plain(flag.help, '[]')}]{value}") for name in flag.names
-    ]
-
-
-def _zsh_places(command: Command) -> list[str]:
-    if command.endless and len(command.places) == 1:
-        return [_quoted(f"*{_zsh_value(command.places[0])}")]
-    return [_quoted(f"{i}{_zsh_value(place)}") for i, place in enumerate(command.places, 1)]
-
-
-def _zsh_value(value: Value) -> str:
-    label = _plain(value.label, ":")
+def _zsh_value(value: Value | None) -> str:
+    if value is None:
+        return ""
+    label = _zsh_escaped(value.label, ":")
     if value.kind == "files":
         # A preset's name has no file of that name: both are offered.
-        words = f"compadd {' '.join(value.choices)}; " if value.choices else ""
-        return f":{label}:{{{words}_files}}" if words else f":{label}:_files"
+        words = " ".join(value.choices)
+        return f":{label}:{{compadd {words}; _files}}" if words else f":{label}:_files"
     if value.kind:
         return f":{label}:_ti_{value.kind}"
-    return f":{label}:({' '.join(_plain(c, ':') for c in value.choices)})"
+    return f":{label}:({' '.join(_zsh_escaped(c, ':') for c in value.choices)})"
 
 
-def _plain(text: str, special: str) -> str:
+def _zsh_escaped(text: str, special: str) -> str:
     for character in ("\\", *special):
         text = text.replace(character, f"\\{character}")
     return text
 
 
-def _quoted(text: str) -> str:
+def _zsh_quoted(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
-
-# The completion script of fish.
 
 FISH_HEAD = """\
 # Completion of ti for fish; `ti completion fish` prints this file.
@@ -390,49 +338,37 @@ function __ti_at
 end
 
 complete -c ti -f
-complete -c ti -n 'not __ti_any' -s h -l help -d 'Show the commands'
-complete -c ti -n 'not __ti_any' -s V -l version -d 'Show the version'
+complete -c ti -n 'not __ti_is {names}' -s h -l help -d 'Show the commands'
+complete -c ti -n 'not __ti_is {names}' -s V -l version -d 'Show the version'
 """
 
 
 def fish_script(commands: Sequence[Command]) -> str:
-    """Write the script for these commands."""
-    names = " ".join(name for command in commands for name in command.names)
-    head = FISH_HEAD.replace("not __ti_any", f"not __ti_is {names}")
+    """Write the completion script of fish."""
+    all_names = " ".join(name for command in commands for name in command.names)
     lines = [
-        f"complete -c ti -n 'not __ti_is {names}' -a {name} -d {_fish_quoted(command.help)}"
+        f"complete -c ti -n 'not __ti_is {all_names}' -a {name} -d {_fish_quoted(command.help)}"
         for command in commands
         for name in command.names
     ]
     for command in commands:
         test = f"__ti_is {' '.join(command.names)}"
-        lines += [_fish_flag(flag, test) for flag in command.flags]
-        lines += _fish_places(command, test)
-    return head + "\n".join(lines) + "\n"
+        for flag in command.flags:
+            names = " ".join(
+                f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}"
+                for name in flag.names
+            )
+            value = "" if flag.value is None else " -r" + _fish_words(flag.value)
+            help = _fish_quoted(flag.help)
+            lines.append(f"complete -c ti -n '{test}' {names}{value} -d {help}")
+        for number, place in enumerate(command.places):
+            if words := _fish_words(place):
+                where = test if command.endless else f"{test}; and __ti_at {number}"
+                lines.append(f"complete -c ti -n '{where}'{words}")
+    return FISH_HEAD.replace("{names}", all_names) + "\n".join(lines) + "\n"
 
 
-def _fish_flag(flag: Flag, test: str) -> str:
-    names = " ".join(
-        f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in flag.names
-    )
-    value = ""
-    if flag.value is not None:
-        value = " -r" + _words(flag.value)
-    return f"complete -c ti -n '{test}' {names}{value} -d {_fish_quoted(flag.help)}"
-
-
-def _fish_places(command: Command, test: str) -> list[str]:
-    counted = not (command.endless and len(command.places) == 1)
-    lines = []
-    for index, place in enumerate(command.places):
-        words = _words(place)
-        if words:
-            where = f"{test}; and __ti_at {index}" if counted else test
-            lines.append(f"complete -c ti -n '{where}'{words}")
-    return lines
-
-
-def _words(value: Value) -> str:
+def _fish_words(value: Value) -> str:
     """The options of `complete` that offer a value; -F allows files, which -f forbade."""
     files = " -F" if value.kind == "files" else ""
     words = f" -a {_fish_quoted(' '.join(value.choices))}" if value.choices else ""
