@@ -25,16 +25,6 @@ _ti_takes_value() {
     invert:--token|invert:-t) return 0 ;;
     invert:--manifest) return 0 ;;
     invert:--recipe) return 0 ;;
-    invert:--model|invert:-m) return 0 ;;
-    invert:--device) return 0 ;;
-    invert:--seed) return 0 ;;
-    invert:--preview-every) return 0 ;;
-    invert:--preview) return 0 ;;
-    invert:--components) return 0 ;;
-    invert:--prediction) return 0 ;;
-    invert:--dtype) return 0 ;;
-    invert:--together) return 0 ;;
-    invert:--progress) return 0 ;;
     invert:--kind) return 0 ;;
     invert:--init) return 0 ;;
     invert:--init-from) return 0 ;;
@@ -81,6 +71,16 @@ _ti_takes_value() {
     invert:--init-candidates) return 0 ;;
     invert:--mask-background) return 0 ;;
     invert:--mask-temperature) return 0 ;;
+    invert:--model|invert:-m) return 0 ;;
+    invert:--device) return 0 ;;
+    invert:--seed) return 0 ;;
+    invert:--preview-every) return 0 ;;
+    invert:--preview) return 0 ;;
+    invert:--components) return 0 ;;
+    invert:--prediction) return 0 ;;
+    invert:--dtype) return 0 ;;
+    invert:--together) return 0 ;;
+    invert:--progress) return 0 ;;
     generate:--count|generate:-n) return 0 ;;
     generate:--output|generate:-o) return 0 ;;
     generate:--steps) return 0 ;;
@@ -146,10 +146,6 @@ _ti_value() {
     case $1 in
     invert:--manifest) _ti_files ;;
     invert:--recipe) _ti_offer $'quick\ndefault\nthorough\npaper\ndirectional\ncross\nfairer'; _ti_files ;;
-    invert:--model|invert:-m) _ti_offer "$(command ti __complete models "$cur" 2>/dev/null)" ;;
-    invert:--prediction) _ti_offer $'epsilon\nv' ;;
-    invert:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
-    invert:--progress) _ti_offer $'auto\nplain\njsonl\nnone' ;;
     invert:--kind) _ti_offer $'object\nstyle\nperson' ;;
     invert:--init-from) _ti_offer $'table\noutput' ;;
     invert:--schedule) _ti_offer $'constant\ncosine\nlinear\ntrapezoid' ;;
@@ -160,6 +156,10 @@ _ti_value() {
     invert:--hold-out) _ti_offer $'auto\nnever' ;;
     invert:--stop) _ti_offer $'auto\nnever' ;;
     invert:--keep) _ti_offer $'last\nbest' ;;
+    invert:--model|invert:-m) _ti_offer "$(command ti __complete models "$cur" 2>/dev/null)" ;;
+    invert:--prediction) _ti_offer $'epsilon\nv' ;;
+    invert:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
+    invert:--progress) _ti_offer $'auto\nplain\njsonl\nnone' ;;
     generate:--output|generate:-o) _ti_files ;;
     generate:--model|generate:-m) _ti_offer "$(command ti __complete models "$cur" 2>/dev/null)" ;;
     generate:--prediction) _ti_offer $'epsilon\nv' ;;
@@ -186,7 +186,7 @@ _ti_value() {
 _ti_flags() {
     case $1 in
     '') _ti_offer $'-h\n--help\n-V\n--version' ;;
-    invert) _ti_offer $'--token\n-t\n--manifest\n--recipe\n--model\n-m\n--device\n--fresh\n--replace\n--dry-run\n-n\n--no-noun\n--seed\n--preview-every\n--preview\n--keep-photos\n--components\n--prediction\n--dtype\n--together\n--deterministic\n--low-memory\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n--kind\n--init\n--init-from\n--warm-start\n--warm-steps\n--warm-lr\n--noun\n--vectors\n--extend-every\n--photo-words\n--negative-vectors\n--negative-guidance\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--schedule\n--warmup\n--clip\n--norm\n--norm-pull\n--prior\n--pull\n--context\n--context-set\n--timestep-low\n--timestep-high\n--timestep-weighting\n--min-snr\n--sentences\n--evaluate-every\n--evaluation-timesteps\n--hold-out\n--stop\n--stop-window\n--stop-ratio\n--cooldown\n--average\n--keep\n--drift-limit\n--restores\n--restarts\n--init-candidates\n--masks\n--mask-background\n--mask-temperature\n--captions\n--strict-captions\n-h\n--help' ;;
+    invert) _ti_offer $'--token\n-t\n--manifest\n--recipe\n--kind\n--init\n--init-from\n--warm-start\n--warm-steps\n--warm-lr\n--noun\n--vectors\n--extend-every\n--photo-words\n--negative-vectors\n--negative-guidance\n--steps\n--lr\n--batch\n--accumulate\n--size\n--flip\n--no-flip\n--schedule\n--warmup\n--clip\n--norm\n--norm-pull\n--prior\n--pull\n--context\n--context-set\n--timestep-low\n--timestep-high\n--timestep-weighting\n--min-snr\n--sentences\n--evaluate-every\n--evaluation-timesteps\n--hold-out\n--stop\n--stop-window\n--stop-ratio\n--cooldown\n--average\n--keep\n--drift-limit\n--restores\n--restarts\n--init-candidates\n--masks\n--mask-background\n--mask-temperature\n--captions\n--strict-captions\n--model\n-m\n--device\n--fresh\n--replace\n--dry-run\n-n\n--no-noun\n--seed\n--preview-every\n--preview\n--keep-photos\n--components\n--prediction\n--dtype\n--together\n--deterministic\n--low-memory\n--offline\n--progress\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     generate) _ti_offer $'--count\n-n\n--output\n-o\n--steps\n--guidance\n--size\n--negative\n--sampler\n--seed\n--grid\n--no-noun\n--strict-base\n--any-norm\n--force\n--dry-run\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     score) _ti_offer $'--photos\n--encoder\n--class-word\n--prompts\n--samples\n--scene-samples\n--plot\n--sheet\n--no-save\n--steps\n--guidance\n--size\n--sampler\n--no-noun\n--strict-base\n--force\n--dry-run\n-n\n--model\n-m\n--components\n--prediction\n--device\n--dtype\n--offline\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     list|ls) _ti_offer $'--tag\n--base\n--kind\n--since\n--sort\n--limit\n--unfinished\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;

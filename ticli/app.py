@@ -20,31 +20,29 @@ COMBINE, SHARE, UPKEEP = "Combine", "Share", "Upkeep"
 class Verb:
     """One command: its name, where the overview lists it, what it does, its examples.
 
-    `function` stands in ticli.commands as "module:function". `sees_all` marks a command that
-    looks at the others.
+    Module and function in ticli.commands have the verb's name unless they are given. `sees_all`
+    marks a command that looks at the others.
     """
 
     name: str
     group: str
     summary: str
-    function: str
     examples: tuple[str, ...]
+    function: str = ""
+    module: str = ""
     aliases: tuple[str, ...] = ()
     sees_all: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the command's function."""
-        module, name = self.function.split(":")
-        found: Callable[..., Any] = getattr(import_module(f"ticli.commands.{module}"), name)
+        module = import_module(f"ticli.commands.{self.module or self.name}")
+        found: Callable[..., Any] = getattr(module, self.function or self.name)
         return found
 
 
 VERBS = (
     Verb(
-        "invert",
-        LEARN,
-        "Learn a concept from photos",
-        "invert:invert",
+        *("invert", LEARN, "Learn a concept from photos"),
         (
             'ti invert examples/mug --token "<mug>"',
             'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
@@ -52,149 +50,87 @@ VERBS = (
         ),
     ),
     Verb(
-        "generate",
-        USE,
-        "Make pictures from a prompt",
-        "generate:generate",
+        *("generate", USE, "Make pictures from a prompt"),
         (
             'ti generate "a photo of <mug> on the moon"',
             'ti generate "an oil painting of <mug>" -n 4 --grid -o pictures/',
         ),
     ),
     Verb(
-        "score",
-        USE,
-        "Measure likeness and obedience of concepts",
-        "score:score",
+        *("score", USE, "Measure likeness and obedience of concepts"),
         ("ti score mug --photos examples/mug", "ti score mug cup --plot tradeoff.png"),
     ),
     Verb(
-        "list",
-        LIBRARY,
-        "List the concepts of the library",
-        "list:list_concepts",
+        *("list", LIBRARY, "List the concepts of the library"),
         ("ti list", "ti list -q --tag kitchen"),
+        "list_concepts",
         aliases=("ls",),
     ),
     Verb(
-        "show",
-        LIBRARY,
-        "Show what is known of a concept",
-        "show:show",
+        *("show", LIBRARY, "Show what is known of a concept"),
         ("ti show mug", "ti show mug --field token"),
     ),
     Verb(
-        "rm",
-        LIBRARY,
-        "Remove concepts and unfinished runs",
-        "rm:rm",
+        *("rm", LIBRARY, "Remove concepts and unfinished runs"),
         ("ti rm mug", "ti list -q --tag draft | ti rm --yes -"),
     ),
+    Verb("rename", LIBRARY, "Give a concept another name and token", ("ti rename mug cup",)),
     Verb(
-        "rename",
-        LIBRARY,
-        "Give a concept another name and token",
-        "rename:rename",
-        ("ti rename mug cup",),
-    ),
-    Verb(
-        "tag",
-        LIBRARY,
-        "Change the tags and notes of a concept",
-        "tag:tag",
+        *("tag", LIBRARY, "Change the tags and notes of a concept"),
         ('ti tag mug --add kitchen --note "blue, with a chip"',),
     ),
+    Verb("search", LIBRARY, "Find concepts by their words", ("ti search kitchen",)),
     Verb(
-        "search",
-        LIBRARY,
-        "Find concepts by their words",
-        "search:search",
-        ("ti search kitchen",),
-    ),
-    Verb(
-        "merge",
-        COMBINE,
-        "Combine concepts into a new one",
-        "merge:merge",
+        *("merge", COMBINE, "Combine concepts into a new one"),
         (
             'ti merge mug:0.7 teapot:0.3 --token "<mugpot>"',
             'ti merge mug teapot --method concat --token "<both>"',
         ),
     ),
     Verb(
-        "export",
-        SHARE,
-        "Write concepts to files for other programs",
-        "export:export",
+        *("export", SHARE, "Write concepts to files for other programs"),
         ("ti export mug --for comfyui", "ti export mug -o - > mug.safetensors"),
     ),
     Verb(
-        "import",
-        SHARE,
-        "Import concepts from files",
-        "import_:import_files",
+        *("import", SHARE, "Import concepts from files"),
         ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
+        "import_files",
+        module="import_",
     ),
     Verb(
-        "inspect",
-        SHARE,
-        "Say what files are and which concepts they hold",
-        "inspect:inspect",
+        *("inspect", SHARE, "Say what files are and which concepts they hold"),
         ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt"),
     ),
     Verb(
-        "doctor",
-        UPKEEP,
-        "Find what is wrong and say what puts it right",
-        "doctor:doctor",
+        *("doctor", UPKEEP, "Find what is wrong and say what puts it right"),
         ("ti doctor", "ti doctor --rebuild"),
     ),
     Verb(
-        "prune",
-        UPKEEP,
-        "Remove what nothing needs any more",
-        "prune:prune",
+        *("prune", UPKEEP, "Remove what nothing needs any more"),
         ("ti prune", "ti prune --dry-run --all"),
     ),
     Verb(
-        "backup",
-        UPKEEP,
-        "Write the whole library to one file",
-        "backup:backup",
+        *("backup", UPKEEP, "Write the whole library to one file"),
         ("ti backup library.zip", "ti backup - > library.zip"),
     ),
     Verb(
-        "restore",
-        UPKEEP,
-        "Bring a library back from a backup",
-        "restore:restore",
+        *("restore", UPKEEP, "Bring a library back from a backup"),
         ("ti restore library.zip", "ti restore --merge other.zip"),
     ),
     Verb(
-        "models",
-        UPKEEP,
-        "List, show, name and fetch models",
-        "models:models",
+        *("models", UPKEEP, "List, show, name and fetch models"),
         ("ti models", "ti models show starter", "ti models add sd15 ~/models/sd15"),
     ),
     Verb(
-        "config",
-        UPKEEP,
-        "Show and change settings",
-        "config:config",
+        *("config", UPKEEP, "Show and change settings"),
         ("ti config list", "ti config set device cpu"),
     ),
     Verb(
-        "completion",
-        UPKEEP,
-        "Print the completion script of a shell",
-        "completion:completion",
+        *("completion", UPKEEP, "Print the completion script of a shell"),
         ("ti completion bash > ti.bash",),
         sees_all=True,
     ),
-    Verb(
-        "help", UPKEEP, "Explain a command", "help:help_command", ("ti help merge",), sees_all=True
-    ),
+    Verb(*("help", UPKEEP, "Explain a command", ("ti help merge",), "help_command"), sees_all=True),
 )
 
 

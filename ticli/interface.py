@@ -21,6 +21,7 @@ from ticli.recipe import Recipe, load_recipe
 from ticli.settings import check_value, load_settings, prepare_determinism
 
 if TYPE_CHECKING:
+    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import PicturePlan
     from ticli.generation.pictures import Picture
     from ticli.inversion.plan import Plan, Request
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ticli.library.formats.containers import Opened
     from ticli.library.formats.embedding import Contents
     from ticli.library.importing import LearnedOn, Wanted
-    from ticli.models.download import Parcel
+    from ticli.models.download import Announce, Parcel
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
     from ticli.models.single_files.recognising import Given
@@ -179,7 +180,12 @@ def learn(
     return learned[0]
 
 
-def _announcer(on_event: OnEvent) -> Callable[[Parcel], None]:
+def _teller(on_event: OnEvent, kind: EventKind = "note") -> Callable[[str], None]:
+    """A function that makes events of texts."""
+    return lambda text: on_event(Event(kind, text))
+
+
+def _announcer(on_event: OnEvent) -> Announce:
     """Tell of a download, and keep the hub's own progress bars quiet."""
 
     def announce(parcel: Parcel) -> None:
@@ -214,22 +220,60 @@ def prediction_finder(
     low_memory: bool = False,
     *,
     on_event: OnEvent = nothing,
-) -> Callable[[Plan], ModelSource]:
-    """Make what finds out on a plan's photos what its model predicts, once for each model."""
+) -> Callable[[Plan | ModelSource], ModelSource]:
+    """Make what finds out what a model predicts, on a plan's photos if there are any.
+
+    Each model is tried once.
+    """
     known: dict[str, ModelSource] = {}
 
-    def find(plan: Plan) -> ModelSource:
-        if plan.source.id not in known:
-            machine = device, dtype, deterministic, low_memory
-            hardware = choose_hardware(plan.source, *machine, on_event=on_event)
-            from ticli.inversion.low_memory import prediction_by_photos
+    def find(asked: Plan | ModelSource) -> ModelSource:
+        from ticli.inversion.plan import Plan
 
-            known[plan.source.id] = prediction_by_photos(
-                plan, hardware, lambda text: on_event(Event("note", text))
-            )
-        return known[plan.source.id]
+        source = asked.source if isinstance(asked, Plan) else asked
+        if source.id not in known:
+            machine = device, dtype, deterministic, low_memory
+            hardware = choose_hardware(source, *machine, on_event=on_event)
+            from ticli.inversion.low_memory import prediction_by_photos
+            from ticli.models.single_files.probing import find_prediction
+
+            note = _teller(on_event)
+            if isinstance(asked, Plan):
+                known[source.id] = prediction_by_photos(asked, hardware, note)
+            else:
+                known[source.id] = find_prediction(source, hardware, note)
+        return known[source.id]
 
     return find
+
+
+def model_request(
+    model: str | None = "",
+    components: PathLike | None = None,
+    prediction: str | None = None,
+    device: str | None = "",
+    dtype: str | None = "",
+    *,
+    offline: bool = False,
+    strict: bool = False,
+    announce: Announce | None = None,
+    try_out: bool = True,
+    on_event: OnEvent = nothing,
+) -> ModelRequest:
+    """What is asked of the model that draws; `try_out` loads one whose prediction nothing says."""
+    from ticli.generation.model_choice import ModelRequest
+
+    find = prediction_finder(device or "", dtype or "", on_event=on_event)
+    return ModelRequest(
+        model or "",
+        offline,
+        strict,
+        device or "",
+        dtype or "",
+        announce,
+        given_of(components, prediction),
+        find if try_out else None,
+    )
 
 
 def choose_hardware(
@@ -277,9 +321,7 @@ def learn_plans(
     from ticli.inversion.engine import open_engine
     from ticli.inversion.plan import OF_ONE_CONCEPT
 
-    def note(text: str) -> None:
-        on_event(Event("note", text))
-
+    note = _teller(on_event)
     engine = open_engine(
         heaviest, hardware, library, len(concepts), most=most, tell=note, fresh=fresh
     )
@@ -338,6 +380,8 @@ def draw(
     sampler: str = "",
     nouns: bool = True,
     model: str = "",
+    components: PathLike = "",
+    prediction: str = "",
     device: str = "",
     dtype: str = "",
     offline: bool = False,
@@ -349,7 +393,6 @@ def draw(
     Picture i has the seed `seed` + i; without a seed it is random. Raises Usage, NotFound,
     Conflict, ModelUnavailable and DeviceFailed.
     """
-    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest, PictureRequest, plan_pictures
 
     library = Library.open()
@@ -361,8 +404,11 @@ def draw(
         seed=seed,
         drawing=DrawingRequest(steps, guidance, size, sampler),
         output=None,
-        model=ModelRequest(
-            model, offline, device=device, dtype=dtype, announce=_announcer(on_event)
+        model=model_request(
+            *(model, components, prediction, device, dtype),
+            offline=offline,
+            announce=_announcer(on_event),
+            on_event=on_event,
         ),
     )
     plan = plan_pictures(request, library, load_settings())
@@ -376,12 +422,7 @@ def draw_plan(
     from ticli.generation.draw import draw_pictures
     from ticli.generation.pictures import write_pictures
 
-    def note(text: str) -> None:
-        on_event(Event("note", text))
-
-    def warn(text: str) -> None:
-        on_event(Event("warning", text))
-
+    note, warn = _teller(on_event), _teller(on_event, "warning")
     note(f"loading {plan.choice.source.describe()} …")
     pictures = draw_pictures(plan, note, warn)
     used = False
@@ -410,8 +451,11 @@ def score(
     scene_samples: int | None = None,
     steps: int | None = None,
     model: str = "",
+    components: PathLike = "",
+    prediction: str = "",
     device: str = "",
     dtype: str = "",
+    offline: bool = False,
     save: bool = True,
     on_event: OnEvent = nothing,
 ) -> list[Mapping[str, Any]]:
@@ -420,7 +464,6 @@ def score(
     docs/scoring.md says what the figures mean. With `save` they are kept with the concept. Raises
     as `draw` does, and BadContent for photos that cannot be used.
     """
-    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest
     from ticli.scoring.score_plan import ScoreRequest, plan_scores
 
@@ -434,7 +477,12 @@ def score(
         samples=samples,
         scene_samples=scene_samples,
         drawing=DrawingRequest(steps),
-        model=ModelRequest(model, device=device, dtype=dtype, announce=_announcer(on_event)),
+        model=model_request(
+            *(model, components, prediction, device, dtype),
+            offline=offline,
+            announce=_announcer(on_event),
+            on_event=on_event,
+        ),
     )
     plan = plan_scores(request, library, load_settings())
     scores = score_plan(plan, library, save=save, on_event=on_event)
@@ -447,10 +495,8 @@ def score_plan(
     """Score the concepts of a plan one by one, and keep the reports with those of the library."""
     from ticli.scoring.judge import score_concepts
 
-    def warn(text: str) -> None:
-        on_event(Event("warning", text))
-
-    for scored in score_concepts(plan, lambda text: on_event(Event("note", text))):
+    warn = _teller(on_event, "warning")
+    for scored in score_concepts(plan, _teller(on_event)):
         concept = scored.subject.concept
         if save and scored.subject.stored:
             # Reports are not lost over a library that cannot be written.

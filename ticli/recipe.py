@@ -41,7 +41,7 @@ def _knob(default: Any, help: str, group: str = FIRST, **rules: Any) -> Any:
 class Recipe:
     """How a concept is learned. Gal et al. 2022 (arXiv 2208.01618) unless a knob says otherwise.
 
-    Raises Usage, naming the knob and the value, where a value is out of its range.
+    Raises Usage for a value that is out of its range.
     """
 
     kind: str = _knob("object", "What the photos show.", choices=KINDS, metavar="KIND")
@@ -107,12 +107,12 @@ class Recipe:
         metavar="SCALE",
         source="DreamArtist (2211.11337); 3 to 5 there",
     )
-    steps: int = _knob(300, "Most optimiser steps.", low=1, high=1_000_000)
+    steps: int = _knob(300, "Steps at most.", low=1, high=1_000_000)
     lr: float = _knob(
         2e-3, "Learning rate of AdamW, never scaled.", METHOD, low=1e-8, high=10.0, metavar="RATE"
     )
-    batch: int = _knob(4, "Pictures a batch.", METHOD, low=1, high=1024)
-    accumulate: int = _knob(1, "Batches a step.", RARE, low=1, high=1024)
+    batch: int = _knob(4, "Pictures in each batch.", METHOD, low=1, high=1024)
+    accumulate: int = _knob(1, "Batches in each step.", RARE, low=1, high=1024)
     size: int = _knob(0, "Pixels a side; 0: the model's own.", DATA, low=0, high=4096)
     flip: bool = _knob(True, "Mirror photos at random.", DATA)
     schedule: str = _knob(
@@ -131,7 +131,7 @@ class Recipe:
     )
     norm_pull: float = _knob(
         0.1,
-        "Share of the way a step, with --norm pull.",
+        "Share of the way in each step, with --norm pull.",
         RARE,
         low=0.0,
         high=1.0,
@@ -214,7 +214,7 @@ class Recipe:
         metavar="SHARE",
     )
     cooldown: int = _knob(
-        30, "Last steps, over which the rate falls to zero.", RARE, low=0, source="2405.18392"
+        30, "Steps at the end while the rate falls to zero.", RARE, low=0, source="2405.18392"
     )
     average: float = _knob(
         0.0,
@@ -286,7 +286,7 @@ class Recipe:
 
     @property
     def own_words(self) -> float:
-        """The share of sentences that hold a photo's own word, where `photo_words` leaves it."""
+        """The share of sentences with a photo's own word; `photo_words` -1 goes by the kind."""
         if self.photo_words == -1:
             return 0.0 if self.kind == "style" else 0.8
         return self.photo_words
@@ -299,7 +299,7 @@ class Recipe:
         return 0 if self.kind == "style" else 500
 
     def vectors_at(self, step: int) -> int:
-        """How many vectors the word has in a step counted from 0."""
+        """How many vectors the concept has in a step counted from 0."""
         if not self.extend_every:
             return self.vectors
         return min(self.vectors, 1 + step // self.extend_every)

@@ -58,7 +58,7 @@ def generate(
     strict_base: options.StrictBaseOption = False,
     any_norm: Annotated[
         bool,
-        options.flag("--any-norm", help="Use a word whose vectors are far too long all the same."),
+        options.rare_flag("--any-norm", help="Use a concept even if its vectors are far too long."),
     ] = False,
     force: options.ForceOption = False,
     # -n is --count here, so this flag has its long name only.
@@ -73,9 +73,8 @@ def generate(
     offline: options.OfflineOption = False,
 ) -> None:
     """Make pictures from a prompt."""
-    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest, PictureRequest, plan_pictures
-    from ticli.interface import draw_plan
+    from ticli.interface import draw_plan, model_request
     from ticli.library.library import Library
 
     if place == "-":
@@ -87,9 +86,9 @@ def generate(
         prompts=tuple(prompts), negative=negative, nouns=not no_noun, count=count, seed=seed,
         drawing=DrawingRequest(steps, guidance, size, sampler), output=place, grid=grid,
         force=force, any_norm=any_norm,
-        model=ModelRequest(model or "", offline, strict_base, device or "", dtype or "",
-            None if dry_run else announcer(output), options.given_of(components, prediction),
-            None if dry_run else options.prediction_finder(device, dtype, output)),
+        model=model_request(model, components, prediction, device, dtype, offline=offline,
+            strict=strict_base, announce=None if dry_run else announcer(output),
+            try_out=not dry_run, on_event=output.hear),
     )  # fmt: skip
     library = Library.open()
     plan = plan_pictures(request, library, load_settings())

@@ -313,6 +313,7 @@ def invert(
     token: learning_options.NewTokenOption = None,
     manifest: learning_options.ManifestOption = None,
     recipe: learning_options.RecipeOption = None,
+    knobs: dict[str, Any] | None = None,
     model: options.ModelOption = None,
     device: options.DeviceOption = None,
     fresh: learning_options.FreshOption = False,
@@ -336,13 +337,14 @@ def invert(
     verbose: options.VerboseOption = False,
     no_color: options.NoColorOption = False,
     debug: options.DebugOption = False,
-    knobs: dict[str, Any] | None = None,
 ) -> None:
     """Learn a concept from photos.
 
     To resume a stopped run, give the same command again. Several concepts learn side by side: give
     --token NAME=PHOTOS for each, or a manifest with a token, photos and any knob for each.
     """
+    from ticli.interface import given_of
+
     knobs = dict(knobs or {})
     sentences, noun = knobs.pop("sentences", None), knobs.get("noun")
     knobs["noun"] = class_word(noun, no_noun)
@@ -351,7 +353,7 @@ def invert(
         recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
         preview_every=preview_every, preview=preview, keep_photos=keep_photos,
         replace=replace, fresh=fresh, dry_run=dry_run, model=model,
-        given=options.given_of(components, prediction), device=device, dtype=dtype,
+        given=given_of(components, prediction), device=device, dtype=dtype,
         deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
         output=open_output(json, quiet, verbose, no_color, debug),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands.options import MACHINE, OUTPUT
+from ticli.commands.options import argument, flag, machine_flag, output_flag
 from ticli.recipe import METHOD, Recipe
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -19,21 +19,15 @@ TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
 def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
     """The flag of a knob as a parameter of a command; without it the recipe's own value holds."""
-    rules, flag = knob.metadata, f"--{knob.name.replace('_', '-')}"
+    rules, long = knob.metadata, f"--{knob.name.replace('_', '-')}"
     kind, metavar = TYPES.get(str(knob.type), Path), rules.get("metavar", "N")
     if choices := rules.get("choices"):
         kind, metavar = Literal[choices], rules.get("metavar", "|".join(choices))
     if kind is bool:
         metavar = None
         if not rules.get("switch"):
-            flag = f"{flag}/--no-{flag.removeprefix('--')}"
-    option = typer.Option(
-        flag,
-        metavar=metavar,
-        help=rules["help"],
-        show_default=False,
-        rich_help_panel=rules["group"],
-    )
+            long = f"{long}/--no-{long.removeprefix('--')}"
+    option = flag(long, metavar=metavar, help=rules["help"], rich_help_panel=rules["group"])
     return inspect.Parameter(
         knob.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -43,11 +37,11 @@ def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
 
 
 def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every knob; it gets those that were given as one dict, `knobs`.
+    """Give a command a flag for every knob, in the place of its parameter `knobs`.
 
-    The flags stand where the command has `knobs`, and on its page by group, the rare ones last.
+    The command gets the knobs that were given as one dict.
     """
-    own = inspect.signature(command, eval_str=True).parameters.values()
+    own = inspect.signature(command, eval_str=True).parameters
     knobs = {knob.name: knob_parameter(knob) for knob in fields(Recipe)}
 
     @wraps(command)
@@ -55,7 +49,9 @@ def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
         settled = {name: given.pop(name) for name in knobs}
         command(**given, knobs=settled)
 
-    parameters = [parameter for parameter in own if parameter.name != "knobs"] + [*knobs.values()]
+    parameters = list(own.values())
+    place = list(own).index("knobs")
+    parameters[place : place + 1] = knobs.values()
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
     return called
@@ -63,96 +59,51 @@ def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
 
 PhotosArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PHOTOS...", help="A folder, files, or - for paths on stdin.", show_default=False
-    ),
+    argument(metavar="PHOTOS...", help="A folder, files, or - for paths on stdin."),
 ]
 NewTokenOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--token",
-        "-t",
+    flag(
+        *("--token", "-t"),
         metavar="TOKEN",
         help='The new token, as "<mug>" or mug; for several, mug=PHOTOS each time.',
-        show_default=False,
     ),
 ]
 ManifestOption = Annotated[
     str | None,
-    typer.Option(
-        "--manifest",
-        metavar="FILE",
-        help="Concepts and their photos in a file; - reads stdin.",
-        show_default=False,
-    ),
+    flag("--manifest", metavar="FILE", help="Concepts and their photos in a file; - reads stdin."),
 ]
 RecipeOption = Annotated[
     str | None,
-    typer.Option(
-        "--recipe",
-        metavar="NAME|FILE",
-        help="quick, default, thorough …, or a YAML file.",
-        show_default=False,
-    ),
+    flag("--recipe", metavar="NAME|FILE", help="quick, default, thorough …, or a YAML file."),
 ]
 NoNounOption = Annotated[
-    bool,
-    typer.Option("--no-noun", help="No class word beside the token.", rich_help_panel=METHOD),
+    bool, flag("--no-noun", help="No class word beside the token.", rich_help_panel=METHOD)
 ]
 RunSeedOption = Annotated[
     int, typer.Option("--seed", metavar="N", help="Seed of all draws.", rich_help_panel=METHOD)
 ]
 FreshOption = Annotated[
-    bool,
-    typer.Option("--fresh", help="Start over; without it, the same call resumes a stopped run."),
+    bool, flag("--fresh", help="Start over; without it, the same call resumes a stopped run.")
 ]
 PreviewEveryOption = Annotated[
-    int,
-    typer.Option(
-        "--preview-every",
-        metavar="N",
-        min=0,
-        help="Write a picture every N steps; 0: none.",
-        rich_help_panel=OUTPUT,
-    ),
+    int, output_flag("--preview-every", metavar="N", min=0, help="Write a picture every N steps.")
 ]
 PreviewOption = Annotated[
-    str,
-    typer.Option(
-        "--preview",
-        metavar="PROMPT",
-        help="What a preview shows; {} is the token.",
-        rich_help_panel=OUTPUT,
-    ),
+    str, output_flag("--preview", metavar="PROMPT", help="What it shows; {} is the token.")
 ]
 KeepPhotosOption = Annotated[
-    bool,
-    typer.Option(
-        "--keep-photos", help="Keep copies of the photos in the library.", rich_help_panel=OUTPUT
-    ),
+    bool, output_flag("--keep-photos", help="Keep copies of the photos in the library.")
 ]
 TogetherOption = Annotated[
     int | None,
-    typer.Option(
-        "--together",
-        metavar="N",
-        min=1,
-        help="Most concepts that learn at a time; by default as many as fit.",
-        show_default=False,
-        rich_help_panel=MACHINE,
+    machine_flag(
+        "--together", metavar="N", min=1, help="Concepts that learn at a time; all that fit."
     ),
 ]
 LowMemoryOption = Annotated[
-    bool,
-    typer.Option(
-        "--low-memory",
-        help="Begin as on a card of 4 to 6 GB, more slowly.",
-        rich_help_panel=MACHINE,
-    ),
+    bool, machine_flag("--low-memory", help="Begin as on a card of 4 to 6 GB, more slowly.")
 ]
 DeterministicOption = Annotated[
-    bool,
-    typer.Option(
-        "--deterministic", help="Equal bits on CUDA too, more slowly.", rich_help_panel=MACHINE
-    ),
+    bool, machine_flag("--deterministic", help="Equal bits on CUDA too, more slowly.")
 ]

@@ -6,17 +6,12 @@ from collections.abc import Callable
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.settings import check_value, load_settings
-from ticli.terminal.output import Output, open_output
-
-if TYPE_CHECKING:
-    from ticli.models.folder import ModelSource
-    from ticli.models.single_files.recognising import Given
-
+from ticli.recipe import RARE
+from ticli.terminal.output import open_output
 
 # Headings under which help pages list flags; others are listed first.
 OUTPUT, MACHINE = "Output", "Machine"
@@ -25,6 +20,7 @@ argument = partial(typer.Argument, show_default=False)
 flag = partial(typer.Option, show_default=False)
 output_flag = partial(flag, rich_help_panel=OUTPUT)
 machine_flag = partial(flag, rich_help_panel=MACHINE)
+rare_flag = partial(flag, rich_help_panel=RARE)
 
 JsonOption = Annotated[bool, output_flag("--json", help="One JSON document on stdout.")]
 QuietOption = Annotated[
@@ -72,9 +68,7 @@ DryRunOption = Annotated[
     bool, flag("--dry-run", "-n", help="Say what would happen, change nothing.")
 ]
 ForceOption = Annotated[bool, flag("--force", help="Overwrite existing files.")]
-ReplaceOption = Annotated[
-    bool, flag("--replace", help="Take the place of the concept of that name.")
-]
+ReplaceOption = Annotated[bool, flag("--replace", help="Replace the concept of that name.")]
 
 ModelOption = Annotated[
     str | None,
@@ -102,7 +96,7 @@ ProgressOption = Annotated[
 ]
 ComponentsOption = Annotated[
     Path | None,
-    machine_flag(
+    rare_flag(
         "--components",
         metavar="DIR",
         help="A diffusers folder that has what a model in one file lacks.",
@@ -110,7 +104,7 @@ ComponentsOption = Annotated[
 ]
 PredictionOption = Annotated[
     Literal["epsilon", "v"] | None,
-    machine_flag(
+    rare_flag(
         "--prediction",
         help="What a model in one file predicts: the noise (epsilon) or the velocity (v).",
     ),
@@ -164,38 +158,5 @@ NoNounOption = Annotated[
     bool, flag("--no-noun", help="Do not put a concept's noun after its token.")
 ]
 StrictBaseOption = Annotated[
-    bool, flag("--strict-base", help="Refuse a concept that was learned on another model.")
+    bool, rare_flag("--strict-base", help="Refuse a concept that was learned on another model.")
 ]
-
-
-def given_of(components: Path | None, prediction: str | None) -> Given:
-    """What the two flags say of a model in one file."""
-    from ticli.models.single_files.recognising import FLAG, PREDICTIONS, Given
-
-    folder = components.expanduser() if components is not None else None
-    if prediction is None:
-        return Given(folder)
-    return Given(folder, PREDICTIONS[prediction], FLAG)
-
-
-def prediction_finder(
-    device: str | None, dtype: str | None, output: Output
-) -> Callable[[ModelSource], ModelSource]:
-    """A function that tries out what a model predicts, each model once in a call."""
-    known: dict[str, ModelSource] = {}
-
-    def find(source: ModelSource) -> ModelSource:
-        if source.id not in known:
-            output.note(f"finding out what {source.describe()} predicts …")
-            from ticli.models.hardware import pick_hardware
-            from ticli.models.single_files.probing import find_prediction
-
-            settings = load_settings()
-            hardware = pick_hardware(
-                check_value("device", device or settings["device"]),
-                check_value("dtype", dtype or settings["dtype"]),
-            )
-            known[source.id] = find_prediction(source, hardware, output.note)
-        return known[source.id]
-
-    return find

@@ -78,7 +78,7 @@ def score(
         options.flag(
             "--sheet",
             metavar="FILE",
-            help="Keep a sheet of photos and pictures as a .png; of several words, one each.",
+            help="Write a sheet of photos and pictures as a .png, one for each concept.",
         ),
     ] = None,
     no_save: Annotated[
@@ -103,9 +103,8 @@ def score(
 
     Every concept gets the same prompts and seeds, so that two scores can be compared.
     """
-    from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest
-    from ticli.interface import score_plan
+    from ticli.interface import model_request, score_plan
     from ticli.library.library import Library
     from ticli.photos.sentences import read_sentences
     from ticli.scoring.score_plan import ScoreRequest, plan_scores
@@ -119,10 +118,9 @@ def score(
         samples=samples,
         scene_samples=scene_samples,
         drawing=DrawingRequest(steps, guidance, size, sampler),
-        model=ModelRequest(
-            model or "", offline, strict_base, device or "", dtype or "",
-            given=options.given_of(components, prediction),
-            find_prediction=None if dry_run else options.prediction_finder(device, dtype, output),
+        model=model_request(
+            model, components, prediction, device, dtype, offline=offline, strict=strict_base,
+            try_out=not dry_run, on_event=output.hear,
         ),
         nouns=not no_noun,
         plot=plot,
