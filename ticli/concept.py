@@ -52,7 +52,7 @@ def fact(default: Any, **facts: Any) -> Any:
     return field(default=default, metadata=metadata)
 
 
-# What a file that may come from a stranger says, checked value by value. All raise ValueError.
+# These check the values of a file that may come from a stranger. All raise ValueError.
 
 
 def checked_text(value: Any) -> str:
@@ -156,16 +156,11 @@ def _part_reader(kind: Any, trusted: bool) -> Reader:
         if not document and can_be_empty:
             return kind()
         wanted = (
-            document
-            if trusted
-            else [key for key in facts if key in document or not facts[key].optional]
+            document if trusted else [k for k in facts if k in document or not facts[k].optional]
         )
         return kind(**{key: readers[key](document[key]) for key in wanted})
 
     return read
-
-
-# How a training run went: why it stopped, which vectors it kept, what each evaluation found.
 
 
 @dataclass(frozen=True)
@@ -202,13 +197,13 @@ class WordLoss:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run of a concept ended; nothing is known of one that was not learned here.
+    """How the run of a concept ended; empty for one that was not learned here.
 
-    `stopped` is "settled" or "steps"; `kept` the step whose vectors were kept, `held_out` their
+    `stopped` is "settled" or "steps". `kept` is the step whose vectors were kept, `held_out` their
     loss and `held_out_init` that of the class word in the same sentences. `held_out_photo` is the
-    index of the photo that was not trained on, None where other crops stood in. `init_words` are
+    index of the photo that was not trained on, None if other crops were held out. `init_words` are
     the best words of `--init auto`. `memory` says what was given up for lack of memory, and which
-    steps could not be recorded or compiled, with the reasons.
+    steps could not be recorded or compiled.
     """
 
     stopped: str = ""
@@ -268,9 +263,8 @@ class Concept:
     """One row of the library. `recipe` holds every effective value.
 
     `widths` maps each text encoder to the width of its vectors, `norms` to the L2 norm of each.
-    Times are ISO 8601 in UTC. `path` and `bytes` describe the stored tensor file. `warnings` are
-    what the run that learned it found wrong with it, `scores` the reports of how it was judged
-    since, one a protocol.
+    Times are ISO 8601 in UTC. `path` and `bytes` describe the stored tensor file. `warnings` say
+    what the run found wrong with it, and `scores` are reports, one for each protocol.
     """
 
     name: str = field(metadata={"fact": Fact(source="vectors")})

@@ -21,10 +21,9 @@ def write_file(path: Path, data: bytes, *, replace: bool, mode: int = 0o600) -> 
     """Write `data` to `path` so that a crash leaves the old file or the new one, never a part.
 
     A temporary file beside the target is written, synced, read back and moved into place; the
-    folder is synced last. Without `replace` an existing target is kept and Conflict is raised. A
-    link at `path` is replaced itself, what it points to stays untouched. `mode` is what the file
-    is created with, less the umask. Raises Conflict, NotFound (no such folder), NoSpace and
-    TiError.
+    folder is synced last. A link at `path` is replaced itself. `mode` is what the file is created
+    with, less the umask. Raises Conflict (it exists, and not `replace`), NotFound (no such folder),
+    NoSpace and TiError.
     """
     with writing(path, replace=replace, mode=mode, needed=len(data)) as file:
         file.write(data)
@@ -35,15 +34,16 @@ def write_file(path: Path, data: bytes, *, replace: bool, mode: int = 0o600) -> 
 
 @contextlib.contextmanager
 def writing(path: Path, *, replace: bool, mode: int = 0o600, needed: int = 0) -> Iterator[BinaryIO]:
-    """Open a file to be written in pieces, which stands at `path` only once it is complete.
+    """Open a file to be written in pieces, which appears at `path` only once it is complete.
 
-    It is synced and moved into place when the block ends well, and gone when it does not; the
-    rest is as in write_file. `needed` is how many bytes it will have, where that is known.
+    If the block fails, nothing is left. `needed` is how many bytes it will have, if known. The rest
+    is as in write_file.
     """
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.tmp"
     try:
         try:
-            with _open_new(temporary, mode) as file:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+            with os.fdopen(os.open(temporary, flags, mode), "w+b") as file:
                 yield file
                 file.flush()
                 needed = needed or file.tell()
@@ -62,10 +62,9 @@ def writing(path: Path, *, replace: bool, mode: int = 0o600, needed: int = 0) ->
 
 
 def make_folder(path: Path, mode: int = 0o700) -> None:
-    """Create a folder and its parents where missing, and sync the folders that now hold them.
+    """Create a folder and its missing parents, and sync the folders that now hold them.
 
-    `mode` is the last one's; the parents are made like any folder. Raises TiError where that is
-    not possible.
+    `mode` is that of the folder itself. Raises TiError.
     """
     try:
         missing = []
@@ -141,11 +140,6 @@ def explain(error: OSError, path: Path, needed: int = 0) -> TiError:
     if error.errno == errno.ENOENT:
         return NotFound(f"no such folder: {path.parent}", "create it first")
     return TiError(f"{path} cannot be written: {reason}")
-
-
-def _open_new(path: Path, mode: int) -> BinaryIO:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, mode), "w+b")
 
 
 def _read_back(descriptor: int, length: int) -> bytes:

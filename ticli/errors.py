@@ -113,8 +113,6 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-# What `ti doctor` found out about one thing.
-
 Status = Literal["ok", "warn", "fail"]
 SHOWN = 3
 
@@ -134,13 +132,7 @@ class Check(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The object of this check in the document of `ti doctor --json`."""
-        return {
-            "id": self.id,
-            "status": self.status,
-            "message": self.message,
-            "fix": self.fix,
-            "items": list(self.items),
-        }
+        return {**self._asdict(), "items": list(self.items)}
 
 
 def some_of(items: tuple[str, ...] | list[str]) -> str:

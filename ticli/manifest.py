@@ -131,13 +131,21 @@ def _entry(found: Mapping[str, Any], where: str, folder: Path) -> Entry:
     except Usage as error:
         raise Usage(f"{where}: {error.message}", error.hint) from error
     knobs = {key: value for key, value in found.items() if key not in OWN_KEYS}
+    try:
+        seed = int(texts["seed"], 10) if "seed" in texts else None
+    except ValueError:
+        said = f"{where}: seed must be a whole number, not {texts['seed']!r}"
+        raise Usage(said) from None
+    recipe = texts.get("recipe")
+    if recipe is not None and Path(recipe).suffix.lower() in (".yaml", ".yml"):
+        recipe = _within(folder, recipe)
     return Entry(
         token=token.text,
         photos=_photos(given["photos"], where, folder),
         where=where,
         knobs={key: value for key, value in knobs.items() if value is not None},
-        seed=_seed(texts.get("seed"), where),
-        recipe=_recipe(texts.get("recipe"), folder),
+        seed=seed,
+        recipe=recipe,
     )
 
 
@@ -159,22 +167,6 @@ def _photos(value: Any, where: str, folder: Path) -> tuple[str, ...]:
     if "-" in paths:
         raise Usage(f"{where}: photos of a manifest are not read from stdin", "name a folder")
     return tuple(_within(folder, path) for path in paths)
-
-
-def _seed(text: str | None, where: str) -> int | None:
-    if text is None:
-        return None
-    try:
-        return int(text, 10)
-    except ValueError:
-        raise Usage(f"{where}: seed must be a whole number, not {text!r}") from None
-
-
-def _recipe(name: str | None, folder: Path) -> str | None:
-    """A preset's name, or a file's path."""
-    if name is None or Path(name).suffix.lower() not in (".yaml", ".yml"):
-        return name
-    return _within(folder, name)
 
 
 def _within(folder: Path, text: str) -> str:
@@ -237,17 +229,16 @@ def _read_lines(text: str, origin: str) -> Found:
             raise BadContent(f"{where} is not JSON: {error}", "write one object a line") from error
         if not isinstance(item, dict):
             raise BadContent(f"{where} is not a JSON object", "write one object a line")
-        yield {key: _written(value) for key, value in item.items()}, where
+        yield (
+            {k: str(v).lower() if isinstance(v, bool) else v for k, v in item.items()},
+            where,
+        )
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(items)) < len(items):
         raise ValueError("a key occurs twice")
     return dict(items)
-
-
-def _written(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 READERS = {

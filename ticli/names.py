@@ -23,7 +23,7 @@ MOST_GUESSED = 10
 
 @dataclass(frozen=True)
 class Token:
-    """A concept's word: `name` in lower case for lookup, `text` as the user writes it."""
+    """A concept's token: `name` in lower case for lookup, `text` as the user writes it."""
 
     name: str
     text: str
@@ -38,7 +38,7 @@ class Placeholder:
 
 
 def parse_token(text: str) -> Token:
-    """Read `<Mug>` or `Mug` as a token. Raises Usage where the grammar does not allow it."""
+    """Read `<Mug>` or `Mug` as a token. Raises Usage if the grammar does not allow it."""
     bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
     name = bare.lower()
     # Some letters outside ASCII have an ASCII lower case: the Kelvin sign is not a k.
@@ -100,10 +100,10 @@ def did_you_mean(
     otherwise: str = "",
     shown: Callable[[str], str] = repr,
 ) -> str:
-    """The hint for a name that is not known: the nearest names, as `shown` writes them.
+    """The hint for an unknown name: the nearest names, as `shown` writes them.
 
-    `otherwise` follows in brackets, and stands alone where no name is near. Without it every known
-    name is listed then.
+    `otherwise` follows in brackets, or stands alone if no name is near. Without it every known name
+    is listed then.
     """
     names = list(known)
     near = nearest(unknown, names)
@@ -121,16 +121,13 @@ def slug(text: str, limit: int = 64) -> str:
     return f"my-{words}" if words in RESERVED else words
 
 
-# Names of the concepts that come with a learned one.
-
-
 def twin_name(concept: str) -> str:
     """The name of a concept's negative twin."""
     return f"{concept}-neg"
 
 
 def twin_token(token: Token) -> Token:
-    """The token of a concept's negative twin. Raises Usage where that is too long for a name."""
+    """The token of a concept's negative twin. Raises Usage if it is too long for a name."""
     return parse_token(twin_name(token.text[1:-1]))
 
 

@@ -25,7 +25,7 @@ class Places(NamedTuple):
 
 
 def places() -> Places:
-    """All under TI_HOME where that is set, else where the platform keeps such things (XDG).
+    """All under TI_HOME if that is set, or else where the platform keeps such things (XDG).
 
     TI_CONFIG moves the config file alone.
     """
@@ -41,11 +41,10 @@ def places() -> Places:
         )
     import platformdirs
 
+    own = platformdirs.PlatformDirs("ti", appauthor=False)
     return Places(
-        Path(platformdirs.user_data_dir("ti", appauthor=False)),
-        Path(config).expanduser()
-        if config
-        else Path(platformdirs.user_config_dir("ti", appauthor=False)) / "config.yaml",
-        Path(platformdirs.user_state_dir("ti", appauthor=False)) / "runs",
-        Path(platformdirs.user_cache_dir("ti", appauthor=False)),
+        own.user_data_path,
+        Path(config).expanduser() if config else own.user_config_path / "config.yaml",
+        own.user_state_path / "runs",
+        own.user_cache_path,
     )

@@ -31,17 +31,16 @@ def _finite(value: Any) -> Any:
     return value
 
 
-# YAML as plain text: scalars stay strings, so that `no`, `1.10` and `5e-3` mean what they say.
-
 LARGEST = 1 << 20
 DEEPEST = 8
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a file holding one mapping whose values are strings, lists or mappings of strings.
+    """Read a YAML file with one mapping whose values are strings, lists or mappings of strings.
 
-    Aliases, tags, duplicate keys and anything nested deeper than eight levels are refused, since
-    a recipe or config file may come from a stranger. Raises NotFound and BadContent.
+    Scalars stay strings, so that `no`, `1.10` and `5e-3` mean what they say. Aliases, tags,
+    duplicate keys and deep nesting are refused, because the file may come from a stranger: this is
+    why yaml.BaseLoader will not do. Raises NotFound and BadContent.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -69,25 +68,19 @@ def parse_document(text: str, origin: str) -> Any:
     import yaml
 
     try:
-        node = _compose(text)
+        # The pure-Python parser, which refuses anchors before they are used: nested aliases grow
+        # without bound when walked, and tags choose constructors.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if getattr(event, "anchor", None) or getattr(event, "tag", None):
+                line = event.start_mark.line + 1 if event.start_mark else 0
+                raise yaml.YAMLError(f"line {line}: anchors, aliases and tags are not accepted")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         return _plain(node, origin, 0) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error) or "not YAML"
         raise BadContent(f"{origin}{where}: {problem}", "write one `key: value` a line") from error
-
-
-def _compose(text: str) -> Any:
-    """Build the node tree with the pure-Python parser, refusing anchors before they are used."""
-    import yaml
-
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        # Nested aliases grow without bound when walked; tags choose constructors.
-        if getattr(event, "anchor", None) or getattr(event, "tag", None):
-            line = event.start_mark.line + 1 if event.start_mark else 0
-            raise yaml.YAMLError(f"line {line}: anchors, aliases and tags are not accepted")
-    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _plain(node: Any, origin: str, depth: int) -> Any:
@@ -102,26 +95,18 @@ def _plain(node: Any, origin: str, depth: int) -> Any:
     mapping: dict[str, Any] = {}
     for key_node, value_node in node.value:
         key = _plain(key_node, origin, depth + 1)
+        where = f"{origin}, line {key_node.start_mark.line + 1}"
         if not isinstance(key, str):
-            raise BadContent(f"{origin}, line {key_node.start_mark.line + 1}: a key must be a word")
+            raise BadContent(f"{where}: a key must be a word")
         if key in mapping:
-            raise BadContent(
-                f"{origin}, line {key_node.start_mark.line + 1}: {key!r} occurs twice",
-                "keep one of the two",
-            )
+            raise BadContent(f"{where}: {key!r} occurs twice", "keep one of the two")
         mapping[key] = _plain(value_node, origin, depth + 1)
     return mapping
 
 
-# Points in time as people write them: a date, a time, or how long ago.
-
 AGE = re.compile(r"(\d{1,6})\s*(min|h|d|w)")
-UNITS = {
-    "min": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "w": timedelta(weeks=1),
-}
+DAY = timedelta(days=1)
+UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": DAY, "w": 7 * DAY}
 
 
 def moment(text: str, now: datetime | None = None) -> str:

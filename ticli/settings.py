@@ -57,8 +57,6 @@ def load_settings() -> Settings:
     path = places().config
     stored: dict[str, str] = {}
     if path.is_file():
-        from ticli.plain_text import read_mapping
-
         for key, value in read_mapping(path).items():
             stored[check_key(key, str(path))] = check_value(key, value)
     values = {}
@@ -115,8 +113,6 @@ def color_wanted(is_terminal: bool, no_color_flag: bool, configured: str = "auto
     return is_terminal and configured != "never" and os.environ.get("TERM") != "dumb"
 
 
-# The config file, changed one line at a time so that comments and order stay.
-
 # What YAML reads as the same plain text; anything else is written between quotes.
 PLAIN = re.compile(r"[A-Za-z0-9_./~][A-Za-z0-9_./~:@+-]*(?<!:)")
 
@@ -142,9 +138,9 @@ def unset_value(path: Path, key: str) -> bool:
 
 
 def change_line(path: Path, key: str, line: str | None, value: str | None) -> None:
-    """Put `line` where the key stood, or at the end, and prove that nothing else changed.
+    """Put `line` in place of the key's, or at the end, so that comments and order stay.
 
-    None removes the key. Raises BadContent if the file cannot be changed that way.
+    None removes the key. Raises BadContent if anything else would change.
     """
     # Follow a link: people keep their config files elsewhere.
     path = path.resolve()

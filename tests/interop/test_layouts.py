@@ -74,7 +74,7 @@ def test_impossible_cells_say_why(layout, family) -> None:
         export_concepts([(concept, embedding)], Target(format=layout), Extras())
     said = refusal.value.message
     assert all(encoder in said for encoder in embedding.rows)
-    assert LAYOUTS[layout].why in said
+    assert LAYOUTS[layout].holds.words in said
 
 
 def test_keys_of_the_safetensors_layouts(tmp_path) -> None:

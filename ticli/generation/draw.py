@@ -69,8 +69,8 @@ class Studio:
     def encode(self, prompt: str, negative: str = "", *, strict: bool = True) -> EncodedPrompt:
         """Encode a prompt beside its negative prompt.
 
-        If `strict`, raises Usage naming the limit where a vector of a concept falls outside the
-        encoder's window: the concept would be drawn wrongly.
+        If `strict`, raises Usage for a concept with a vector outside the encoder's window, because
+        it would be drawn wrongly.
         """
         model = self.model
         tokenised = [
@@ -105,10 +105,10 @@ class Studio:
     ) -> Iterator[list[Image.Image]]:
         """Draw each job's pictures, yielding them when they are finished.
 
-        All noise comes from a generator on the CPU, so that every device starts from the same; the
-        noise that some samplers add on their way goes on with it, or with `reseed` starts again
-        from the seed. `at_once` pictures are drawn together. Raises DeviceFailed where memory is
-        short or half precision breaks down.
+        All noise comes from a generator on the CPU, so that every device starts from the same. The
+        noise that some samplers add goes on with it, or with `reseed` starts again from the seed.
+        `at_once` pictures are drawn together. Raises DeviceFailed if memory is short or half
+        precision breaks down.
         """
         model = self.model
         sampler = make_sampler(drawing.sampler, model.noise_schedule)
@@ -130,10 +130,9 @@ class Studio:
 
 
 def draw_pictures(plan: PicturePlan, note: Say = silent, warn: Say = silent) -> Iterator[Picture]:
-    """Load the plan's model and draw its pictures one after the other; nothing is written.
+    """Load the plan's model and draw its pictures one after the other; write nothing.
 
-    Raises ModelUnavailable, DeviceFailed, and Usage where a concept falls outside the encoder's
-    window.
+    Raises ModelUnavailable, DeviceFailed, and Usage for a concept outside the encoder's window.
     """
     hardware = pick_hardware(plan.device, plan.dtype)
     note(f"{hardware.describe()}: {hardware.why}")
@@ -149,11 +148,8 @@ def draw_pictures(plan: PicturePlan, note: Say = silent, warn: Say = silent) -> 
     if found := settle_prediction(model):
         note(found)
     device, _, dtype = hardware.describe().partition(" ")
-    versions = {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "diffusers": str(diffusers.__version__),
-    }
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    versions["diffusers"] = str(diffusers.__version__)
     machine = {"device": device, "dtype": dtype.strip("()"), "versions": versions}
     jobs = (DrawingJob(encoded[item.prompt.typed], item.seed) for item in plan.pictures)
     drawn = studio.draw(jobs, plan.drawing)
@@ -162,10 +158,10 @@ def draw_pictures(plan: PicturePlan, note: Say = silent, warn: Say = silent) -> 
 
 
 def draw_preview(model: Model, prompt: str, rows: Rows, seed: int) -> Image.Image:
-    """Draw `prompt` with the vectors as they are, with the model's defaults.
+    """Draw `prompt` with the vectors as they are and the model's defaults.
 
-    The VAE is loaded for it and leaves again; nothing random is drawn but from `seed`, so that a
-    run with previews learns the same bits. Raises DeviceFailed.
+    All that is random comes from `seed`, so that a run with previews learns the same bits. Raises
+    DeviceFailed.
     """
     studio = Studio(model, rows)
     job = DrawingJob(studio.encode(prompt, strict=False), seed)
@@ -203,9 +199,9 @@ def paint(
 ) -> Pixels:
     """Turn each noise into a picture, (pictures, height, width, 3) in [0, 1].
 
-    `pair` holds the negative prompt, then the prompt; `pipeline` comes from the model, and a
-    watermark that it has is put on. `generator` feeds samplers that add noise on their way. Where
-    memory runs out the pictures are begun again with less of it, and the model says so.
+    `pair` holds the negative prompt, then the prompt. `pipeline` comes from the model; its
+    watermark, if any, is put on. `generator` feeds samplers that add noise. If memory runs out, the
+    pictures are begun again with less of it, and the model says so.
     """
     state = None if generator is None else generator.get_state()
 

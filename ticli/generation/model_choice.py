@@ -20,11 +20,10 @@ OWN_MODEL = "choose another model with -m MODEL or TI_MODEL; ti models lists wha
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What the user said about the model; "" where a flag was not given.
+    """What the user said about the model; "" for a flag that was not given.
 
-    `announce` is told before a model is downloaded; without it none is. `given` is for a model in
-    one file. `find_prediction` finds out what one predicts of which nobody says it; without it that
-    stays open.
+    `announce` is called before a model is downloaded; without it none is. `given` is for a model in
+    one file. `find_prediction` finds out what such a model predicts, if nothing says so.
     """
 
     model: str = ""
@@ -39,7 +38,7 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model taken, its fingerprint, and what the user should hear about it."""
+    """The model, its fingerprint, and what the user should hear about it."""
 
     source: ModelSource
     fingerprint: str
@@ -51,9 +50,9 @@ def choose_model(
 ) -> ModelChoice:
     """Choose the model for `concepts`: -m, the configured one, their own, the starter.
 
-    The configured model is passed over where it fits not all of them. Raises Conflict naming both
-    sides where a concept has another family or width, or under `strict_base` another base;
-    ModelUnavailable where the model cannot be had.
+    The configured model is passed over if it does not fit all of them. Raises Conflict for a
+    concept of another family or width, or under `strict_base` of another base, and
+    ModelUnavailable.
     """
     from ticli.models.fingerprint import fingerprint
 
@@ -75,18 +74,17 @@ def choose_model(
 def _candidate(
     concepts: Sequence[Concept], request: ModelRequest, settings: Settings
 ) -> ModelChoice:
-    """The model that decides, not yet compared with the concepts where the user insists on it."""
+    """The model to use, not yet compared with the concepts if the user named it."""
     offline = request.offline or settings["offline"] == "true"
+
+    def find(model: str) -> ModelSource:
+        return locate(model, offline=offline, announce=request.announce, given=request.given)
+
     if request.model:
-        found = locate(
-            request.model, offline=offline, announce=request.announce, given=request.given
-        )
-        return ModelChoice(found, "", ())
+        return ModelChoice(find(request.model), "", ())
     passed_over = ""
     if settings["model"]:
-        configured = locate(
-            settings["model"], offline=offline, announce=request.announce, given=request.given
-        )
+        configured = find(settings["model"])
         odd = next((concept for concept in concepts if configured.misfit(concept)), None)
         if odd is None:
             origin = settings.origin("model")
@@ -94,7 +92,13 @@ def _candidate(
         passed_over = f"; {configured.id} does not fit {odd.token}"
     own = next((concept for concept in concepts if concept.base.id), None)
     if own is not None:
-        source = _model_of(own, offline, request)
+        try:
+            source = find(own.base.id)
+        except ModelUnavailable as error:
+            raise ModelUnavailable(
+                f"{own.token} was learned on a model that cannot be had: {error.message}",
+                error.hint,
+            ) from error
         note = f"model {source.describe()}, which {own.token} was learned on{passed_over}"
         return ModelChoice(source, "", (note,))
     built_in = locate(STARTER_ID, given=request.given)
@@ -102,20 +106,8 @@ def _candidate(
     return ModelChoice(built_in, "", (f"{note}; -m MODEL or TI_MODEL chooses a real one",))
 
 
-def _model_of(concept: Concept, offline: bool, request: ModelRequest) -> ModelSource:
-    try:
-        return locate(
-            concept.base.id, offline=offline, announce=request.announce, given=request.given
-        )
-    except ModelUnavailable as error:
-        raise ModelUnavailable(
-            f"{concept.token} was learned on a model that cannot be had: {error.message}",
-            error.hint,
-        ) from error
-
-
 def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
-    """Name both sides, and the way out; not `alone` where other concepts do fit the model."""
+    """Name both sides and the way out; not `alone` if other concepts do fit the model."""
     about = {"concept": concept.name, "model": source.id}
     if apart := _encoders_apart(concept, source):
         return Conflict(*apart, **about)
@@ -134,32 +126,32 @@ def _misfit(concept: Concept, source: ModelSource, *, alone: bool) -> Conflict:
 
 
 def _encoders_apart(concept: Concept, source: ModelSource) -> tuple[str, str] | None:
-    """What to say and to do where one side has a text encoder more, and the others are the same.
+    """What to say and to do if one side has a text encoder more, and the others are the same.
 
-    A word that one encoder reads as nothing would be half a word: it is not used.
+    A concept that one encoder reads as nothing would be half a concept, so it is not used.
     """
-    word, model = concept.widths, source.widths
+    own, model = concept.widths, source.widths
     kin = concept.base.family in ("", source.family)
-    if not kin or any(word[key] != model[key] for key in word.keys() & model.keys()):
+    if not kin or any(own[key] != model[key] for key in own.keys() & model.keys()):
         return None
-    more, less = sorted(word.keys() - model.keys()), sorted(model.keys() - word.keys())
+    more, less = sorted(own.keys() - model.keys()), sorted(model.keys() - own.keys())
     if bool(more) == bool(less):
         return None
     single = source.single
     if more:
-        way = "give a folder that has it: --components DIR; or " if single else ""
+        hint = "give a folder that has it: --components DIR; or " if single else ""
         return (
             f"{concept.token} was learned with the text encoder {', '.join(more)}, which "
             f"{source.id} does without",
-            f"{way}{relearn(concept)}",
+            f"{hint}{relearn(concept)}",
         )
     lent = [part.folder for part in encoder_parts(source) if part.key in less and part.optional]
     away = single is not None and lent and not any(single.holds(folder) for folder in lent)
-    way = f"draw without it: --components DIR, a folder without {', '.join(lent)}; or "
+    hint = f"draw without it: --components DIR, a folder without {', '.join(lent)}; or "
     return (
         f"{concept.token} was learned without the text encoder {', '.join(less)}, which "
         f"{source.id} reads prompts with",
-        f"{way if away else ''}{relearn(concept)}",
+        f"{hint if away else ''}{relearn(concept)}",
     )
 
 
@@ -181,7 +173,7 @@ def _stranger_note(concept: Concept, source: ModelSource) -> str:
 
 
 def relearn(concept: Concept) -> str:
-    """Say how to learn a concept again; PHOTOS stands for its photos, which are kept elsewhere."""
+    """Say how to learn a concept again; PHOTOS stands for its photos."""
     if concept.parents:
         parts = ", ".join(parent.name for parent in concept.parents)
         return f"learn what it was merged from again ({parts}), then merge it with --replace"

@@ -39,7 +39,7 @@ STDOUT = "-"
 
 @dataclass(frozen=True)
 class DrawingRequest:
-    """The drawing settings a user gave; None or "" where the model's default is wanted."""
+    """The drawing settings a user gave; None or "" for the model's default."""
 
     steps: int | None = None
     guidance: float | None = None
@@ -92,10 +92,10 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class OutputPlace:
-    """A folder for pictures; `stem` is the name the user gave, None where prompts give names.
+    """A folder for pictures; `stem` is the name the user gave, None if prompts give names.
 
     `shown` stands before a file's name when its path is printed, as the user typed it. `exact` is
-    the whole name where there is one picture and the user named its file.
+    the whole name if there is one picture and the user named its file.
     """
 
     folder: Path
@@ -152,10 +152,10 @@ class PicturePlan:
 
 
 def plan_pictures(request: PictureRequest, library: Library, settings: Settings) -> PicturePlan:
-    """Check and settle everything that needs no model in memory; nothing is written.
+    """Check and settle everything that needs no model in memory; write nothing.
 
-    Picture i of the call takes seed + i. Raises the TiErrors of its parts, and those of a concept
-    whose file is damaged.
+    Picture i of the call takes seed + i. Raises the TiErrors of its parts, and BadContent for a
+    damaged concept or one whose vectors would drown every word of a prompt.
     """
     request.drawing.check()
     total = request.count * len(request.prompts)
@@ -175,7 +175,12 @@ def plan_pictures(request: PictureRequest, library: Library, settings: Settings)
     concepts = {concept.name: concept for prompt in resolved for concept in prompt.concepts}
     if not request.any_norm:
         for concept in concepts.values():
-            _check_norm(concept)
+            if (norm := longest_vector(concept.norms)) is not None:
+                raise BadContent(
+                    f"{concept.token} has a vector of norm {norm:.3g}, where words have about "
+                    "0.4: pictures of it would show nothing else, or nothing",
+                    "learn it again, or give --any-norm to use it all the same",
+                )
     choice = choose_model(tuple(concepts.values()), request.model, settings)
     if request.negative and not choice.source.reads_negative:
         raise Usage(f"{choice.source.id} reads no negative prompt", "leave --negative out")
@@ -192,20 +197,10 @@ def plan_pictures(request: PictureRequest, library: Library, settings: Settings)
     )
 
 
-def _check_norm(concept: Concept) -> None:
-    """Refuse a concept whose vectors would drown every word of a prompt. Raises BadContent."""
-    if (norm := longest_vector(concept.norms)) is not None:
-        raise BadContent(
-            f"{concept.token} has a vector of norm {norm:.3g}, where words have about 0.4: "
-            "pictures of it would show nothing else, or nothing",
-            "learn it again, or give --any-norm to use it all the same",
-        )
-
-
 def settle(request: DrawingRequest, source: ModelSource) -> Drawing:
     """Fill what the user left open with the model's defaults.
 
-    Raises Usage as `check` does, and where the model does not take this sampler or size.
+    Raises Usage as `check` does, and for a sampler or size that the model does not take.
     """
     request.check()
     sampler, steps, guidance = source.defaults
@@ -238,7 +233,7 @@ def parse_size(text: str, grain: int = GRAIN) -> tuple[int, int]:
 
 
 def first_seed(given: int | None, pictures: int) -> int:
-    """The seed of picture 0, fresh where none is given; picture i takes seed + i. Raises Usage."""
+    """The seed of picture 0, fresh if none is given; picture i takes seed + i. Raises Usage."""
     if not 1 <= pictures <= MOST_PICTURES:
         raise Usage(f"{pictures} pictures were asked for", f"ask for 1 to {MOST_PICTURES}")
     if given is None:
@@ -272,25 +267,22 @@ def plan_files(
 ) -> list[PictureFile]:
     """Name every picture, given as (prompt, seed); no two share a file.
 
-    Raises Conflict where a name the user gave is taken already, unless `force`.
+    Raises Conflict if a name the user gave is taken already, unless `force`.
     """
     if place.exact:
         return [_fixed(place, place.exact, force)]
     files: dict[str, PictureFile] = {}
     for prompt, seed in pictures:
-        file = _file(place, f"{_stem(place, prompt)}-{seed}", force, files)
+        stem = prompt_slug(prompt) if place.stem is None else place.stem
+        file = _file(place, f"{stem}-{seed}", force, files)
         files[file.path.name] = file
     return list(files.values())
 
 
 def plan_grid(place: OutputPlace, prompt: str, seed: int, *, force: bool) -> PictureFile:
     """Name the sheet of all pictures. Raises Conflict as plan_files does."""
-    stem = _stem(place, prompt)
-    return _file(place, f"{stem}-grid" if place.stem is not None else f"{stem}-{seed}-grid", force)
-
-
-def _stem(place: OutputPlace, prompt: str) -> str:
-    return prompt_slug(prompt) if place.stem is None else place.stem
+    stem = f"{prompt_slug(prompt)}-{seed}" if place.stem is None else place.stem
+    return _file(place, f"{stem}-grid", force)
 
 
 def _file(place: OutputPlace, stem: str, force: bool, taken: Collection[str] = ()) -> PictureFile:
@@ -302,11 +294,8 @@ def _file(place: OutputPlace, stem: str, force: bool, taken: Collection[str] = (
 
 def free_file(place: OutputPlace, stem: str, taken: Collection[str] = ()) -> PictureFile:
     """The first of STEM.png, STEM-2.png … that neither the folder nor `taken` has."""
-    return next(
-        file
-        for file in _numbered(place, stem)
-        if file.path.name not in taken and not _exists(file.path)
-    )
+    files = (file for file in _numbered(place, stem) if file.path.name not in taken)
+    return next(file for file in files if not _exists(file.path))
 
 
 def prompt_slug(prompt: str) -> str:

@@ -36,7 +36,7 @@ LARGEST_SHEET = 8192
 class Picture:
     """A finished picture, and the prompt and seed it was drawn from.
 
-    `description` is what the file says about how it was made. `seconds` is what drawing took.
+    `description` is what the file says about how it was made, and `seconds` what drawing took.
     `path` is where it was written, as printed; "-" for stdout, "" for nowhere. A `sheet` holds all
     pictures of a call, and `planned` is then the first of them.
     """
@@ -118,8 +118,8 @@ def check_png(path: Path, what: str) -> Path:
 def write_pictures(plan: PicturePlan, pictures: Iterable[Picture]) -> Iterator[Picture]:
     """Write pictures where the plan says, yielding each as soon as it is safe on the disk.
 
-    The folder is made before the first is drawn; the sheet, where one is wanted, comes last.
-    Pictures for stdout are passed on unwritten. Raises Conflict and TiError.
+    The folder is made before the first is drawn; the sheet, if wanted, comes last. Pictures for
+    stdout are passed on unwritten. Raises Conflict and TiError.
     """
     place = plan.place
     if place is not None:
@@ -146,7 +146,7 @@ def write_picture(
     """Write one file and return where it went.
 
     If another program took the name meanwhile, the next free number is used, unless the user gave
-    the name. Raises Conflict then, and TiError where the disk is full or the folder is closed.
+    the name. Raises Conflict then, and TiError if the disk is full or the folder is closed.
     """
     while True:
         try:

@@ -35,8 +35,7 @@ def resolve(
 ) -> list[ResolvedPrompt]:
     """Look up every token of every prompt; `nouns` puts each concept's noun after its token.
 
-    Raises NotFound naming all unknown tokens with the nearest names, and Usage for a prompt that
-    is empty or is not text.
+    Raises NotFound for unknown tokens, and Usage for a prompt that is empty or is not text.
     """
     _check_text(negative, "the negative prompt")
     for prompt in prompts:
@@ -82,7 +81,7 @@ def with_nouns(prompt: str, nouns: Mapping[str, str]) -> str:
         noun = nouns.get(piece.name, "")
         following = pieces[number + 1] if number + 1 < len(pieces) else ""
         if noun and not (isinstance(following, str) and _starts_with(following, noun)):
-            # A letter right after the token ("<mug>s") then ends the noun, as the user meant it.
+            # A letter right after the token, as in "<mug>s", then ends the noun.
             words.append(f" {noun}" if isinstance(following, str) else f" {noun} ")
     return "".join(words)
 

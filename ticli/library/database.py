@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 
-# The lock under which a library is made or upgraded, so that two first runs both succeed.
-
 WAIT_SECONDS = 60.0
 LOCK = "library.lock"
 LOCAL_DISK = "set TI_HOME to a folder on a local disk"
@@ -75,16 +73,11 @@ def locked(database: Path) -> Iterator[None]:
                     ) from error
                 time.sleep(0.02)
             except OSError as error:
-                raise TiError(
-                    f"{path} cannot be locked: {error.strerror}",
-                    LOCAL_DISK,
-                ) from error
+                raise TiError(f"{path} cannot be locked: {error.strerror}", LOCAL_DISK) from error
         yield
     finally:
         os.close(descriptor)
 
-
-# SQLite's errors as messages that name the library and what to do.
 
 LOST = (
     "run `ti doctor --rebuild`, which makes it again from the files of the concepts, or put back a "
@@ -139,8 +132,7 @@ def read_only(database: Path) -> TiError:
     )
 
 
-# The library's tables, in numbered steps. A new library takes all, an older one those it lacks.
-
+# The tables are made in numbered steps: a new library takes all, an older one those it lacks.
 Migration: TypeAlias = "Callable[[sqlite_utils.Database], None]"
 
 
@@ -274,7 +266,14 @@ def open_to_write(
             make_folder(database.parent)
             with locked(database):
                 if not is_present(database, blobs):
-                    _create(database, steps)
+                    # Under another name, so that it is there whole or not at all.
+                    unfinished = database.with_name("library.db.new")
+                    try:
+                        build_database(unfinished, steps).close()
+                        unfinished.replace(database)
+                        sync_folder(database.parent)
+                    except OSError as error:
+                        raise explain(error, database, 64 * 1024) from error
         if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
             raise read_only(database)
         connection = _connect(database, "mode=rw")
@@ -336,12 +335,8 @@ def is_present(database: Path, blobs: Path) -> bool:
 
 
 def _connect(database: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{database.as_uri()}?{mode}",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,
-    )
+    uri = f"{database.as_uri()}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 def connect_to_read(database: Path) -> sqlite3.Connection:
@@ -360,17 +355,6 @@ def connect_to_read(database: Path) -> sqlite3.Connection:
         # Nobody can write in this folder, so it can be read without locks.
         return _connect(database, "immutable=1")
     return connection
-
-
-def _create(database: Path, steps: Sequence[Migration]) -> None:
-    """Build a new database under another name, then move it into place."""
-    unfinished = database.with_name("library.db.new")
-    try:
-        build_database(unfinished, steps).close()
-        unfinished.replace(database)
-        sync_folder(database.parent)
-    except OSError as error:
-        raise explain(error, database, 64 * 1024) from error
 
 
 def build_database(path: Path, steps: Sequence[Migration] = MIGRATIONS) -> sqlite3.Connection:
@@ -461,9 +445,6 @@ def free_name(database: Path, what: str) -> Path:
     return aside
 
 
-# Whole databases are copied while others use them: every copy shows one moment.
-
-
 def copy_database(database: Path, target: Path) -> None:
     """Copy a database to a private file, whole or not at all.
 
@@ -498,27 +479,18 @@ def replace_content(places: Places, source: Path, aside: Path | None) -> None:
 
 def _move(connection: sqlite3.Connection) -> None:
     """Replace every row of every table, without the triggers, which would add some rows twice."""
-    triggers = list(
-        connection.execute("SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'")
-    )
+    query = "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'"
+    triggers = connection.execute(query).fetchall()
     for name, _ in triggers:
         connection.execute(f"DROP TRIGGER main.{name}")
-    virtual = {
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM main.sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
-        )
-    }
+    query = (
+        "SELECT name, sql LIKE 'CREATE VIRTUAL TABLE%' FROM main.sqlite_master WHERE type = 'table'"
+    )
+    every = dict(connection.execute(query).fetchall())
+    virtual = {name for name in every if every[name]}
     # A virtual table fills the tables that hold its rows.
     shadows = tuple(f"{name}_" for name in virtual)
-    tables = [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM main.sqlite_master WHERE type = 'table'"
-        )
-        if not name.startswith(shadows or ("\0",))
-    ]
-    for table in tables:
+    for table in (name for name in every if not name.startswith(shadows or ("\0",))):
         columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
         names = ", ".join(["rowid", *columns] if table in virtual else columns)
         connection.execute(f"DELETE FROM main.{table}")

@@ -163,9 +163,7 @@ def _incoming(
     return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
 
 
-# Opening what the user named: a file, or the folder of a concept repository.
-
-# How diffusers names its files: one for each encoder.
+# diffusers' names of files, one for each encoder.
 WORD_FILES = ("learned_embeds", "learned_embeds_2", "learned_embeds_3")
 SUFFIXES = (".safetensors", ".bin")
 TOKEN_FILE, KIND_FILE = "token_identifier.txt", "type_of_concept.txt"
@@ -192,24 +190,15 @@ def open_sources(path: Path | Opened) -> Iterator[Sequence[Source]]:
             return
         stem = _note(path / TOKEN_FILE) or path.resolve().name
         kind = _note(path / KIND_FILE).lower()
-        yield [
-            Source(
-                stack.enter_context(open_file(file)),
-                stem,
-                kind if kind in ("object", "style") else "",
-            )
-            for file in _word_files(path)
-        ]
+        kind = kind if kind in ("object", "style") else ""
+        files = _word_files(path)
+        yield [Source(stack.enter_context(open_file(file)), stem, kind) for file in files]
 
 
 def _word_files(folder: Path) -> list[Path]:
     """The files of a folder that hold its concept; safetensors are preferred to pickles."""
-    found = []
-    for stem in WORD_FILES:
-        for suffix in SUFFIXES:
-            if (folder / f"{stem}{suffix}").is_file():
-                found.append(folder / f"{stem}{suffix}")
-                break
+    every = [[folder / f"{stem}{suffix}" for suffix in SUFFIXES] for stem in WORD_FILES]
+    found = [next(filter(Path.is_file, files)) for files in every if any(map(Path.is_file, files))]
     if not found:
         raise BadContent(
             f"{folder} is a folder without {WORD_FILES[0]}{SUFFIXES[0]}",
@@ -227,9 +216,6 @@ def _note(path: Path) -> str:
         return ""
     lines = data.decode("utf-8-sig", "replace").strip().splitlines()
     return lines[0].strip() if lines else ""
-
-
-# `ti inspect`: what a file is, and what an import would add.
 
 
 @dataclass(frozen=True)

@@ -243,8 +243,11 @@ class Library:
             return before
         with changing(self.places) as connection:
             before = self._all_of(connection, [before.name])[0]
+            for tag in add:
+                if not tag.strip().isprintable() or not tag.strip():
+                    raise Usage(f"{tag!r} cannot be a tag", "use a word, such as kitchen")
             kept = [tag for tag in before.tags if tag not in remove]
-            tags = tuple(dict.fromkeys([*kept, *map(_checked_tag, add)]))
+            tags = tuple(dict.fromkeys([*kept, *map(str.strip, add)]))
             after = replace(before, tags=tags, notes=before.notes if notes is None else notes)
             record.update(connection, before.name, after)
         return after
@@ -334,10 +337,3 @@ class Library:
                 return
             photos = {photo.sha256 for concept in gone for photo in concept.photos}
             store.drop_photos(self._photos, photos - record.used_photos(connection, photos))
-
-
-def _checked_tag(tag: str) -> str:
-    word = tag.strip()
-    if not word or not word.isprintable():
-        raise Usage(f"{tag!r} cannot be a tag", "use a word, such as kitchen")
-    return word

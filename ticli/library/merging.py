@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-if TYPE_CHECKING:
     # Sums run in float64, so that merging adds no rounding of its own.
     Wide = NDArray[np.float64]
 
@@ -39,14 +37,24 @@ def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
         raise Usage("a merge takes at least two concepts", "ti merge mug teapot --token NEW")
     if raw and method != "mean":
         raise Usage(f"--raw has no meaning with {method}", "it leaves the rows of a mean unscaled")
-    _check_widths([embedding for embedding, _ in parts])
+    first = parts[0][0].widths
+    for other, _ in parts[1:]:
+        if not fits("", other.widths, "", first):
+            sides = [
+                ", ".join(f"{encoder} {width}" for encoder, width in widths.items())
+                for widths in (first, other.widths)
+            ]
+            raise Conflict(
+                f"the concepts have vectors for different encoders: {', and '.join(sides)}",
+                "merge concepts that were learned on one kind of model",
+            )
     return METHODS[method](parts, raw)
 
 
 def merge_base(concepts: Sequence[Concept]) -> BaseModel:
     """The base model that concepts share; parts that differ are "".
 
-    Raises Conflict naming two concepts where family or widths differ.
+    Raises Conflict if two concepts differ in family or widths.
     """
     # An imported concept may not know its family; its widths then decide.
     known = next((concept for concept in concepts if concept.base.family), concepts[0])
@@ -93,7 +101,7 @@ def _mean(parts: Sequence[Part], raw: bool) -> Embedding:
     import numpy as np
 
     weights = _shares(parts)
-    _check_counts([embedding for embedding, _ in parts])
+    _check_counts(parts)
     rows = {}
     for encoder in parts[0][0].rows:
         stack = np.stack([embedding.rows[encoder].astype(np.float64) for embedding, _ in parts])
@@ -112,15 +120,14 @@ def _slerp(parts: Sequence[Part], raw: bool) -> Embedding:
     if len(parts) != 2:
         raise Usage(f"slerp takes exactly two concepts, not {len(parts)}", "use --method mean")
     t = float(_shares(parts)[1])
-    _check_counts([embedding for embedding, _ in parts])
+    _check_counts(parts)
     rows = {}
     for encoder in parts[0][0].rows:
         start, end = (embedding.rows[encoder].astype(np.float64) for embedding, _ in parts)
         start_norm, end_norm = _nonzero_norms(start), _nonzero_norms(end)
         direction = _arc(start / start_norm[:, None], end / end_norm[:, None], t)
-        rows[encoder] = (((1 - t) * start_norm + t * end_norm)[:, None] * direction).astype(
-            np.float32
-        )
+        norm = (1 - t) * start_norm + t * end_norm
+        rows[encoder] = (norm[:, None] * direction).astype(np.float32)
     return Embedding(rows)
 
 
@@ -130,20 +137,12 @@ def _concat(parts: Sequence[Part], raw: bool) -> Embedding:
 
     if any(weight is not None for _, weight in parts):
         raise Usage("concat takes no weights", "leave out `:WEIGHT`, or use --method mean")
-    embeddings = [embedding for embedding, _ in parts]
-    return Embedding(
-        {
-            encoder: np.concatenate([embedding.rows[encoder] for embedding in embeddings])
-            for encoder in embeddings[0].rows
-        }
-    )
+    tables = [embedding.rows for embedding, _ in parts]
+    return Embedding({key: np.concatenate([rows[key] for rows in tables]) for key in tables[0]})
 
 
-METHODS: Mapping[str, Callable[[Sequence[Part], bool], Embedding]] = {
-    "mean": _mean,
-    "slerp": _slerp,
-    "concat": _concat,
-}
+Method = Callable[[Sequence[Part], bool], Embedding]
+METHODS: Mapping[str, Method] = {"mean": _mean, "slerp": _slerp, "concat": _concat}
 
 
 def _arc(start: Wide, end: Wide, t: float) -> Wide:
@@ -192,25 +191,11 @@ def _shares(parts: Sequence[Part]) -> Wide:
     return shares
 
 
-def _check_counts(embeddings: Sequence[Embedding]) -> None:
-    counts = [embedding.vectors for embedding in embeddings]
+def _check_counts(parts: Sequence[Part]) -> None:
+    counts = [embedding.vectors for embedding, _ in parts]
     if len(set(counts)) > 1:
         said = " and ".join(map(str, counts))
         raise Conflict(
             f"the concepts have {said} vectors, and rows are combined one by one",
             "use --method concat, which puts them one after another",
         )
-
-
-def _check_widths(embeddings: Sequence[Embedding]) -> None:
-    first = embeddings[0].widths
-    for other in embeddings[1:]:
-        if not fits("", other.widths, "", first):
-            sides = [
-                ", ".join(f"{encoder} {width}" for encoder, width in widths.items())
-                for widths in (first, other.widths)
-            ]
-            raise Conflict(
-                f"the concepts have vectors for different encoders: {', and '.join(sides)}",
-                "merge concepts that were learned on one kind of model",
-            )

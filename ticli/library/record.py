@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -84,9 +85,6 @@ def bare_concept(token: Token, embedding: Embedding, base: BaseModel = UNKNOWN_B
     )
 
 
-# A concept written down in a file that may come from a stranger.
-
-
 def parse_document(text: str) -> dict[str, Any]:
     """Read a JSON object that holds finite numbers only. Raises ValueError."""
     document = json.loads(text, parse_constant=_refuse_constant)
@@ -100,10 +98,9 @@ def _refuse_constant(name: str) -> Any:
 
 
 def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> Concept:
-    """Rebuild a concept from what its file says; what the vectors say comes from them.
+    """Rebuild a concept from its file's document and vectors.
 
-    Raises ValueError, KeyError, TypeError or ticli.errors.Usage where a field is not what it
-    should be.
+    Raises ValueError, KeyError, TypeError or Usage for a field that is not what it should be.
     """
     known = {
         key: read(document[key])
@@ -113,8 +110,6 @@ def concept_from_document(document: Mapping[str, Any], embedding: Embedding) -> 
     token = parse_token(checked_text(document["token"]))
     return replace(bare_concept(token, embedding), **known)
 
-
-# Rows of the library and the concepts they stand for.
 
 STORED = {key: kind for key, kind in TYPES.items() if FACTS[key].source != "place"}
 PLAIN = tuple(key for key, kind in STORED.items() if kind in (str, int, float, int | None))
@@ -129,7 +124,7 @@ SELECT = f"SELECT {', '.join(f'concepts.{column}' for column in COLUMNS)} FROM c
 def concept_from_row(row: Sequence[Any], blobs: Path) -> Concept:
     """Build a Concept from a row of SELECT; `blobs` is the folder its file lies in.
 
-    Raises BadContent naming the concept where its row is damaged.
+    Raises BadContent if the row is damaged.
     """
     values = dict(zip(COLUMNS, row, strict=True))
     try:
@@ -167,7 +162,7 @@ def select_one(connection: sqlite3.Connection, name: str, blobs: Path) -> Concep
 
 
 def select_all(connection: sqlite3.Connection, blobs: Path) -> list[Concept]:
-    """Every concept, in the order of rows. Raises BadContent where a row is damaged."""
+    """Every concept, in the order of rows. Raises BadContent if a row is damaged."""
     rows = connection.execute(f"{SELECT} ORDER BY id")
     return [concept_from_row(row, blobs) for row in rows.fetchall()]
 
@@ -242,13 +237,12 @@ def _words(concept: Concept) -> dict[str, str]:
     }
 
 
-# The JSON object of a row, joined from its columns: far faster than building the Concept.
-
-# SQLite checks JSON much faster than Python parses it. Rows that it refuses take the slow path.
+# `ti list --json` joins a row's columns, which is far faster than building the Concept. SQLite
+# checks JSON much faster than Python parses it; rows that it refuses take the slow path.
 VALID = " AND ".join(f"json_valid(concepts.{column})" for column in DOCUMENTS)
 LISTS = tuple(key for key in DOCUMENTS if get_origin(STORED[key]) is tuple)
 RECORDS = {key: STORED[key]() for key in DOCUMENTS if is_dataclass(STORED[key])}
-# What {} stands for: the column is younger than its row.
+# What {} stands for: the column is newer than its row.
 EMPTY = {column: json_text(asdict(record)) for column, record in RECORDS.items()}
 MARKS = {
     column: [f'"{part.name}": ' for part in fields(record)] for column, record in RECORDS.items()
@@ -275,18 +269,16 @@ SHAPE = ", ".join(
 def document_text(row: Sequence[Any], valid: bool, blobs: Path) -> str:
     """Return the JSON object of a row of COLUMNS, as `Concept.as_json` has it, in ASCII.
 
-    `valid` is what VALID says of the row. Raises BadContent where the row is damaged.
+    `valid` is what VALID says of the row. Raises BadContent if the row is damaged.
     """
     values = dict(zip(COLUMNS, row, strict=True))
-    if not valid or not all(_is_plain(column, values) for column in DOCUMENTS):
-        return json_text(concept_from_row(row, blobs).as_json())
-    try:
-        values["path"] = f"{blobs}/{values['sha256'][:2]}/{values['sha256']}.safetensors"
-        for column, write in WRITERS.items():
-            values[column] = write(values[column])
-    except TypeError:
-        return json_text(concept_from_row(row, blobs).as_json())
-    return f"{{{SHAPE % values}}}"
+    if valid and all(_is_plain(column, values) for column in DOCUMENTS):
+        with contextlib.suppress(TypeError):
+            values["path"] = f"{blobs}/{values['sha256'][:2]}/{values['sha256']}.safetensors"
+            for column, write in WRITERS.items():
+                values[column] = write(values[column])
+            return f"{{{SHAPE % values}}}"
+    return json_text(concept_from_row(row, blobs).as_json())
 
 
 def _is_plain(column: str, values: dict[str, Any]) -> bool:

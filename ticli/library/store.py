@@ -37,7 +37,7 @@ def blob_path(blobs: Path, sha256: str) -> Path:
 def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
     """The bytes of a concept's file: one float32 tensor an encoder, the row as metadata.
 
-    Raises Conflict where the row is larger than what is read back.
+    Raises Conflict if the row is larger than what is read back.
     """
     text = json.dumps(concept.as_file_json(), sort_keys=True)
     if len(text) > LARGEST_ROW:
@@ -47,16 +47,8 @@ def encode_blob(concept: Concept, embedding: Embedding) -> bytes:
             "shorten its notes, or learn it with fewer sentences",
             name=concept.name,
         )
-    return build_tensor_file(
-        embedding.rows,
-        {
-            "format": "pt",
-            "ti.name": concept.name,
-            "ti.token": concept.token,
-            "ti.noun": concept.noun,
-            ROW: text,
-        },
-    )
+    named = {"ti.name": concept.name, "ti.token": concept.token, "ti.noun": concept.noun}
+    return build_tensor_file(embedding.rows, {"format": "pt", **named, ROW: text})
 
 
 def save_blob(blobs: Path, concept: Concept, embedding: Embedding) -> Concept:
@@ -183,8 +175,6 @@ def read_regular(path: Path) -> bytes | None:
         return None
 
 
-# What the folders of a library hold, told by the names of files.
-
 BLOB = re.compile(r"([0-9a-f]{64})\.safetensors")
 PHOTO_NAME = re.compile(r"([0-9a-f]{64})(?:\.[a-z0-9]{1,8})?")
 SHARD = re.compile(r"[0-9a-f]{2}")
@@ -221,20 +211,14 @@ def stored_photos(places: Places) -> list[Stored]:
 
 def temporary_files(places: Places) -> list[Path]:
     """Files that a killed process was writing, and those being written now."""
-    folders = [
-        places.home,
-        *_shards(places.blobs),
-        *_shards(photos_folder(places)),
-        *_folders(places.runs),
-    ]
+    shards = [*_shards(places.blobs), *_shards(photos_folder(places))]
+    folders = [places.home, *shards, *_folders(places.runs)]
     # A restore holds a lock while it has files here.
     found = [Path(entry.path) for entry in _entries(places.home / STAGING)]
     for folder in folders:
         for entry in _entries(folder):
-            in_home = folder == places.home
-            if TEMPORARY_NAME.fullmatch(entry.name) or (
-                in_home and UNFINISHED.fullmatch(entry.name)
-            ):
+            unfinished = folder == places.home and UNFINISHED.fullmatch(entry.name)
+            if unfinished or TEMPORARY_NAME.fullmatch(entry.name):
                 found.append(Path(entry.path))
     return sorted(found)
 
@@ -281,8 +265,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 GRACE = timedelta(days=14)
-
-
 # A file that is being written now, or a photo whose concept is about to be stored.
 IN_USE = timedelta(hours=1)
 

@@ -19,10 +19,10 @@ _GAIN = 1.08
 
 
 def crop_box(photo: Photo) -> tuple[int, int, int, int]:
-    """Return the square (left, top, right, bottom) in pixels of the upright photo in its file.
+    """The square (left, top, right, bottom) in pixels of the upright photo in its file.
 
     Its side is the short side. Along the long one it is centred on what a mask leaves or is not
-    transparent, else on what differs most from the border's colours, else in the middle.
+    transparent, or else on what differs most from the border's colours, or else in the middle.
     """
     left, top = _corner(photo, photo.width, photo.height)
     side = min(photo.width, photo.height)
@@ -75,13 +75,10 @@ def _centre(photo: Photo) -> float:
     """Where along the long side the square is centred, 0 to 1."""
     sideways = photo.image.width >= photo.image.height
     subject = photo.mask if photo.mask is not None else photo.alpha
-    if subject is not None:
-        box = subject.getbbox()
-        if box is not None:
-            first, last = (box[0], box[2]) if sideways else (box[1], box[3])
-            return (first + last) / 2 / max(photo.image.size)
-    weights = _subject(photo.image).sum(axis=0 if sideways else 1)
-    return _densest(weights, _SMALL)
+    if subject is not None and (box := subject.getbbox()) is not None:
+        first, last = (box[0], box[2]) if sideways else (box[1], box[3])
+        return (first + last) / 2 / max(photo.image.size)
+    return _densest(_subject(photo.image).sum(axis=0 if sideways else 1), _SMALL)
 
 
 def _subject(image: Image.Image) -> NDArray[np.float64]:
@@ -93,8 +90,8 @@ def _subject(image: Image.Image) -> NDArray[np.float64]:
     frame[2:-2, 2:-2] = False
     border = small[frame]
     colours = _main_colours(border)
-    # What the border itself spreads is texture, not subject; squared, since a little texture over
-    # half of a photo would else outweigh a small subject.
+    # The border's own spread is texture, not subject. Squared, because otherwise a little texture
+    # over half of a photo outweighs a small subject.
     noise = float(np.quantile(_distance(border, colours), 0.9))
     return np.square(np.clip(_distance(small, colours) - noise, 0.0, None))
 
@@ -115,9 +112,9 @@ def _distance(pixels: NDArray[np.float64], colours: NDArray[np.float64]) -> NDAr
 
 
 def _densest(weights: NDArray[np.float64], window: int) -> float:
-    """Return the centre, 0 to 1, of the window with most weight; 0.5 where none stands out."""
+    """The centre, 0 to 1, of the window with most weight; 0.5 if none stands out."""
     total = float(weights.sum())
-    # Windows over the edge too, so that those which hold all of a subject near it lie around it.
+    # Windows reach over the edge, so that those with all of a subject lie around it.
     sums = np.convolve(np.pad(weights, window), np.ones(window), mode="valid")
     best = int(np.argmax(sums))
     if total <= 0 or sums[best] < _GAIN * total * window / len(weights):
@@ -128,20 +125,18 @@ def _densest(weights: NDArray[np.float64], window: int) -> float:
     return float(run[0] + run[-1] - window) / 2 / len(weights)
 
 
-# A second crop of each photo, which a word is judged by and never trained on.
-
-# Of the training square's side: small enough to differ at every pixel, large enough to hold most
-# of a subject in the middle.
+# The second crop's share of the training square's side: small enough to differ at every pixel,
+# large enough to hold most of a subject in the middle.
 SHARE = 0.85
 
 
 def other_picture(photo: Photo, size: int, corner: int) -> Image.Image:
-    """Return a square cut from one corner (0 to 3) of the training square, size × size pixels."""
+    """A square from one corner (0 to 3) of the training square, for evaluations: size × size."""
     return _other_corner(training_picture(photo, round(size / SHARE)), size, corner)
 
 
 def other_mask(photo: Photo, size: int, corner: int) -> Image.Image:
-    """Return the same square of the photo's mask, size × size levels of grey; white without one."""
+    """The same square of the photo's mask, size × size levels of grey; white without one."""
     return _other_corner(training_mask(photo, round(size / SHARE)), size, corner)
 
 

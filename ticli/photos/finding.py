@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,10 +21,10 @@ MASK_SUFFIX = ".mask.png"
 
 @dataclass(frozen=True)
 class Found:
-    """Files to open, in order; those of `named` were named one by one and may not be left out.
+    """Files to open, in order; those in `named` were named one by one and may not be left out.
 
     The counts are of files in folders: hidden ones, and others that are no pictures. `masks` are
-    pictures that lie beside a photo as its mask, and are no photos.
+    pictures that lie beside a photo as its mask.
     """
 
     files: tuple[Path, ...]
@@ -50,8 +50,8 @@ class _Search:
 def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
     """Find the photos of folders (one level deep), files, and `-` for the paths in `stdin`.
 
-    `stdin` is NUL-separated where it holds a NUL, else one path a line. A file reached twice
-    counts once. Raises NotFound for an absent path, BadContent where there is no photo at all.
+    `stdin` is NUL-separated if it holds a NUL, or else one path a line. A file reached twice counts
+    once. Raises NotFound for an absent path, and BadContent if there is no photo.
     """
     search = _Search()
     for text in _paths(arguments, stdin):
@@ -62,7 +62,8 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
             _add(search, path, named=True)
     if not search.files:
         raise _nothing(arguments, search)
-    masks = _masks(search.files.values())
+    # Also where a pattern named them.
+    masks = frozenset(search.files.values()) & set(map(mask_path, search.files.values()))
     return Found(
         tuple(path for path in search.files.values() if path not in masks),
         frozenset(search.named) - masks,
@@ -78,14 +79,8 @@ def mask_path(photo: Path) -> Path:
     return photo.with_name(photo.stem + MASK_SUFFIX)
 
 
-def _masks(files: Iterable[Path]) -> frozenset[Path]:
-    """Those of the files that are another one's mask, also where a pattern named them."""
-    files = list(files)
-    return frozenset(files) & {mask_path(path) for path in files}
-
-
 def describe_skipped(found: Found) -> str:
-    """Say what was passed over in folders, such as `skipped 1 hidden file`; "" for nothing."""
+    """Say what was skipped in folders, such as `skipped 1 hidden file`; "" for nothing."""
     counts = (
         (found.skipped_hidden, "hidden file", "hidden files"),
         (found.skipped_other, "file that is no picture", "files that are no pictures"),
@@ -123,7 +118,7 @@ def _listed(stdin: bytes | None) -> list[str]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a named path is a folder; what is broken is left to its opening. Raises NotFound."""
+    """Whether a named path is a folder. Raises NotFound; other failures show when it is opened."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
@@ -166,12 +161,9 @@ def _search_folder(search: _Search, folder: Path) -> None:
             (photos if _is_candidate(entry) else others).append(entry)
     for photo in photos:
         _add(search, photo, named=False)
-    search.other += len(others) - _count_captions(others, photos)
-
-
-def _count_captions(others: Iterable[Path], photos: Iterable[Path]) -> int:
     stems = {photo.stem for photo in photos}
-    return sum(other.suffix == CAPTION_SUFFIX and other.stem in stems for other in others)
+    captions = [o for o in others if o.suffix == CAPTION_SUFFIX and o.stem in stems]
+    search.other += len(others) - len(captions)
 
 
 def _is_candidate(path: Path) -> bool:
@@ -197,7 +189,7 @@ def _add(search: _Search, path: Path, *, named: bool) -> None:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key under which mug-2 comes before mug-10; the name itself settles what is equal."""
+    """A sort key that puts mug-2 before mug-10."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return [(1, int(part), "") if n % 2 else (0, 0, part) for n, part in enumerate(parts)], name
 

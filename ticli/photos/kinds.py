@@ -15,7 +15,7 @@ HEAD = 512
 
 @dataclass(frozen=True)
 class Kind:
-    """`format` is Pillow's name where the picture can be opened, else ""; `advice` says what to do.
+    """What a file is. `format` is Pillow's name if it can be opened; `advice` says what to do.
 
     `picture` is whether a user would call it a picture.
     """
@@ -63,6 +63,7 @@ _BRANDS: Mapping[bytes, Kind] = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
     b"crx ": RAW,
 }
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _VIDEO = Kind("a video", advice="save a few of its frames as pictures", picture=False)
 _WEB_PAGE = Kind("a web page", advice="download the picture itself", picture=False)
 _SVG = Kind("an SVG drawing", advice="export it as PNG")
@@ -96,15 +97,7 @@ def kind_of(head: bytes, path: PurePath) -> Kind:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return Kind("a WebP", "WEBP")
     # Two letters are too little for a signature: the size of the header behind them must fit.
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in (
-        12,
-        40,
-        52,
-        56,
-        64,
-        108,
-        124,
-    ):
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return Kind("a BMP", "BMP")
     if head[4:8] == b"ftyp":
         return _media_kind(head)
@@ -124,22 +117,15 @@ def _media_kind(head: bytes) -> Kind:
     if not kinds:
         return _VIDEO
     # `mif1` alone only says that it is a still picture; an AVIF may carry it first.
-    return (
-        next((kind for kind in kinds if kind is not HEIC), HEIC)
-        if (brands[0] in (b"mif1", b"msf1"))
-        else kinds[0]
-    )
+    if brands[0] in (b"mif1", b"msf1"):
+        return next((kind for kind in kinds if kind is not HEIC), HEIC)
+    return kinds[0]
 
 
-# Read a whole file once, under a limit, without ever waiting on a pipe or a device.
-
-# An unset flag on systems that lack it.
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+# No pipe or device is ever waited for. A flag is 0 on systems that lack it.
+_FLAGS = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    _FLAGS |= getattr(os, _flag, 0)
 _SPECIAL = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -150,7 +136,7 @@ _SPECIAL = {
 
 
 class Refusal(Exception):
-    """Why one file cannot be used, and what to do; its caller knows the file and says which."""
+    """Why a file cannot be used, and what to do; the caller says which file."""
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
@@ -167,10 +153,10 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def read_head(path: Path, count: int) -> bytes:
-    """Return the first `count` bytes of a regular file, fewer where it is shorter. Raises Refusal.
+    """Return the first `count` bytes of a regular file, or all of a shorter one. Raises Refusal.
 
-    Special files are seen before they are opened, and again on the opened file, which another
-    process may have put there in between; O_NONBLOCK keeps that one from blocking.
+    Special files are refused before they are opened, and again once opened, because another process
+    may have put one there in between; O_NONBLOCK keeps it from blocking.
     """
     try:
         _refuse_special(path.stat().st_mode)

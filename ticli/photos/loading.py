@@ -1,4 +1,4 @@
-"""Open every photo that was found; leave out what a folder holds of bad ones, and say so."""
+"""Open the photos that were found, and leave out bad ones of folders."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from ticli.errors import BadContent
 from ticli.photos.finding import Found
 from ticli.photos.opening import WORKING_SIDE, Photo, open_photo
 
-# Photos that show the same: pairs whose tiny copies barely differ.
-
-# Bits of 64 that may differ, and mean levels of 255: saved again or scaled is alike, the same
-# thing from another side is not.
+# Photos are alike if so many bits of 64, and mean levels of 255, differ at most: saved again or
+# scaled is alike, the same thing from another side is not.
 _BITS = 4
 _LEVELS = 4.0
 
@@ -81,7 +79,7 @@ class PhotoSet:
 def load_photos(found: Found, size: int = WORKING_SIDE) -> PhotoSet:
     """Open all photos for training at `size` pixels a side; larger ones are reduced to it.
 
-    Raises BadContent where a photo named by itself cannot be used, or none can.
+    Raises BadContent if a photo named by itself cannot be used, or none can.
     """
     photos: dict[str, Photo] = {}
     failures: list[BadContent] = []
@@ -118,7 +116,7 @@ def _warnings(photos: Sequence[Photo], size: int) -> list[str]:
     said += [f"{photo.path} looks like {twin.path}" for twin, photo in alike_pairs(photos)]
     if len(photos) == 1:
         said.append(
-            "one photo: the word will learn its background too; three to five photos with"
+            "one photo: the concept will learn its background too; three to five photos with"
             " different backgrounds work better"
         )
     return said

@@ -19,8 +19,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ticli.errors import BadContent
 from ticli.photos.kinds import HEAD, HEIC, Kind, Refusal, kind_of, read_regular
 
-# Bring any pixels to 8-bit sRGB: depth, palette, transparency, colour profile.
-
 _WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
 # Pixels of a profile's colour space and the Pillow mode that holds them.
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
@@ -132,12 +130,11 @@ _SIDEWAYS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One usable photo. `width` and `height` are the upright picture's in the file, in pixels.
+    """A usable photo. `width` and `height` are those of the upright picture in the file, in pixels.
 
-    `image` (RGB) and `alpha` (L, or None where nothing is transparent) are upright too, and
-    reduced where the file is larger than needed. `file` is the name without its folder. `mask`
-    (L, as large as `image`) is light where the subject is, and comes from `mask_file`, or from
-    `alpha` where that is "".
+    `image` (RGB) and `alpha` (L, or None if nothing is transparent) are upright too, and reduced if
+    the file is larger than needed. `file` is the name without its folder. `mask` (L, as large as
+    `image`) is light where the subject is, from `mask_file`, or from `alpha` if that is "".
     """
 
     path: Path
@@ -155,9 +152,9 @@ class Photo:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """Pixels as stored, the size of the whole picture in the file, and how they lie in it.
+    """Pixels as stored, and the size of the whole picture in the file.
 
-    `orientation` is what is still to be undone; `turned` also counts what Pillow undid itself.
+    `orientation` is still to be undone; `turned` also counts what Pillow undid itself.
     """
 
     image: Image.Image
@@ -215,7 +212,7 @@ def _photo(path: Path, data: bytes, size: int) -> Photo:
 
 @contextmanager
 def _listening() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect what Pillow warns of, and keep what it logs off the terminal."""
+    """Collect Pillow's warnings, and keep its log off the terminal."""
     logger, silent = logging.getLogger("PIL"), logging.NullHandler()
     logger.addHandler(silent)
     try:
@@ -228,13 +225,16 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
 
 def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
     """Decode every pixel of the first frame. Raises Refusal."""
-    # Decoders meet hostile bytes here and fail in every way there is, not in OSError alone.
+    # Decoders of hostile bytes raise any exception, not OSError alone.
     try:
-        image = _open_heic(data) if kind is HEIC else _open(data, kind)
+        if kind is HEIC:
+            image = _open_heic(data)
+        else:
+            image = Image.open(io.BytesIO(data), formats=[kind.format])
         full = image.size
         if isinstance(image, JpegImageFile) and "progressive" not in image.info:
-            # Decoding at a half, quarter or eighth saves memory, which lets larger ones in; twice
-            # the need keeps it sharp. A progressive one is held in full all the same.
+            # Decoding at a half, quarter or eighth saves memory; twice the need keeps it sharp. A
+            # progressive one is held in full all the same.
             image.draft(None, (2 * size, 2 * size))
         _refuse_huge(full, image.size)
         # Not sooner: a PNG is decoded to find its EXIF block, which may follow the pixels.
@@ -247,9 +247,12 @@ def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
     except Image.DecompressionBombError as error:
         raise Refusal("it has far too many pixels", "save a smaller copy of it") from error
     except Exception as error:
-        raise Refusal(
-            _why_undecodable(error, kind), "open it elsewhere and save it again"
-        ) from error
+        said = f"it is {kind.name} that is damaged"
+        if isinstance(error, MemoryError):
+            said = "it needs more memory than there is"
+        elif "truncated" in str(error).lower():
+            said = f"it is {kind.name} that was cut off: the file ends before the picture does"
+        raise Refusal(said, "open it elsewhere and save it again") from error
     return _Decoded(
         image=image,
         size=full,
@@ -257,10 +260,6 @@ def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
         turned=before in _TURNS or after in _TURNS,
         notes=("it holds several pictures; the first is used",) if many else (),
     )
-
-
-def _open(data: bytes, kind: Kind) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=[kind.format])
 
 
 def _open_heic(data: bytes) -> Image.Image:
@@ -290,11 +289,11 @@ def _refuse_huge(full: tuple[int, int], decoded: tuple[int, int]) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or its block is damaged."""
+    """The EXIF orientation, 1 to 8; 1 if there is none or its block is damaged."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception as error:
-        # The picture is whole; only words beside it are not.
+        # The picture is whole; only its metadata is not.
         warnings.warn(f"corrupt EXIF data: {error}", stacklevel=1)
         return 1
     return value if isinstance(value, int) else 1
@@ -316,11 +315,3 @@ def _reduce(image: Image.Image, size: int) -> Image.Image:
         return image
     width, height = (max(size, round(side * size / short)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-
-def _why_undecodable(error: Exception, kind: Kind) -> str:
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    if "truncated" in str(error).lower():
-        return f"it is {kind.name} that was cut off: the file ends before the picture does"
-    return f"it is {kind.name} that is damaged"

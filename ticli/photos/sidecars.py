@@ -25,7 +25,7 @@ class Captions:
     """Sentences with `{}` in the token's place, by the sha256 of their photo.
 
     `added` counts those that lacked the token and got it in front; `missing` names the photos
-    without a caption, which are trained with the family's sentences.
+    without a caption, which are trained with neutral sentences.
     """
 
     by_photo: Mapping[str, str]
@@ -36,7 +36,7 @@ class Captions:
 def read_captions(photos: Sequence[Photo], token: Token, strict: bool = False) -> Captions:
     """Read PHOTO.txt beside each photo; the token, in any case, or `{}` marks its place.
 
-    Raises BadContent, naming the file, where one cannot be read or, if strict, lacks the token.
+    Raises BadContent if one cannot be read or, if `strict`, lacks the token.
     """
     by_photo: dict[str, str] = {}
     added = 0
@@ -60,24 +60,22 @@ def read_captions(photos: Sequence[Photo], token: Token, strict: bool = False) -
 
 
 def _sentence(caption: str, token: Token) -> str:
-    return "".join(
-        PLACE if isinstance(piece, Placeholder) and piece.name == token.name else _text(piece)
-        for piece in split_prompt(caption)
-    )
-
-
-def _text(piece: str | Placeholder) -> str:
-    return piece.text if isinstance(piece, Placeholder) else piece
+    pieces = []
+    for piece in split_prompt(caption):
+        text = piece.text if isinstance(piece, Placeholder) else piece
+        own = isinstance(piece, Placeholder) and piece.name == token.name
+        pieces.append(PLACE if own else text)
+    return "".join(pieces)
 
 
 def _caption(photo: Photo) -> str:
-    """Return the caption as one line, of at most 4 KiB of its file; "" where there is none."""
+    """The caption as one line, from at most 4 KiB of its file; "" if there is none."""
     path = photo.path.with_suffix(CAPTION_SUFFIX)
     if not path.exists():
         return ""
     try:
         data = read_head(path, LARGEST)
-        # Incremental, since the limit may fall within a letter.
+        # Incremental, because the limit may fall within a letter.
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(data, final=len(data) < LARGEST)
     except UnicodeDecodeError as error:
         raise BadContent(f"caption {path} is not UTF-8 text", "save it as UTF-8") from error
@@ -86,9 +84,7 @@ def _caption(photo: Photo) -> str:
     return " ".join(text.split())
 
 
-# Masks of the subject: PHOTO.mask.png beside a photo, else what is not transparent in it.
-
-# Of a side: what rounding may make of the same shape in two sizes.
+# How much rounding may change the same shape in two sizes, as a share of a side.
 _SAME_SHAPE = 0.01
 
 
@@ -101,10 +97,10 @@ class Masked:
 
 
 def find_masks(photos: Sequence[Photo], size: int) -> Masked:
-    """Give each photo its mask, white or opaque where the subject is, for pictures of `size`.
+    """Give each photo its mask: PHOTO.mask.png, or else what is not transparent in the photo.
 
-    Raises BadContent, naming the file, where a mask cannot be read, has another shape than its
-    photo, or leaves nothing of the square that is trained on.
+    Raises BadContent if a mask cannot be read, has another shape than its photo, or leaves nothing
+    of the square that is trained on at `size`.
     """
     masked = []
     for photo in photos:
@@ -127,7 +123,7 @@ def describe_mask(photo: Photo, size: int) -> str:
 
 
 def subject_share(photo: Photo, size: int) -> int:
-    """Percent of the training square that a photo's mask leaves; 100 where it has none."""
+    """The percentage of the training square that a photo's mask leaves; 100 without a mask."""
     levels = training_mask(photo, size).histogram()
     whole = 255 * sum(levels)
     return round(100 * sum(level * count for level, count in enumerate(levels)) / whole)
@@ -150,7 +146,7 @@ def _with_mask(photo: Photo, size: int) -> Photo:
             f"{photo.width}×{photo.height}",
             "draw it over the photo as it is shown, in the same shape",
         )
-    # A transparent ground is no subject, though it is shown as white.
+    # A transparent ground is no subject, although it is shown as white.
     levels = drawn.alpha if drawn.alpha is not None else drawn.image.convert("L")
     fitted = levels.resize(photo.image.size, Image.Resampling.BOX, reducing_gap=3.0)
     return replace(photo, mask=fitted, mask_file=drawn.file)

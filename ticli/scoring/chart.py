@@ -29,7 +29,7 @@ MOST_LEVELS = 4
 
 @dataclass(frozen=True)
 class Point:
-    """A dot at (obedience, likeness); `start`, where given, is its class word's place."""
+    """A dot at (obedience, likeness); `start` is its class word's place, if there is one."""
 
     label: str
     x: float
@@ -39,7 +39,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Chart:
-    """What is drawn: points, dashed lines across by their labels, and the words at the edges.
+    """Points, dashed lines across by their labels, and the words at the edges.
 
     `foot` is the protocol, a paragraph a line; a long one makes the chart taller.
     """

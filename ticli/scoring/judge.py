@@ -101,7 +101,7 @@ def score_concepts(plan: ScorePlan, note: Say = silent) -> Iterator[Score]:
 
 
 class Scorer:
-    """Keeps the loaded model and encoders, and the pictures of class words, between concepts."""
+    """Keeps the loaded model, the encoders and the pictures of class words between concepts."""
 
     def __init__(self, hardware: Hardware, note: Say = silent) -> None:
         self.hardware = hardware
@@ -155,7 +155,9 @@ class Scorer:
                 self.encoder_of(source), named, photos, pictures, reference, subject.class_word
             )
             known = {"warmed_by_encoder": warmed, "protocol": named.as_json()}
-            reports.append(_rounded(about | figures) | known)
+            text = json.dumps(about | figures)
+            rounded = json.loads(text, parse_float=lambda number: round(float(number), DIGITS))
+            reports.append(rounded | known)
         for report in reports:
             report["seconds"] = round(time.monotonic() - began, 3)
         return Score(subject, tuple(reports), photos, pictures)
@@ -193,12 +195,10 @@ def draw_protocol(
 def protocol_jobs(words: str, protocol: Protocol) -> list[PromptJob]:
     """The plain prompt and the scenes with `words` in them."""
     prompts, counts = protocol.prompts, protocol.counts
-    return [
-        PromptJob(
-            fill(text, words), counts.scene if number else counts.plain, protocol.seed(number)
-        )
-        for number, text in enumerate((prompts.plain, *prompts.scenes))
-    ]
+    jobs = [PromptJob(fill(prompts.plain, words), counts.plain, protocol.seed(0))]
+    for number, scene in enumerate(prompts.scenes, 1):
+        jobs.append(PromptJob(fill(scene, words), counts.scene, protocol.seed(number)))
+    return jobs
 
 
 def draw_prompts(
@@ -226,7 +226,7 @@ def measure(
     """The figures of `word` (the concept), `class` and `photos`, and the `way` between the two.
 
     `reference` holds the class word's pictures. Figures that need sentences are None if the encoder
-    does not read.
+    does not read. Raises Usage for a sentence that is too long.
     """
     real = picture_features(encoder, photos)
     seen = {"word": see(encoder, pictures), "class": see(encoder, reference)}
@@ -234,7 +234,11 @@ def measure(
         side: image_figures(found, real) | dict.fromkeys(TEXT_KEYS) for side, found in seen.items()
     }
     if encoder.source.reads:
-        texts = read_texts(encoder, protocol, class_word)
+        prompts = protocol.prompts
+        texts = SentenceFeatures(
+            sentence_features(encoder, sentences(prompts, class_word)),
+            sentence_features(encoder, prompts.bare),
+        )
         goal = text_figures(seen["class"], texts)
         for side, found in seen.items():
             figures = text_figures(found, texts)
@@ -252,15 +256,6 @@ def see(encoder: ImageEncoder, drawn: ProtocolPictures) -> PictureFeatures:
     return PictureFeatures(
         picture_features(encoder, drawn.plain),
         tuple(picture_features(encoder, scene) for scene in drawn.scenes),
-    )
-
-
-def read_texts(encoder: ImageEncoder, protocol: Protocol, class_word: str) -> SentenceFeatures:
-    """The features of a protocol's sentences. Raises Usage where one is too long."""
-    prompts = protocol.prompts
-    return SentenceFeatures(
-        sentence_features(encoder, sentences(prompts, class_word)),
-        sentence_features(encoder, prompts.bare),
     )
 
 
@@ -316,7 +311,7 @@ def to_pixels(picture: Image.Image, how: Preprocessing) -> torch.Tensor:
     if size != image.size:
         image = image.resize(size, Image.Resampling(how.resample))
     if how.crop:
-        # Where the picture is too small, this puts black around it, as transformers does.
+        # Around a picture that is too small this puts black, as transformers does.
         left, top = ((have - want) // 2 for have, want in zip(size, how.crop, strict=True))
         image = image.crop((left, top, left + how.crop[0], top + how.crop[1]))
     values = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 255
@@ -328,13 +323,6 @@ def _tensor(output: Any) -> torch.Tensor:
     """The features themselves: newer versions of transformers wrap them."""
     features: torch.Tensor = getattr(output, "pooler_output", output)
     return features
-
-
-def _rounded(report: dict[str, Any]) -> dict[str, Any]:
-    """A report as JSON has it, its figures with four digits."""
-    text = json.dumps(report)
-    rounded: dict[str, Any] = json.loads(text, parse_float=lambda n: round(float(n), DIGITS))
-    return rounded
 
 
 def lay_out(rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:

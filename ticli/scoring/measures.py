@@ -82,16 +82,13 @@ def obedience(concept: Mapping[str, Any], class_word: Mapping[str, Any]) -> Figu
 
     None if the class word's own pictures do not show the scenes either.
     """
-    return {
-        "obedience": way(concept["text"], concept["text_plain"], class_word["text"]),
-        "obedience_bare": way(
-            concept["text_bare"], concept["text_bare_plain"], class_word["text_bare"]
-        ),
-    }
+    bare = way(concept["text_bare"], concept["text_bare_plain"], class_word["text_bare"])
+    obeyed = way(concept["text"], concept["text_plain"], class_word["text"])
+    return {"obedience": obeyed, "obedience_bare": bare}
 
 
 def way(reached: float, start: float, goal: float | None) -> float | None:
-    """The share of the way from start to goal; None where the goal is not above the start."""
+    """The share of the way from start to goal; None if the goal is not above the start."""
     return (reached - start) / (goal - start) if goal is not None and goal > start else None
 
 
@@ -121,14 +118,12 @@ def places_of(model: Model, embedding: Embedding, count: int = NEAREST) -> dict[
     `norm` is its L2 norm, `ratio` that over the vocabulary's median `vocabulary`, `larger` the
     share of the vocabulary with a smaller norm, `nearest` the words with the largest cosines.
     """
-    return {
-        encoder.key: [
-            _place(encoder, torch.from_numpy(row.copy()), count)
-            for row in embedding.rows[encoder.key]
-        ]
-        for encoder in model.encoders
-        if encoder.key in embedding.rows
-    }
+    places = {}
+    for encoder in model.encoders:
+        if encoder.key in embedding.rows:
+            rows = torch.from_numpy(embedding.rows[encoder.key].copy())
+            places[encoder.key] = [_place(encoder, row, count) for row in rows]
+    return places
 
 
 def _place(encoder: TextEncoder, vector: torch.Tensor, count: int) -> Figures:

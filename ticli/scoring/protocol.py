@@ -46,13 +46,8 @@ OBJECTS = Prompts(
         "a photo of two {}s",
     ),
     (
-        "on the moon",
-        "on the beach",
-        "an oil painting",
-        "a pencil sketch",
-        "in the forest",
-        "next to a cat",
-        "a photo of two",
+        *("on the moon", "on the beach", "an oil painting", "a pencil sketch", "in the forest"),
+        *("next to a cat", "a photo of two"),
     ),
 )
 # A style is drawn on subjects that none of its pictures show.
@@ -142,7 +137,7 @@ def sentences(prompts: Prompts, class_word: str) -> list[str]:
 def counts_of(samples: int | None, scene_samples: int | None) -> Counts:
     """Fill in what a user left open: each scene gets an eighth of the plain pictures' number.
 
-    Raises Usage where a number is out of its range.
+    Raises Usage for a number out of its range.
     """
     plain = SAMPLES if samples is None else samples
     scene = max(1, plain * SAMPLES_A_SCENE // SAMPLES) if scene_samples is None else scene_samples

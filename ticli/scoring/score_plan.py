@@ -128,7 +128,10 @@ def plan_scores(request: ScoreRequest, library: Library, settings: Settings) -> 
     if not request.concepts:
         raise Usage("no concept named", "such as ti score mug; ti list shows all")
     counts = counts_of(request.samples, request.scene_samples)
-    widths = _widths(request.model)
+    # A file may have the widths of the starter and of the named model too.
+    named = request.model.model
+    models = [starter(), *([locate(named, given=request.model.given)] if named else [])]
+    widths = {width for source in models for width in source.widths.values()}
     found = [item for text in request.concepts for item in _find(text, library, widths)]
     # Hashing an encoder's weights takes a while: once is enough for all concepts.
     encoder_named = cache(locate_image_encoder)
@@ -166,12 +169,6 @@ def _sheets(path: Path, labels: Sequence[str]) -> list[Path]:
         before = labels[:number].count(label)
         found.append(path.with_stem(f"{path.stem}-{label}{f'-{before + 1}' if before else ''}"))
     return found
-
-
-def _widths(request: ModelRequest) -> set[int]:
-    """Widths of the starter and the named model, which a file may have too."""
-    named = [locate(request.model, given=request.given)] if request.model else []
-    return {width for source in (starter(), *named) for width in source.widths.values()}
 
 
 def _find(text: str, library: Library, widths: set[int]) -> Iterator[_Candidate]:

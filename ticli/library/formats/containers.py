@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,9 @@ WORD_HINT = "give the embedding file of a concept"
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that is described; `read` fetches its bytes, little-endian and contiguous.
+    """A described tensor; `read` fetches its bytes, little-endian and contiguous.
 
-    `dtype` is a name of safetensors (F32, I64 …), or any other text for what has none.
+    `dtype` is a name of safetensors (F32, I64 …), or another text for what has none.
     """
 
     shape: tuple[int, ...]
@@ -36,10 +36,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Content:
-    """The root value of a container, a mapping as a rule, and its metadata.
+    """The root value of a container, usually a mapping, and its metadata.
 
-    `container` says which kind it was: "safetensors", "torch zip", "torch legacy", "png chunk" or
-    "png pixels". `sha256` gives the hash of the tensors' bytes where the container has one.
+    `container` is "safetensors", "torch zip", "torch legacy", "png chunk" or "png pixels". `sha256`
+    gives the hash of the tensors' bytes if the container has one.
     """
 
     origin: str
@@ -50,7 +50,7 @@ class Content:
 
     @property
     def said(self) -> Mapping[str, str]:
-        """What the container says in words: its metadata, else the texts beside its tensors."""
+        """What the container says in words: its metadata, or else the texts beside its tensors."""
         if self.metadata or not isinstance(self.root, Mapping):
             return self.metadata
         return {
@@ -63,13 +63,13 @@ class Content:
 def load_rows(tensor: Tensor, key: str, origin: str) -> Vectors:
     """Read a tensor as float32 of shape (vectors, width); one dimension becomes one row.
 
-    Raises BadContent where it is no table of vectors.
+    Raises BadContent if it is no table of vectors.
     """
     shape = tensor.shape if len(tensor.shape) != 1 else (1, *tensor.shape)
     if len(shape) != 2 or not all(shape):
+        sizes = ", ".join(map(str, tensor.shape[:4])) + (", …" if len(tensor.shape) > 4 else "")
         raise BadContent(
-            f"{origin}: tensor {key!r} has the shape {shown_shape(tensor)}, not (vectors, width)",
-            WORD_HINT,
+            f"{origin}: tensor {key!r} has the shape ({sizes}), not (vectors, width)", WORD_HINT
         )
     if shape[0] > MOST_VECTORS:
         raise BadContent(
@@ -86,27 +86,13 @@ def load_rows(tensor: Tensor, key: str, origin: str) -> Vectors:
     return as_float32(tensor.read(), tensor.dtype).reshape(shape)
 
 
-def shown_shape(tensor: Tensor) -> str:
-    """A shape in few words."""
-    sizes = ", ".join(map(str, tensor.shape[:4]))
-    return f"({sizes}{', …' if len(tensor.shape) > 4 else ''})"
-
-
-def shown_keys(keys: Any) -> str:
-    """The first few keys of a mapping, in quotes."""
-    names = [repr(key)[:60] for _, key in zip(range(4), keys, strict=False)]
-    return ", ".join(names)
-
-
-# A file of a stranger, opened once and read by position.
-
-# Up to here a file is read whole; of a larger one only the parts that are asked for.
+# A larger file is not read whole, but in the parts that are asked for.
 LARGEST_FILE = 64 << 20
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Bytes to be read: `read(start, length)` gives exactly so many, `origin` names them."""
+    """A file to read: `read(start, length)` gives exactly so many bytes, `origin` names it."""
 
     origin: str
     size: int
@@ -114,12 +100,12 @@ class Opened:
 
     @property
     def is_small(self) -> bool:
-        """Whether the whole of it may be held in memory."""
+        """Whether all of it may be held in memory."""
         return self.size <= LARGEST_FILE
 
 
 def in_memory(data: bytes, origin: str) -> Opened:
-    """Bytes that are there already."""
+    """A file whose bytes are in memory."""
 
     def read(start: int, length: int) -> bytes:
         if start < 0 or length < 0 or start + length > len(data):
@@ -131,14 +117,14 @@ def in_memory(data: bytes, origin: str) -> Opened:
 
 @contextlib.contextmanager
 def open_file(path: Path) -> Iterator[Opened]:
-    """Open a regular file, links followed; what was checked is what is read.
+    """Open a regular file, following links.
 
-    A small file is read at once, a large one in parts that must all be of the same moment. Raises
-    NotFound and BadContent.
+    A small file is read at once, a large one in parts. Raises NotFound, and BadContent if the file
+    changes meanwhile.
     """
     origin = str(path)
     with reported(path):
-        # Without O_NONBLOCK a pipe would wait for its writer for ever.
+        # Without O_NONBLOCK a pipe waits for its writer forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         before = os.fstat(descriptor)
@@ -199,8 +185,6 @@ def _check_unchanged(descriptor: int, before: os.stat_result, origin: str) -> No
         )
 
 
-# Files of the field that are not plain embeddings: recognised by their keys, refused by name.
-
 # kohya's extended textual inversion has one entry for each cross-attention of a U-Net.
 PER_LAYER = {"IN01", "IN02", "MID", "OUT03", "OUT11"}
 WHOLE_MODEL = re.compile(
@@ -213,7 +197,7 @@ ADAPTER = re.compile(
     r"(^lora_|\.lora_(A|B|up|down|mid)\b|\.lora\.(up|down)|\.hada_w1|\.lokr_w|\.oft_|\.dora_scale)"
 )
 LAYER_SIZES = {320, 640, 768, 1024, 1280}
-# What stands in pickles of these kinds, where the pickle itself is refused.
+# Marks of these kinds in pickles that are refused.
 IN_PICKLES: tuple[tuple[bytes, str], ...] = (
     (b"model.diffusion_model", "a full model"),
     (b"first_stage_model", "a full model"),
@@ -230,14 +214,13 @@ PROGRAM_HINT = (
 
 
 def refuse_other_kind(root: Any, origin: str) -> None:
-    """Refuse what is known and is no plain embedding. Raises BadContent naming the kind."""
-    kind = _kind(root)
-    if kind:
+    """Raise BadContent, naming the kind, for a file of the field that is no plain embedding."""
+    if kind := _kind(root):
         raise BadContent(f"{origin} is {kind}, not a plain embedding", WORD_HINT)
 
 
 def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
-    """The refusal of a pickle that is more than data; a known kind is named."""
+    """The refusal of a pickle that is more than data, naming a known kind."""
     for mark, kind in IN_PICKLES:
         if mark in data:
             return BadContent(f"{origin} is {kind}, not an embedding", WORD_HINT)
@@ -246,11 +229,11 @@ def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
 
 def unknown_layout(root: Any, origin: str) -> BadContent:
     """The refusal of a container in which no known layout was found."""
+    held = f"a {type(root).__name__}"
     if isinstance(root, Mapping):
-        held = f": {shown_keys(root)}" if root else ""
-        many = "nothing" if not root else f"{len(root):,} entries"
-        return BadContent(f"{origin} holds {many}{held}, and no embedding", WORD_HINT)
-    return BadContent(f"{origin} holds a {type(root).__name__}, and no embedding", WORD_HINT)
+        keys = ", ".join(repr(key)[:60] for key in list(root)[:4])
+        held = f"{len(root):,} entries: {keys}" if root else "nothing"
+    return BadContent(f"{origin} holds {held}, and no embedding", WORD_HINT)
 
 
 def _kind(root: Any) -> str:
@@ -266,12 +249,6 @@ def _kind(root: Any) -> str:
     if isinstance(root.get("state_dict"), Mapping):
         return _kind(root["state_dict"]) or "a full model"
     names = [key for key in keys if isinstance(key, str)]
-    if _any(ADAPTER, names):
+    if any(map(ADAPTER.search, names)):
         return "a LoRA"
-    if _any(WHOLE_MODEL, names):
-        return "a full model"
-    return ""
-
-
-def _any(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
-    return any(pattern.search(name) for name in names)
+    return "a full model" if any(map(WHOLE_MODEL.search, names)) else ""

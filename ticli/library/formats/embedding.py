@@ -1,4 +1,4 @@
-"""A file from elsewhere as vectors and what it says of them, checked and never run."""
+"""Files of other programs as vectors, and what they say of them; nothing in them is run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ PAIR = "diffusers pair"
 
 @dataclass(frozen=True)
 class Imported:
-    """One word of a file. `token` was stored as its name, `key` is its tensor's where a word.
+    """One concept of a file. `token` was stored as its name; `key` is its tensor's if a word.
 
-    `stem` is a name from beside the file, "" for its own. `concept` is the whole row of a file of
-    `ti`'s own. `layout` names the layout; `warnings` are for the user's eye.
+    `stem` is a name from beside the file, or "". `concept` is the whole row of a file of `ti`.
     """
 
     embedding: Embedding
@@ -56,7 +55,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that one file holds. `notes` say what was left out."""
+    """All that a file holds. `notes` say what was left out."""
 
     origin: str
     container: str
@@ -67,9 +66,9 @@ class Contents:
 
 
 def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B008  # frozen
-    """Read every word of a file. Numbers become float32, one vector becomes a row.
+    """Read every concept of a file. Numbers become float32, one vector becomes a row.
 
-    Raises BadContent naming the file for anything that is no plain embedding, or is damaged.
+    Raises BadContent if it is no plain embedding, or is damaged.
     """
     words: list[Imported] = []
     notes: list[str] = []
@@ -94,7 +93,7 @@ def read_words(file: Opened, widths: Widths = Widths()) -> Contents:  # noqa: B0
 
 
 def read_embedding(data: bytes, origin: str, widths: Collection[int] = ()) -> Imported:
-    """Read bytes that hold exactly one word; `widths` are accepted beside the known ones.
+    """Read bytes that hold one concept; `widths` are accepted beside the known ones.
 
     Raises BadContent.
     """
@@ -123,7 +122,7 @@ def choose_token(imported: Imported, given: str | None, stem: str = "") -> Token
 
 
 def imported_concept(imported: Imported, token: Token, base: BaseModel | None = None) -> Concept:
-    """Describe an import for the library: all that the file says, `base` in place of its own."""
+    """Describe an import for the library, with `base` in place of the file's own."""
     if imported.concept is not None:
         concept = replace(imported.concept, name=token.name, token=token.text)
     else:
@@ -138,9 +137,9 @@ def imported_concept(imported: Imported, token: Token, base: BaseModel | None = 
 
 
 def join_words(words: Sequence[Imported]) -> list[Imported]:
-    """Put together what diffusers writes apart: files of one key, each for another encoder.
+    """Join what diffusers writes apart: files of one key, each for another encoder.
 
-    Raises BadContent where they differ in their numbers of vectors.
+    Raises BadContent if they differ in their numbers of vectors.
     """
     joined: list[Imported] = []
     for word in words:
@@ -154,7 +153,7 @@ def join_words(words: Sequence[Imported]) -> list[Imported]:
 
 
 def _fit(word: Imported, other: Imported) -> bool:
-    """Whether one model has encoders for both; words of SD 1 and SD 2 may share a name too."""
+    """Whether one model has encoders for both: concepts of SD 1 and SD 2 may share a name."""
     left, right = word.embedding.rows.keys(), other.embedding.rows.keys()
     return not left & right and any(left | right <= set(f.keys) for f in FAMILIES.values())
 
@@ -163,16 +162,11 @@ def _joined(first: Imported, second: Imported) -> Imported:
     rows = {**first.embedding.rows, **second.embedding.rows}
     embedding = Embedding({encoder: rows[encoder] for encoder in sorted(rows)})
     check_vectors(embedding, f"{first.key} of several files")
-    base = (
-        first.base if first.base.id else replace(first.base, family=guess_family(rows, named=False))
-    )
-    return replace(
-        first,
-        embedding=embedding,
-        layout=PAIR,
-        base=base,
-        warnings=(*first.warnings, *second.warnings),
-    )
+    base = first.base
+    if not base.id:
+        base = replace(base, family=guess_family(rows, named=False))
+    warnings = (*first.warnings, *second.warnings)
+    return replace(first, embedding=embedding, layout=PAIR, base=base, warnings=warnings)
 
 
 def _imported(found: FoundVectors, layout: str, content: Content, widths: Widths) -> Imported:
@@ -204,7 +198,7 @@ def _imported(found: FoundVectors, layout: str, content: Content, widths: Widths
 
 
 def _concept(row: str, embedding: Embedding, origin: str) -> Concept:
-    """The row that a library of `ti` wrote. Raises BadContent where it is not one."""
+    """Read the row that a library of `ti` wrote. Raises BadContent."""
     try:
         if not all(ENCODER_KEY.fullmatch(key) for key in embedding.rows):
             raise ValueError("not the keys of encoders")
@@ -217,7 +211,7 @@ def _concept(row: str, embedding: Embedding, origin: str) -> Concept:
 
 
 def _check_hash(content: Content) -> None:
-    """Compare the vectors with the hash that a ModelSpec file says they have."""
+    """Compare the vectors with their hash in a ModelSpec file. Raises BadContent."""
     said = content.metadata.get(HASH, "").lower().removeprefix("0x")
     if said and content.sha256 is not None and content.sha256() != said:
         raise BadContent(
@@ -227,7 +221,7 @@ def _check_hash(content: Content) -> None:
 
 
 def _base(text: str) -> BaseModel:
-    """The base model that metadata names; one that cannot be read is unknown."""
+    """The base model that metadata names, or UNKNOWN_BASE."""
     try:
         base: BaseModel = reader(BaseModel)(parse_document(text)) if text else UNKNOWN_BASE
         return base

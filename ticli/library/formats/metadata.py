@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ticli import __version__
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from ticli.concept import Vectors
 
 
-# A concept made ready to leave: its vectors, what is said of it, and nothing of this machine.
-
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# How the name of a folder or file somewhere on this machine begins.
+# How a path on this machine begins.
 _BEGINS = r"(?:~\w*/|\.{0,2}/\w|\.{1,2}\\|\\\\|[A-Za-z]:[/\\]|file:)"
 LOCAL_PATH = re.compile(_BEGINS)
 PATH_IN_TEXT = re.compile(rf"(?<!\S){_BEGINS}\S*")
@@ -34,7 +32,7 @@ PATH_IN_TEXT = re.compile(rf"(?<!\S){_BEGINS}\S*")
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What goes into a file only where the user asks for it. `picture` is RGB."""
+    """What goes into a file only if the user asks for it. `picture` is RGB."""
 
     author: str = ""
     license: str = ""
@@ -44,10 +42,10 @@ class Extras:
 
 @dataclass(frozen=True, eq=False)
 class Package:
-    """One concept on its way out.
+    """A concept to export, without what concerns its owner alone.
 
     `word` is what stands for it in a prompt of the program it goes to, `program` that program's
-    title; both are "" where a layout is written for no program in particular.
+    title; both are "" if it goes to no program in particular.
     """
 
     concept: Concept
@@ -76,7 +74,7 @@ def pack(
 ) -> Package:
     """Take from a concept what concerns its owner alone: notes, names of photos, local paths.
 
-    Photos keep the hash of their bytes, by which their owner can show that they are the ones.
+    Photos keep their hash, by which their owner can prove that they are the ones.
     """
     values = {key: getattr(concept, key) for key in FACTS}
     for part in fields(Concept):
@@ -95,14 +93,12 @@ def pack(
 
 
 def public_base(base: BaseModel) -> BaseModel:
-    """The base model; one that lies in a folder or file is called by its last part."""
-    if HUB_ID.fullmatch(base.id):
-        return base
-    return replace(base, id=_last_part(base.id))
+    """The base model; a folder or file is called by its last part."""
+    return base if HUB_ID.fullmatch(base.id) else replace(base, id=_last_part(base.id))
 
 
 def _without_paths(value: Any) -> Any:
-    """The same value; a local path in it becomes its last part."""
+    """The same value, with only the last part of local paths."""
     if isinstance(value, str):
         if LOCAL_PATH.match(value):
             return _last_part(value)
@@ -127,10 +123,7 @@ SPARE = 256
 
 
 def safetensors_file(packages: Sequence[Package], tensors: Mapping[str, Vectors]) -> bytes:
-    """A safetensors file of these tensors, described for every reader.
-
-    Raises Conflict where the description is larger than readers take, or there are more tensors.
-    """
+    """A safetensors file of these tensors with metadata. Raises Conflict as tensor_file does."""
     if len(packages) == 1:
         metadata = described(packages[0])
     else:
@@ -142,7 +135,7 @@ def safetensors_file(packages: Sequence[Package], tensors: Mapping[str, Vectors]
 def tensor_file(
     packages: Sequence[Package], tensors: Mapping[str, Vectors], metadata: Mapping[str, str]
 ) -> bytes:
-    """A safetensors file with the hash of its tensors. Raises Conflict where it is too large."""
+    """A safetensors file with the hash of its tensors. Raises Conflict if it is too large."""
     size = sum(len(key) + len(value.encode()) for key, value in metadata.items())
     said = ", ".join(package.concept.name for package in packages[:4])
     if size > LARGEST_METADATA - SPARE:
@@ -161,7 +154,7 @@ def tensor_file(
 
 
 def tensor_hash(tensors: Mapping[str, Vectors]) -> str:
-    """The SHA-256 of the bytes of all tensors in the order of their keys, the header apart."""
+    """The SHA-256 of the bytes of all tensors in the order of their keys."""
     digest = hashlib.sha256()
     for _, tensor in sorted(tensors.items()):
         digest.update(tensor.astype("<f4", order="C").tobytes())
@@ -169,23 +162,14 @@ def tensor_hash(tensors: Mapping[str, Vectors]) -> str:
 
 
 def described(package: Package) -> dict[str, str]:
-    """All metadata of one concept as text by text, but for the hash of its tensors."""
+    """The metadata of one concept, but for the hash of its tensors."""
     concept = package.concept
-    base = concept.base
     return {
         "format": "pt",
         "ti.name": concept.name,
         "ti.token": concept.token,
         "ti.noun": concept.noun,
-        "ti.base": json.dumps(
-            {
-                "family": base.family,
-                "id": base.id,
-                "revision": base.revision,
-                "fingerprint": base.fingerprint,
-            },
-            sort_keys=True,
-        ),
+        "ti.base": json.dumps(asdict(concept.base), sort_keys=True),
         "ti.widths": json.dumps(dict(concept.widths), sort_keys=True),
         "ti.concept": _row_text(concept),
         **{f"modelspec.{key}": text for key, text in _modelspec(package).items() if text},
@@ -202,19 +186,19 @@ def architecture(concept: Concept) -> str:
 
 
 def usage_hint(package: Package) -> str:
-    """What to write for a word in a prompt of the program it is for."""
+    """Say what to write in a prompt of the program."""
     return f"in {package.program}, write: {package.word} {package.concept.noun}".strip()
 
 
 def data_uri(picture: Image) -> str:
-    """A thumbnail of at most 256 pixels a side, without what its file knew of its owner."""
+    """A thumbnail of at most 256 pixels a side, without its file's metadata."""
     small = picture.convert("RGB")
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg(small)).decode()}"
 
 
 def jpeg(picture: Image) -> bytes:
-    """The pixels as JPEG, and no other bytes of the file they came from."""
+    """The pixels as JPEG, without any other bytes of their file."""
     clean = picture.convert("RGB").copy()
     clean.info.clear()
     file = io.BytesIO()
@@ -237,7 +221,6 @@ def _modelspec(package: Package) -> dict[str, str]:
         "author": extras.author,
         "license": extras.license,
         "date": concept.created,
-        # The word to write in a prompt, by the name that the ModelSpec standard has for it.
         "trigger_phrase": f"{package.token} {concept.noun}".strip(),
         "usage_hint": usage_hint(package) if package.word else "",
         "tags": ",".join(tag.replace(",", " ") for tag in concept.tags),
@@ -248,7 +231,7 @@ def _modelspec(package: Package) -> dict[str, str]:
 
 
 def _pixels(concept: Concept) -> int:
-    """The pixels a side it was learned at, where its recipe says so; else 0."""
+    """The pixels a side it was learned at; 0 if its recipe does not say."""
     size = concept.recipe.get("size", 0)
     return size if type(size) is int and size > 0 else 0
 

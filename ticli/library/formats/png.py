@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Pixels = NDArray[np.uint8]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"sd-ti-embedding"
@@ -189,11 +190,6 @@ def _damaged(origin: str, reason: str) -> BadContent:
     return BadContent(f"{origin} is damaged: {reason}", NOT_INTACT)
 
 
-# The word in the pixels of AUTOMATIC1111's picture cards: low bits of a block on either side.
-
-if TYPE_CHECKING:
-    Pixels = NDArray[np.uint8]
-
 # The linear congruential generator of Numerical Recipes, from 0 on.
 MULTIPLIER, INCREMENT, BITS = 1_664_525, 1_013_904_223, 32
 LOW = 0x0F
@@ -209,21 +205,17 @@ def hidden_bytes(data: bytes, origin: str) -> bytes:
 
     low = _without_black_border(_pixels(data, origin)) & LOW
     separators = np.flatnonzero(low.max(axis=(0, 2), initial=0) == 0)
-    if len(separators) < 2:
-        raise nothing_hidden(origin)
-    left, right = low[:, : separators[0]], low[:, separators[-1] + 1 :]
-    if left.shape != right.shape or not left.size:
-        raise nothing_hidden(origin)
-    stream = _stream(left.size).reshape(left.shape)
-    return bytes((((right ^ stream) << 4) | (left ^ stream)).tobytes())
-
-
-def nothing_hidden(origin: str) -> BadContent:
-    """The refusal of a picture that is only a picture."""
-    return BadContent(
+    nothing = BadContent(
         f"{origin} is a PNG picture with no embedding in it",
         "give the original of a picture that carries a word: saving it again loses the word",
     )
+    if len(separators) < 2:
+        raise nothing
+    left, right = low[:, : separators[0]], low[:, separators[-1] + 1 :]
+    if left.shape != right.shape or not left.size:
+        raise nothing
+    hidden = noise(left.size).reshape(left.shape)
+    return bytes((((right ^ hidden) << 4) | (left ^ hidden)).tobytes())
 
 
 def _pixels(data: bytes, origin: str) -> Pixels:
@@ -255,11 +247,11 @@ def _without_black_border(pixels: Pixels) -> Pixels:
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _stream(count: int) -> Pixels:
-    """The first `count` values of the generator, modulo 255, their low half.
+def noise(count: int) -> Pixels:
+    """The half-bytes that hide the pattern of numbers, from the generator's first values.
 
-    n steps at once are again one step, with another multiplier and increment, so the sequence is
-    doubled until it is long enough.
+    n steps at once are one step with another multiplier and increment, so the sequence is doubled
+    until it is long enough.
     """
     import numpy as np
 

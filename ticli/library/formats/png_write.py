@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ticli.errors import Conflict
 from ticli.library.formats.metadata import Package
-from ticli.library.formats.png import LARGEST_JSON
+from ticli.library.formats.png import LARGEST_JSON, LOW, noise
 from ticli.library.formats.torch_write import a1111_document
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-    from ticli.concept import Vectors
-
-
-# A plain card that says what word a picture carries.
+    Bytes = NDArray[np.uint8]
 
 # Pixels a side.
 SIDE = 512
@@ -66,14 +63,8 @@ def _centred(draw: ImageDraw, text: str, height: int, size: int) -> None:
     draw.text(((SIDE - width) / 2, height), plain, fill=INK, font=font, anchor="lm")
 
 
-if TYPE_CHECKING:
-    Bytes = NDArray[np.uint8]
-
 CHUNK = "sd-ti-embedding"
 TENSOR = "TORCHTENSOR"
-# The noise that hides the numbers' pattern: a linear congruential generator (Numerical Recipes).
-MODULUS, MULTIPLIER, INCREMENT = 1 << 32, 1664525, 1013904223
-LOW = 0x0F
 
 
 def picture_file(packages: Sequence[Package]) -> bytes:
@@ -85,8 +76,11 @@ def picture_file(packages: Sequence[Package]) -> bytes:
 
     package = packages[0]
     given = package.extras.picture
-    picture = drawn_card(package) if given is None else _fitted(given)
-    document = json.dumps(a1111_document(package, _as_lists)).encode()
+    picture = drawn_card(package) if given is None else given.convert("RGB")
+    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    # The decimals of a float32 as float64 bring back the same float32.
+    fields = a1111_document(package, lambda rows: {TENSOR: rows.tolist()})
+    document = json.dumps(fields).encode()
     if len(document) > LARGEST_JSON:
         raise Conflict(
             f"{package.concept.name!r} has {package.concept.vectors} vectors, more than a picture "
@@ -103,9 +97,9 @@ def picture_file(packages: Sequence[Package]) -> bytes:
 def hide_in_pixels(picture: Image, document: bytes) -> Image:
     """Put a document beside a picture: its low half-bytes left, its high ones right.
 
-    The packed bytes are split into half-bytes, repeated up to whole columns of three channels,
-    and stand in the lower four bits of a block as high as the picture; a black column parts each
-    block from the picture.
+    The half-bytes of the packed document are repeated up to whole columns of three channels and
+    fill the lower four bits of a block as high as the picture. A black column parts each block from
+    the picture.
     """
     import numpy as np
     from PIL import Image as images
@@ -126,14 +120,7 @@ def hide_in_pixels(picture: Image, document: bytes) -> Image:
 
 def _block(half_bytes: Bytes, height: int) -> Bytes:
     """Half-bytes as pixels of shape (height, width, 3), under the noise that begins each block."""
-    import numpy as np
-
-    state, noise = 0, bytearray(half_bytes.size)
-    for index in range(half_bytes.size):
-        state = (MULTIPLIER * state + INCREMENT) % MODULUS
-        noise[index] = state % 255 & LOW
-    hidden: Bytes = half_bytes ^ np.frombuffer(bytes(noise), np.uint8)
-    return hidden.reshape(height, -1, 3)
+    return (half_bytes ^ noise(half_bytes.size)).reshape(height, -1, 3)
 
 
 def _shades(width: int, height: int) -> Bytes:
@@ -145,15 +132,3 @@ def _shades(width: int, height: int) -> Bytes:
     steps = np.clip(8 + 3.5 * wave, 1, 15).astype(np.uint8)
     shaded: Bytes = (steps << 4)[:, :, None]
     return shaded
-
-
-def _fitted(picture: Image) -> Image:
-    """The picture without its file's other words, no larger than such files are."""
-    fitted = picture.convert("RGB")
-    fitted.thumbnail((2 * SIDE, 2 * SIDE))
-    return fitted
-
-
-def _as_lists(rows: Vectors) -> dict[str, list[list[float]]]:
-    """Numbers as JSON; the decimals of a float32 as float64 bring back the same float32."""
-    return {TENSOR: rows.tolist()}

@@ -19,11 +19,9 @@ from ticli.library.formats.tensor_file import (
 from ticli.library.formats.torch_read import LEGACY, PICKLE, read_torch_legacy, read_torch_zip
 from ticli.library.formats.zip import Member, read_member, read_members
 
-# Safetensors files as content: the header is read, a tensor only when it is asked for.
-
 
 def read_safetensors(file: Opened) -> Content:
-    """Describe a safetensors file. Raises BadContent."""
+    """Describe a safetensors file from its header. Raises BadContent."""
     header = read_header(file.read, file.size, file.origin)
 
     def fetch(entry: TensorEntry) -> Tensor:
@@ -43,9 +41,7 @@ def read_safetensors(file: Opened) -> Content:
     )
 
 
-# Naming a file that holds no readable vectors, by its first bytes.
-
-# So many bytes decide.
+# So many bytes tell what a file is.
 HEAD = 512
 PICKLE_HINT = "a bare pickle can be a program and is not read; ask for a safetensors file"
 FETCH_HINT = "download the file itself"
@@ -86,7 +82,7 @@ UNFINISHED = (".crdownload", ".part", ".download", ".aria2", ".tmp")
 
 
 def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
-    """The refusal that fits a file, of which `head` are the first bytes, that holds no tensors."""
+    """The refusal of a file without readable vectors; `head` are its first bytes."""
     origin = file.origin
     if not head:
         return BadContent(f"{origin} is empty", FETCH_HINT)
@@ -95,7 +91,8 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
             return BadContent(f"{origin} is {kind}", hint)
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return BadContent(f"{origin} is a WebP picture", "only PNG pictures can carry a concept")
-    if _is_old_torch_tar(head):
+    # The tar files of 2016 begin with one of these members.
+    if head.split(b"\0", 1)[0] in (b"storages", b"tensors", b"sys_info", b"pickle"):
         return BadContent(f"{origin} is a tar archive of the first torch: {FULL_MODEL}", WORD_HINT)
     if head[TAR_MARK] == b"ustar":
         return BadContent(f"{origin} is a tar archive", UNPACK_HINT)
@@ -108,13 +105,8 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
     return BadContent(f"{origin} is not an embedding file", WORD_HINT)
 
 
-def _is_old_torch_tar(head: bytes) -> bool:
-    """The tar files of 2016 begin with one of three members."""
-    return head.split(b"\0", 1)[0] in (b"storages", b"tensors", b"sys_info", b"pickle")
-
-
 def _is_pickle(head: bytes, file: Opened) -> bool:
-    """Protocols 2 to 5 say so at once; 0 and 1 start on an opcode and end on STOP."""
+    """Protocols 2 to 5 say so at once; 0 and 1 begin with an opcode and end on STOP."""
     if head[0] == 0x80 and len(head) > 1 and head[1] in (2, 3, 4, 5):
         return True
     last = min(file.size, HEAD)
@@ -134,10 +126,10 @@ SCRIPTED = ("constants.pkl", "bytecode.pkl")
 
 
 def read_containers(file: Opened, listed: bool = False) -> Iterator[tuple[str, Content]]:
-    """Open a file as what its bytes say it is: one container, or those a manifest lists.
+    """Open a file as what its bytes say it is: one container, or those that a manifest lists.
 
-    Yields (name, content); the name is the manifest's, or "". A file that is `listed` may not
-    list others. Raises BadContent.
+    Yields (name, content); the name is the manifest's, or "". A file that is `listed` may not list
+    others. Raises BadContent.
     """
     head = file.read(0, min(file.size, HEAD))
     if looks_like_tensor_file(head):

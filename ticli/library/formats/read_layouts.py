@@ -1,4 +1,4 @@
-"""Every layout that can be read, tried in order; the keys decide, never the file's name."""
+"""The layouts that can be read, tried in order; keys decide, never the file's name."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ticli.concept import Vectors
 
 
-# Which text encoder a tensor belongs to: its width says so first, then the name of its key.
-
 # Names in files beyond those of the families. text_encoders_N count the encoders of SDXL.
 OTHER_NAMES: Mapping[str, str] = {
     "llama": "llama",
@@ -42,9 +40,9 @@ LARGEST_WIDTH, LONGEST_SAID = 1 << 16, 1 << 12
 
 @dataclass(frozen=True)
 class Widths:
-    """What widths mean here: `said` by the file or the user, by encoder; `usable` as a last resort.
+    """What widths mean here: `said` by the file or the user, by encoder.
 
-    `usable` lists the widths of the models on this machine and is asked only where no table helps.
+    `usable` lists the widths of the models on this machine; it is called only if no table helps.
     """
 
     said: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +50,7 @@ class Widths:
 
 
 def widths_said(metadata: Mapping[str, str]) -> dict[str, int]:
-    """The widths by encoder that a file's metadata gives; what is no width is passed over."""
+    """The widths by encoder that a file's metadata gives; what is no width is ignored."""
     try:
         said = parse_json(metadata.get("ti.widths", "{}").encode(), LONGEST_SAID)
     except ValueError:
@@ -66,13 +64,20 @@ def widths_said(metadata: Mapping[str, str]) -> dict[str, int]:
     }
 
 
+def _names() -> dict[str, str]:
+    return {**OTHER_NAMES, **encoder_names()}
+
+
 def is_encoder_key(key: object) -> bool:
     """Whether a key names a text encoder, or the vectors after one."""
     return isinstance(key, str) and key.removesuffix(AFTER) in _names()
 
 
-def _names() -> dict[str, str]:
-    return {**OTHER_NAMES, **encoder_names()}
+def _tensors(content: Content) -> dict[Any, Tensor]:
+    """The tensors of a container by key; none if its root is no mapping."""
+    if not isinstance(content.root, Mapping):
+        return {}
+    return {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
 
 
 def assign_encoders(
@@ -80,8 +85,8 @@ def assign_encoders(
 ) -> dict[str, Vectors]:
     """Read tensors as rows by encoder.
 
-    Raises BadContent for a width that no encoder takes, and where two different tensors claim one
-    encoder.
+    Raises BadContent for a width that no encoder takes, and for two tensors of one encoder that
+    differ.
     """
     import numpy as np
 
@@ -99,6 +104,7 @@ def assign_encoders(
 
 
 def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
+    """The encoder that takes a tensor: its width says so first, then its key."""
     named, known = _names().get(key.rsplit(".", 1)[-1], ""), encoder_widths()
     said = [encoder for encoder, expected in widths.said.items() if expected == width]
     if width in known:
@@ -117,15 +123,12 @@ def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
     )
 
 
-# The words that a layout finds in a container, not yet read.
-
-
 @dataclass(frozen=True)
 class FoundVectors:
-    """One word: its tensors by key, and what the file says of it.
+    """One concept: its tensors by key, and what the file says of it.
 
-    `token` was stored to be the word's name; `key` is the name of its tensor where that is a word.
-    `remarks` is for the concept's notes. `row` is the JSON of a whole row of a library of `ti`.
+    `token` was stored as its name; `key` is the name of its tensor if that is a word. `remarks` are
+    for the concept's notes. `row` is the JSON of a whole row of a library of `ti`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -138,15 +141,14 @@ class FoundVectors:
 
 @dataclass(frozen=True)
 class Reading:
-    """The words of a container, the name of its layout, and what was left out."""
+    """The concepts of a container, the name of its layout, and what was left out."""
 
     layout: str
     words: tuple[FoundVectors, ...]
     notes: tuple[str, ...] = ()
 
 
-# One tensor under a fixed key: `emb_params`, OneTrainer's `emp_params`, a lone `*`.
-
+# Keys of a lone tensor that name nothing.
 KEYS = ("emb_params", "emp_params", "*")
 
 
@@ -155,9 +157,7 @@ def read_named_parameter(content: Content) -> Reading | None:
 
     ai-toolkit puts name and step as JSON into the metadata.
     """
-    if not isinstance(content.root, Mapping):
-        return None
-    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    tensors = _tensors(content)
     for key in KEYS:
         if key in tensors and tensors.keys() <= {key, key + AFTER}:
             left_out = (left_out_note(content.origin, key + AFTER),) if len(tensors) == 2 else ()
@@ -172,7 +172,7 @@ def read_named_parameter(content: Content) -> Reading | None:
 
 
 def left_out_note(origin: str, key: str) -> str:
-    """What to say of vectors that stand behind a text encoder."""
+    """Say that vectors behind a text encoder are left out."""
     return (
         f"{origin}: {key!r} is left out: these vectors were trained behind the text encoder, "
         "where only OneTrainer puts them"
@@ -191,14 +191,9 @@ def _plain(metadata: Mapping[str, str], field: str) -> str:
     return text
 
 
-# The layout of diffusers: every tensor lies under the word it belongs to.
-
-
 def read_diffusers(content: Content) -> Reading | None:
-    """Read one word a tensor; None where a key of another layout stands among them."""
-    if not isinstance(content.root, Mapping):
-        return None
-    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    """Read tensors under their words; None if a key of another layout is among them."""
+    tensors = _tensors(content)
     words = [key for key in tensors if isinstance(key, str) and key.strip()]
     if not words or len(words) != len(tensors):
         return None
@@ -206,8 +201,6 @@ def read_diffusers(content: Content) -> Reading | None:
         return None
     return Reading("diffusers", tuple(FoundVectors({key: tensors[key]}, key=key) for key in words))
 
-
-# The layouts of AUTOMATIC1111 and of the original repository: tensors under `string_to_param`.
 
 KEY = "string_to_param"
 # The original repository's placeholder, which says nothing.
@@ -217,9 +210,10 @@ LONGEST_REMARK = 200
 
 
 def read_string_to_param(content: Content) -> Reading | None:
-    """Read `string_to_param`: one word in AUTOMATIC1111's files, one or several in the original's.
+    """Read `string_to_param` of AUTOMATIC1111 or of the original repository.
 
-    AUTOMATIC1111 adds a name, a step and the checkpoint, which are kept.
+    The former holds one concept, with a name, a step and the checkpoint; the latter may hold
+    several.
     """
     root = content.root
     table = root.get(KEY) if isinstance(root, Mapping) else None
@@ -230,34 +224,23 @@ def read_string_to_param(content: Content) -> Reading | None:
         return None
     layout = "a1111" if any(field in root for field in OWN_FIELDS) else "original"
     if len(tensors) > 1:
-        return Reading(
-            layout, tuple(FoundVectors({key: tensor}, key=key) for key, tensor in tensors.items())
-        )
-    ((key, tensor),) = tensors.items()
+        several = [FoundVectors({key: tensor}, key=key) for key, tensor in tensors.items()]
+        return Reading(layout, tuple(several))
+    (key,) = tensors
     name, steps, remarks = trained(root)
-    nameless = key == NAMELESS
-    return Reading(
-        layout,
-        (FoundVectors({key: tensor}, name, "" if nameless else key, steps=steps, remarks=remarks),),
-    )
+    own = "" if key == NAMELESS else key
+    return Reading(layout, (FoundVectors(tensors, name, own, steps=steps, remarks=remarks),))
 
 
 def trained(root: Mapping[Any, Any]) -> tuple[str, int, str]:
     """Name, steps and a remark from the fields that AUTOMATIC1111 writes beside tensors."""
-    step = root.get("step")
-    return (
-        _text(root, "name"),
-        step if type(step) is int and 0 <= step < 1 << 40 else 0,
-        _checkpoint(root),
-    )
-
-
-def _checkpoint(root: Mapping[Any, Any]) -> str:
-    """The checkpoint it was trained on, which no other tool can look up by that name."""
-    name, short_hash = _text(root, "sd_checkpoint_name"), _text(root, "sd_checkpoint")
-    if not name and not short_hash:
-        return ""
-    return f"trained on checkpoint {name or 'unknown'}" + (f" [{short_hash}]" if short_hash else "")
+    step, remark = root.get("step"), ""
+    checkpoint, short_hash = _text(root, "sd_checkpoint_name"), _text(root, "sd_checkpoint")
+    if checkpoint or short_hash:
+        remark = f"trained on checkpoint {checkpoint or 'unknown'}"
+        remark += f" [{short_hash}]" if short_hash else ""
+    steps = step if type(step) is int and 0 <= step < 1 << 40 else 0
+    return _text(root, "name"), steps, remark
 
 
 def _text(root: Mapping[Any, Any], field: str) -> str:
@@ -265,14 +248,9 @@ def _text(root: Mapping[Any, Any], field: str) -> str:
     return value[:LONGEST_REMARK] if isinstance(value, str) else ""
 
 
-# Layouts whose keys name text encoders: SDXL's pair, SD3, Flux, and the others of OneTrainer.
-
-
 def read_encoder_keys(content: Content) -> Reading | None:
-    """Read one word with a tensor for each text encoder; its name is the file's."""
-    if not isinstance(content.root, Mapping):
-        return None
-    tensors = {key: item for key, item in content.root.items() if isinstance(item, Tensor)}
+    """Read one concept with a tensor for each text encoder, as for SDXL, SD3 and Flux."""
+    tensors = _tensors(content)
     if not tensors or not all(is_encoder_key(key) for key in tensors):
         return None
     kept = {key: item for key, item in tensors.items() if not key.endswith(AFTER)}
@@ -280,30 +258,24 @@ def read_encoder_keys(content: Content) -> Reading | None:
         return None
     notes = tuple(left_out_note(content.origin, key) for key in tensors if key not in kept)
     token, steps, remarks = trained(content.root)
-    return Reading(
-        "+".join(sorted(kept)),
-        (FoundVectors(kept, token=token, steps=steps, remarks=remarks),),
-        notes,
-    )
+    found = FoundVectors(kept, token=token, steps=steps, remarks=remarks)
+    return Reading("+".join(sorted(kept)), (found,), notes)
 
-
-# Words inside a LoRA: tensors called `bundle_emb.NAME.KEY` beside those of the LoRA.
 
 PREFIX = "bundle_emb."
-# Where `ti` puts a concept's row; with `.NAME` behind it where a file holds several.
+# Where `ti` puts a concept's row, followed by `.NAME` if a file holds several.
 EXPORTED_ROW = "ti.concept"
 
 
 def read_bundle(content: Content) -> Reading | None:
-    """Read the bundled words; the LoRA itself is left out. A name ends at its first dot."""
-    if not isinstance(content.root, Mapping):
-        return None
+    """Read tensors `bundle_emb.NAME.KEY` beside those of a LoRA, which is left out."""
     words: dict[str, dict[str, Tensor]] = {}
     notes: list[str] = []
     others = 0
-    for key, item in content.root.items():
-        if not isinstance(key, str) or not isinstance(item, Tensor):
+    for key, item in _tensors(content).items():
+        if not isinstance(key, str):
             continue
+        # A name ends at its first dot.
         name, dot, part = key.removeprefix(PREFIX).partition(".")
         if not key.startswith(PREFIX) or not dot:
             others += 1
@@ -315,16 +287,9 @@ def read_bundle(content: Content) -> Reading | None:
         return None
     if others:
         notes.append(f"{content.origin}: {others:,} tensors of a LoRA are left out")
-    return Reading(
-        "bundle",
-        tuple(
-            FoundVectors(
-                tensors, token=name, row=content.metadata.get(f"{EXPORTED_ROW}.{name}", "")
-            )
-            for name, tensors in words.items()
-        ),
-        tuple(notes),
-    )
+    rows = {name: content.metadata.get(f"{EXPORTED_ROW}.{name}", "") for name in words}
+    found = [FoundVectors(own, token=name, row=rows[name]) for name, own in words.items()]
+    return Reading("bundle", tuple(found), tuple(notes))
 
 
 MOST_WORDS = 64
@@ -332,7 +297,7 @@ Layout = Callable[[Content], Reading | None]
 
 
 def find_words(content: Content) -> Reading:
-    """Find the words of a container. Raises BadContent where there is none, naming what it is."""
+    """Find the concepts of a container. Raises BadContent, naming what it is, if there is none."""
     for layout in LAYOUTS:
         reading = layout(content)
         if reading is not None:
@@ -342,20 +307,15 @@ def find_words(content: Content) -> Reading:
                     "model, not an embedding",
                     WORD_HINT,
                 )
-            return _with_row(reading, content)
+            row = content.said.get(EXPORTED_ROW, "")
+            if row and len(reading.words) == 1 and not reading.words[0].row:
+                return replace(reading, words=(replace(reading.words[0], row=row),))
+            return reading
     raise unknown_layout(content.root, content.origin)
 
 
-def _with_row(reading: Reading, content: Content) -> Reading:
-    """The row that `ti` puts into files for other programs goes to the only word there is."""
-    row = content.said.get(EXPORTED_ROW, "")
-    if not row or len(reading.words) != 1 or reading.words[0].row:
-        return reading
-    return replace(reading, words=(replace(reading.words[0], row=row),))
-
-
 def _read_own(content: Content) -> Reading | None:
-    """A file of a library of `ti`: its keys are encoders, and the row is in the metadata."""
+    """Read a file of a library of `ti`: its keys are encoders, and the row is in the metadata."""
     if ROW not in content.metadata or not isinstance(content.root, Mapping):
         return None
     tensors: dict[str, Tensor] = dict(content.root)
@@ -363,7 +323,6 @@ def _read_own(content: Content) -> Reading | None:
 
 
 def _read_bare(content: Content) -> Reading | None:
-    """A tensor alone."""
     if not isinstance(content.root, Tensor):
         return None
     return Reading("bare tensor", (FoundVectors({"": content.root}),))
@@ -373,7 +332,7 @@ def _refuse_others(content: Content) -> Any:
     refuse_other_kind(content.root, content.origin)
 
 
-# A LoRA that brings a word along is read before LoRAs are refused.
+# A LoRA that brings a concept along is read before LoRAs are refused.
 LAYOUTS: tuple[Layout, ...] = (
     _read_own,
     _read_bare,

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from ticli.concept import Vectors
 
 
-# PyTorch's pickled files, written opcode by opcode: no torch, no member that a reader refuses.
-#
-# The zip holds what the oldest strict reader expects and nothing that later versions of torch add.
+# Written opcode by opcode, without torch, and with nothing that the oldest strict reader refuses.
 
 # Any fixed time will do: the same content gives the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -35,6 +33,13 @@ class PickledTensor:
     storage: str
     data: bytes
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Global:
+    """Something that readers look up, written as "module name"."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -53,19 +58,12 @@ class Built:
     state: Mapping[str, Any]
 
 
+EMPTY_DICT = Called("collections OrderedDict", ())
+
+
 def float_tensor(rows: Vectors) -> PickledTensor:
     """Rows of shape (vectors, width) as a float32 tensor with a storage of its own."""
     return PickledTensor("FloatStorage", rows.astype("<f4", order="C").tobytes(), rows.shape)
-
-
-def whole_tensor(number: int) -> PickledTensor:
-    """One whole number as a tensor without dimensions."""
-    return PickledTensor("LongStorage", struct.pack("<q", number), ())
-
-
-def empty_dict() -> Called:
-    """An empty OrderedDict."""
-    return Called("collections OrderedDict", ())
 
 
 def pickled_file(content: Mapping[str, Any]) -> bytes:
@@ -90,53 +88,38 @@ def add_stored(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _encoded(value: Any, storages: list[bytes]) -> bytes:
-    """One value as pickle opcodes of protocol 2 that leave it on the stack."""
-    for kind, encode in ENCODERS:
-        if isinstance(value, kind):
-            return encode(value, storages)
+    """A value as pickle opcodes of protocol 2 that leave it on the stack."""
+    # bool is an int to Python, and so comes first.
+    match value:
+        case None:
+            return b"N"
+        case bool():
+            return b"\x88" if value else b"\x89"
+        case int() if -(2**31) <= value < 2**31:
+            return b"J" + struct.pack("<i", value)
+        case int():
+            return b"\x8a\x08" + struct.pack("<q", value)
+        case str():
+            text = value.encode()
+            return b"X" + struct.pack("<I", len(text)) + text
+        case Mapping():
+            items = [_encoded(item, storages) for pair in value.items() for item in pair]
+            return b"}(" + b"".join(items) + b"u"
+        case ():
+            return b")"
+        case tuple():
+            return b"(" + b"".join(_encoded(item, storages) for item in value) + b"t"
+        case Global():
+            return b"c" + value.name.replace(" ", "\n").encode() + b"\n"
+        case Called():
+            arguments = _encoded(value.arguments, storages)
+            return _encoded(Global(value.function), storages) + arguments + b"R"
+        case Built():
+            state = _encoded(value.state, storages)
+            return _encoded(Global(value.type), storages) + b")\x81" + state + b"b"
+        case PickledTensor():
+            return _tensor(value, storages)
     raise TypeError(f"{type(value).__name__} has no place in such a file")
-
-
-def _nothing(value: None, storages: list[bytes]) -> bytes:
-    return b"N"
-
-
-def _truth(value: bool, storages: list[bytes]) -> bytes:
-    return b"\x88" if value else b"\x89"
-
-
-def _whole(value: int, storages: list[bytes]) -> bytes:
-    if -(2**31) <= value < 2**31:
-        return b"J" + struct.pack("<i", value)
-    return b"\x8a\x08" + struct.pack("<q", value)
-
-
-def _text(value: str, storages: list[bytes]) -> bytes:
-    text = value.encode()
-    return b"X" + struct.pack("<I", len(text)) + text
-
-
-def _mapping(value: Mapping[str, Any], storages: list[bytes]) -> bytes:
-    pairs = [_encoded(item, storages) for pair in value.items() for item in pair]
-    return b"}(" + b"".join(pairs) + b"u"
-
-
-def _sequence(value: tuple[Any, ...], storages: list[bytes]) -> bytes:
-    if not value:
-        return b")"
-    return b"(" + b"".join(_encoded(item, storages) for item in value) + b"t"
-
-
-def _named(name: str) -> bytes:
-    return b"c" + name.replace(" ", "\n").encode() + b"\n"
-
-
-def _call(value: Called, storages: list[bytes]) -> bytes:
-    return _named(value.function) + _sequence(value.arguments, storages) + b"R"
-
-
-def _object(value: Built, storages: list[bytes]) -> bytes:
-    return _named(value.type) + b")\x81" + _mapping(value.state, storages) + b"b"
 
 
 def _tensor(value: PickledTensor, storages: list[bytes]) -> bytes:
@@ -147,35 +130,16 @@ def _tensor(value: PickledTensor, storages: list[bytes]) -> bytes:
     count = 1
     for length in reversed(value.shape):
         strides, count = (count, *strides), count * length
-    parts = (
-        b"("
-        + _text("storage", storages)
-        + _named(f"torch {value.storage}")
-        + _text(str(number), storages)
-        + _text("cpu", storages)
-        + _whole(count, storages)
-        + b"tQ"
-        + _whole(0, storages)
-        + _sequence(value.shape, storages)
-        + _sequence(strides, storages)
-        + _truth(False, storages)
-        + _call(empty_dict(), storages)
+    storage = ("storage", Global(f"torch {value.storage}"), str(number), "cpu", count)
+    others = (0, value.shape, strides, False, EMPTY_DICT)
+    return (
+        _encoded(Global("torch._utils _rebuild_tensor_v2"), storages)
+        + b"("
+        + _encoded(storage, storages)
+        + b"Q"
+        + b"".join(_encoded(part, storages) for part in others)
+        + b"tR"
     )
-    return _named("torch._utils _rebuild_tensor_v2") + b"(" + parts + b"tR"
-
-
-# bool is an int to Python, and so comes first.
-ENCODERS: tuple[tuple[type, Callable[[Any, list[bytes]], bytes]], ...] = (
-    (type(None), _nothing),
-    (bool, _truth),
-    (int, _whole),
-    (str, _text),
-    (Mapping, _mapping),
-    (tuple, _sequence),
-    (Called, _call),
-    (Built, _object),
-    (PickledTensor, _tensor),
-)
 
 
 STAR = "*"
@@ -184,12 +148,12 @@ SIGNS = "*&@#$%^+=~|`'\";:?!,.-_/<>()[]{}\\"
 
 
 def a1111_pt(packages: Sequence[Package]) -> bytes:
-    """AUTOMATIC1111's .pt of one encoder, in plain tensors that every reader's rules allow."""
+    """AUTOMATIC1111's .pt of one encoder, in plain tensors that every reader allows."""
     return pickled_file(a1111_document(packages[0], float_tensor))
 
 
 def a1111_document(package: Package, as_tensor: Any) -> dict[str, Any]:
-    """The fields that AUTOMATIC1111 writes, then `ti`'s own, which it does not look at.
+    """The fields that AUTOMATIC1111 writes, then `ti`'s own, which it ignores.
 
     `as_tensor` turns rows of shape (vectors, width) into what the file holds for them.
     """
@@ -223,11 +187,11 @@ def diffusers_bin(packages: Sequence[Package]) -> bytes:
 
 
 def original_pt(packages: Sequence[Package]) -> bytes:
-    """The original repository's .pt of one or several words, as parameters of torch.
+    """The original repository's .pt of one or several concepts, as parameters of torch.
 
-    One word is called `*` as every reader expects; several go by their tokens, and each has a
-    sign that stands for it in a prompt of the original code. Raises Conflict for more words than
-    there are signs, or of different encoders.
+    One is called `*` as every reader expects. Several go by their tokens, and each has a sign that
+    stands for it in a prompt of the original code. Raises Conflict for more concepts than there are
+    signs, or for different encoders.
     """
     if len({package.encoders for package in packages}) > 1:
         raise Conflict(
@@ -241,23 +205,19 @@ def original_pt(packages: Sequence[Package]) -> bytes:
             "export them to several files",
         )
     tables = {
-        _placeholder(package, packages): next(iter(package.embedding.rows.values()))
+        STAR if len(packages) == 1 else package.token: next(iter(package.embedding.rows.values()))
         for package in packages
     }
-    signs = zip(tables, SIGNS, strict=False)
-    return pickled_file(
-        {
-            "string_to_token": {word: whole_tensor(clip_id(sign)) for word, sign in signs},
-            "string_to_param": _parameters(tables),
-        }
-    )
+    ids = {
+        word: PickledTensor("LongStorage", struct.pack("<q", clip_id(sign)), ())
+        for word, sign in zip(tables, SIGNS, strict=False)
+    }
+    return pickled_file({"string_to_token": ids, "string_to_param": _parameters(tables)})
 
 
 def signs_of(packages: Sequence[Package]) -> dict[str, str]:
     """The sign that stands for each token in a prompt of the original code."""
-    return {
-        package.token: sign for package, sign in zip(packages, SIGNS, strict=False)
-    }  # fewer words than signs
+    return dict(zip((package.token for package in packages), SIGNS, strict=False))
 
 
 def clip_id(sign: str) -> int:
@@ -275,32 +235,25 @@ def _placeholder(package: Package, packages: Sequence[Package]) -> str:
 def _parameters(tables: Mapping[str, Vectors]) -> Built:
     """A torch ParameterDict: `_parameters` is read by old versions, `_keys` by later ones."""
     parameters = {
-        word: Called("torch._utils _rebuild_parameter", (float_tensor(table), True, empty_dict()))
+        word: Called("torch._utils _rebuild_parameter", (float_tensor(table), True, EMPTY_DICT))
         for word, table in tables.items()
     }
-    state: dict[str, Any] = {
-        "training": True,
-        "_parameters": parameters,
-        "_keys": dict.fromkeys(tables),
-    }
-    for unused in ("_buffers", "_modules", "_backward_hooks", "_forward_hooks"):
-        state[unused] = empty_dict()
-    for unused in ("_forward_pre_hooks", "_state_dict_hooks", "_load_state_dict_pre_hooks"):
-        state[unused] = empty_dict()
+    keys = dict.fromkeys(tables)
+    state: dict[str, Any] = {"training": True, "_parameters": parameters, "_keys": keys}
+    hooks = ("backward", "forward", "forward_pre", "state_dict", "load_state_dict_pre")
+    unused = ("_buffers", "_modules", *(f"_{hook}_hooks" for hook in hooks))
+    state |= dict.fromkeys(unused, EMPTY_DICT)
     return Built("torch.nn.modules.container ParameterDict", state)
 
-
-# Several concepts in one zip, with a list of what lies in it.
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
 
 def zip_file(concepts: Sequence[tuple[str, Mapping[str, bytes]]]) -> bytes:
-    """A zip of the files of each concept, by its name; all stored as they are.
+    """A zip of the files of each concept, and a manifest that names them.
 
-    The manifest names for each concept its file, and all its files where it has several. Equal
-    content gives equal bytes. Raises Conflict where `ti import` would not take so much.
+    Equal content gives equal bytes. Raises Conflict if it is more than `ti import` takes.
     """
     members = 1 + sum(len(files) for _, files in concepts)
     size = sum(len(content) for _, files in concepts for content in files.values())

@@ -19,12 +19,9 @@ from ticli.library.formats.metadata import (
     tensor_file,
 )
 from ticli.library.formats.png_write import picture_file
-from ticli.library.formats.torch_write import diffusers_bin
 from ticli.library.record import bare_concept
 from ticli.library.store import ROW
 from ticli.names import Token, did_you_mean
-
-# The safetensors layouts: which tensor stands under which key.
 
 EMB_PARAMS = "emb_params"
 # OneTrainer spells it with a p.
@@ -32,36 +29,34 @@ EMP_PARAMS = "emp_params"
 # One encoder, called `t5` by OneTrainer and diffusers' scripts, `t5xxl` by ComfyUI.
 T5, T5_AT_COMFYUI = "t5", "t5xxl"
 LEARNED = "learned_embeds"
+SAFETENSORS, PT, BIN, PNG, FOLDER = ".safetensors", ".pt", ".bin", ".png", "/"
+Files = Mapping[str, bytes]
+Writer = Callable[[Sequence[Package]], bytes | Files]
 
 
-def diffusers(packages: Sequence[Package]) -> bytes:
-    """One tensor under the token, as `load_textual_inversion` of diffusers takes it."""
-    return _single(packages[0], packages[0].token)
+def one_tensor(key: str = "") -> Callable[[Sequence[Package]], bytes]:
+    """A writer of one tensor under `key`, or under the token as diffusers takes it."""
 
+    def write(packages: Sequence[Package]) -> bytes:
+        (table,) = packages[0].embedding.rows.values()
+        return safetensors_file(packages, {key or packages[0].token: table})
 
-def emb_params(packages: Sequence[Package]) -> bytes:
-    """One tensor under `emb_params`."""
-    return _single(packages[0], EMB_PARAMS)
-
-
-def emp_params(packages: Sequence[Package]) -> bytes:
-    """One tensor under `emp_params`, OneTrainer's key."""
-    return _single(packages[0], EMP_PARAMS)
+    return write
 
 
 def encoder_keys(packages: Sequence[Package]) -> bytes:
-    """One tensor an encoder, under the encoder's key."""
+    """One tensor for each encoder, under its key."""
     return safetensors_file(packages, packages[0].embedding.rows)
 
 
 def t5(packages: Sequence[Package]) -> bytes:
-    """One tensor an encoder; that of T5 under both names that readers look for."""
+    """One tensor for each encoder; that of T5 under both names that readers look for."""
     rows = packages[0].embedding.rows
     return safetensors_file(packages, {**rows, T5_AT_COMFYUI: rows[T5]})
 
 
 def bundle(packages: Sequence[Package]) -> bytes:
-    """Words as they lie in a LoRA file, each under `bundle_emb.NAME.KEY`."""
+    """Concepts as in a LoRA file, each under `bundle_emb.NAME.KEY`."""
     tensors = {}
     for package in packages:
         rows = package.embedding.rows
@@ -72,7 +67,7 @@ def bundle(packages: Sequence[Package]) -> bytes:
 
 
 def diffusers_pair(packages: Sequence[Package]) -> dict[str, bytes]:
-    """One diffusers file an encoder, in the order of a pipeline's encoders, each with the token."""
+    """One diffusers file for each encoder, in the order of a pipeline's encoders."""
     package = packages[0]
     return {
         f"{LEARNED}{'' if number == 1 else f'_{number}'}.safetensors": safetensors_file(
@@ -83,40 +78,29 @@ def diffusers_pair(packages: Sequence[Package]) -> dict[str, bytes]:
 
 
 def in_pipeline_order(package: Package) -> list[str]:
-    """The encoders of a word as pipelines number them: CLIP-L, CLIP-G, then T5."""
+    """The encoders as pipelines number them: CLIP-L, CLIP-G, then T5."""
     return [encoder for encoder in encoder_kinds() if encoder in package.encoders]
 
 
-def _single(package: Package, key: str) -> bytes:
-    (table,) = package.embedding.rows.values()
-    return safetensors_file([package], {key: table})
-
-
-# A concept for another library of `ti`: the file it has here, less what concerns its owner.
-
-
 def own_file(packages: Sequence[Package]) -> bytes:
-    """One tensor an encoder, and the whole row as metadata. Raises Conflict (too large)."""
+    """The file of `ti`'s own library, less what concerns its owner. Raises Conflict (too large)."""
     package = packages[0]
     metadata = described(package)
-    # The row stands in the place that a library reads it from, and once is enough.
+    # The row stands where a library reads it, and once is enough.
     del metadata["ti.concept"]
     metadata[ROW] = json.dumps(package.concept.as_file_json(), sort_keys=True)
     return tensor_file(packages, package.embedding.rows, metadata)
 
 
-# A concept repository: the folder that the concepts library of the hub made common.
-
-
 def concept_repo(packages: Sequence[Package]) -> dict[str, bytes]:
-    """The files of a repository by name.
+    """The files of a repository as in the hub's concepts library, by name.
 
-    The vectors are there twice, as some readers know `learned_embeds.bin` alone.
+    The vectors are there twice, because some readers know `learned_embeds.bin` alone.
     """
     package = packages[0]
     files = {
-        f"{LEARNED}.safetensors": diffusers(packages),
-        f"{LEARNED}.bin": diffusers_bin(packages),
+        f"{LEARNED}.safetensors": one_tensor()(packages),
+        f"{LEARNED}.bin": torch_write.diffusers_bin(packages),
         "token_identifier.txt": package.token.encode(),
         "type_of_concept.txt": _type(package).encode(),
         "README.md": _card(package).encode(),
@@ -127,12 +111,11 @@ def concept_repo(packages: Sequence[Package]) -> dict[str, bytes]:
 
 
 def _type(package: Package) -> str:
-    """Repositories know two types."""
     return "style" if package.concept.kind == "style" else "object"
 
 
 def _card(package: Package) -> str:
-    """The model card; what stands in its front matter is quoted, as anyone may have written it."""
+    """The model card; values in its front matter are quoted, since anyone may have written them."""
     concept, extras = package.concept, package.extras
     base = concept.base.id
     front = ["---"]
@@ -162,11 +145,7 @@ def _card(package: Package) -> str:
     return "\n".join(front + text)
 
 
-SAFETENSORS, PT, BIN, PNG, FOLDER = ".safetensors", ".pt", ".bin", ".png", "/"
-Files = Mapping[str, bytes]
-Writer = Callable[[Sequence[Package]], bytes | Files]
-
-# What the row of a concept says, by the word for it; the vectors are in every layout.
+# What the row of a concept says; every layout has the vectors.
 ASPECTS: Mapping[str, tuple[str, ...]] = {
     "name": ("name",),
     "capitals": ("token",),
@@ -184,11 +163,12 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
 EVERYTHING = frozenset(ASPECTS)
 
 
-# What fits into a layout, by the encoders that a concept has vectors for.
+@dataclass(frozen=True)
+class Holds:
+    """Which concepts fit into a layout: a test of the encoders they have vectors for, in words."""
 
-
-def _one(encoders: frozenset[str]) -> bool:
-    return len(encoders) == 1 and encoders <= encoder_kinds().keys()
+    takes: Callable[[frozenset[str]], bool]
+    words: str
 
 
 def _one_clip(encoders: frozenset[str]) -> bool:
@@ -199,147 +179,62 @@ def _several(encoders: frozenset[str]) -> bool:
     return len(encoders) > 1 and family_with(encoders) is not None
 
 
-def _sdxl(encoders: frozenset[str]) -> bool:
-    return encoders == {"clip_l", "clip_g"}
-
-
-def _with_t5(encoders: frozenset[str]) -> bool:
-    return T5 in encoders and family_with(encoders) is not None
+ANY = Holds(lambda encoders: True, "any word")
+ONE = Holds(lambda e: len(e) == 1 and e <= encoder_kinds().keys(), "the words of one encoder")
+ONE_CLIP = Holds(_one_clip, "the words of one CLIP encoder")
+SEVERAL = Holds(_several, "the words of several encoders")
+SDXL = Holds(lambda encoders: encoders == {"clip_l", "clip_g"}, "the words of SDXL")
+CLIPS = Holds(lambda e: ONE_CLIP.takes(e) or SDXL.takes(e), "the words of CLIP encoders")
+WITH_T5 = Holds(lambda e: T5 in e and family_with(e) is not None, "words with vectors for T5")
+BUNDLED = Holds(lambda e: _one_clip(e) or _several(e), "the words of CLIP and T5 encoders")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay a word out in a file.
+    """One way to lay a concept out in a file.
 
-    `suffix` is the file's, "/" for a folder of files. `takes` says of a set of encoders whether it
-    has a place in it. `keeps` are the ASPECTS of a concept that come back. A layout with
-    `several` takes many words in one file. `why` says what the layout is made for.
+    `suffix` is the file's, "/" for a folder of files. `keeps` are the ASPECTS of a concept that
+    come back. A layout with `several` takes many concepts in one file.
     """
 
     name: str
     title: str
     suffix: str
-    takes: Callable[[frozenset[str]], bool]
-    why: str
+    holds: Holds
     write: Writer
     keeps: frozenset[str] = EVERYTHING
     several: bool = False
 
+    def takes(self, encoders: frozenset[str]) -> bool:
+        """Whether it has a place for vectors of these encoders."""
+        return self.holds.takes(encoders)
 
-LAYOUTS: Mapping[str, Layout] = {
-    layout.name: layout
-    for layout in (
-        Layout("ti", "ti's own", SAFETENSORS, lambda encoders: True, "any word", own_file),
-        Layout(
-            "diffusers",
-            "diffusers, one tensor under the token",
-            SAFETENSORS,
-            _one,
-            "the words of one encoder",
-            diffusers,
-        ),
-        Layout(
-            "diffusers-pair",
-            "diffusers, one file an encoder",
-            FOLDER,
-            _several,
-            "the words of several encoders",
-            diffusers_pair,
-        ),
-        Layout(
-            "diffusers-bin",
-            "diffusers, pickled",
-            BIN,
-            _one,
-            "the words of one encoder",
-            torch_write.diffusers_bin,
-            frozenset({"name"}),
-        ),
-        Layout(
-            "emb_params",
-            "`emb_params`",
-            SAFETENSORS,
-            _one_clip,
-            "the words of one CLIP encoder",
-            emb_params,
-        ),
-        Layout(
-            "emp_params",
-            "`emp_params`",
-            SAFETENSORS,
-            _one_clip,
-            "the words of one CLIP encoder",
-            emp_params,
-        ),
-        Layout(
-            "sdxl",
-            "`clip_l` and `clip_g`",
-            SAFETENSORS,
-            _sdxl,
-            "the words of SDXL",
-            encoder_keys,
-        ),
-        Layout(
-            "t5",
-            "`t5` and `t5xxl`, beside `clip_l` and `clip_g`",
-            SAFETENSORS,
-            _with_t5,
-            "words with vectors for T5",
-            t5,
-        ),
-        Layout(
-            "encoder-keys",
-            "one tensor an encoder, under its key",
-            SAFETENSORS,
-            lambda encoders: True,
-            "any word",
-            encoder_keys,
-        ),
-        Layout(
-            "a1111-pt",
-            "AUTOMATIC1111 `.pt`",
-            PT,
-            _one_clip,
-            "the words of one CLIP encoder",
-            torch_write.a1111_pt,
-        ),
-        Layout(
-            "original-pt",
-            "original repository `.pt`",
-            PT,
-            _one_clip,
-            "the words of one CLIP encoder",
-            torch_write.original_pt,
-            frozenset(),
-            several=True,
-        ),
-        Layout(
-            "png",
-            "AUTOMATIC1111 picture (text chunk and pixels)",
-            PNG,
-            lambda encoders: _one_clip(encoders) or _sdxl(encoders),
-            "the words of CLIP encoders",
-            picture_file,
-        ),
-        Layout(
-            "concept-repo",
-            "concept repository",
-            FOLDER,
-            _one,
-            "the words of one encoder",
-            concept_repo,
-        ),
-        Layout(
-            "bundle",
-            "`bundle_emb.*`, as in LoRA files",
-            SAFETENSORS,
-            lambda encoders: _one_clip(encoders) or _several(encoders),
-            "the words of CLIP and T5 encoders",
-            bundle,
-            several=True,
-        ),
-    )
-}
+
+_PAIR = "diffusers, one file an encoder"
+_T5 = "`t5` and `t5xxl`, beside `clip_l` and `clip_g`"
+_PICTURE = "AUTOMATIC1111 picture (text chunk and pixels)"
+_BUNDLE = "`bundle_emb.*`, as in LoRA files"
+_KEYS = "one tensor an encoder, under its key"
+_BIN, _PT, _ORIGINAL = torch_write.diffusers_bin, torch_write.a1111_pt, torch_write.original_pt
+_ALL = (
+    Layout("ti", "ti's own", SAFETENSORS, ANY, own_file),
+    Layout("diffusers", "diffusers, one tensor under the token", SAFETENSORS, ONE, one_tensor()),
+    Layout("diffusers-pair", _PAIR, FOLDER, SEVERAL, diffusers_pair),
+    Layout("diffusers-bin", "diffusers, pickled", BIN, ONE, _BIN, frozenset({"name"})),
+    Layout("emb_params", "`emb_params`", SAFETENSORS, ONE_CLIP, one_tensor(EMB_PARAMS)),
+    Layout("emp_params", "`emp_params`", SAFETENSORS, ONE_CLIP, one_tensor(EMP_PARAMS)),
+    Layout("sdxl", "`clip_l` and `clip_g`", SAFETENSORS, SDXL, encoder_keys),
+    Layout("t5", _T5, SAFETENSORS, WITH_T5, t5),
+    Layout("encoder-keys", _KEYS, SAFETENSORS, ANY, encoder_keys),
+    Layout("a1111-pt", "AUTOMATIC1111 `.pt`", PT, ONE_CLIP, _PT),
+    Layout("original-pt", "original repository `.pt`", PT, ONE_CLIP, _ORIGINAL, frozenset(), True),
+    Layout("png", _PICTURE, PNG, CLIPS, picture_file),
+    Layout("concept-repo", "concept repository", FOLDER, ONE, concept_repo),
+    Layout(
+        "bundle", "`bundle_emb.*`, as in LoRA files", SAFETENSORS, BUNDLED, bundle, several=True
+    ),
+)
+LAYOUTS: Mapping[str, Layout] = {layout.name: layout for layout in _ALL}
 
 
 def layout_named(name: str) -> Layout:
@@ -350,11 +245,11 @@ def layout_named(name: str) -> Layout:
 
 
 def check_fits(layout: Layout, name: str, encoders: frozenset[str]) -> None:
-    """Raise Conflict, with the reason, where a concept's vectors have no place in a layout."""
+    """Raise Conflict if a concept's vectors have no place in a layout."""
     if not layout.takes(encoders):
         raise Conflict(
             f"{name!r} has vectors for {encoders_in_words(encoders)}, and the {layout.name} layout "
-            f"holds {layout.why}",
+            f"holds {layout.holds.words}",
             "--for PROGRAM chooses the layout that a program reads; --for ti holds every word",
             name=name,
             layout=layout.name,
@@ -362,7 +257,7 @@ def check_fits(layout: Layout, name: str, encoders: frozenset[str]) -> None:
 
 
 def lost_of(concept: Concept, layout: Layout) -> list[str]:
-    """What this concept has, and the layout cannot hold; its owner's notes are no part of it."""
+    """The ASPECTS that this concept has and the layout cannot hold."""
     empty = bare_concept(Token("", ""), Embedding())
     said = {
         aspect: any(getattr(concept, name) != getattr(empty, name) for name in names)

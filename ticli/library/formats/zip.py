@@ -1,4 +1,7 @@
-"""The members of a zip file, by stricter rules than zip has: nothing hidden, nothing shared."""
+"""The members of a zip file by stricter rules than zip has: nothing hidden, nothing shared.
+
+Ours, because zipfile believes what the archive says of itself.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,8 @@ class Member:
 def read_members(file: Opened) -> Mapping[str, Member]:
     """List the members of a zip file by name.
 
-    Every byte of the file belongs to one member or to the directory; names are unique and stay
-    below the folder; local and central headers agree. Raises BadContent.
+    Every byte belongs to one member or to the directory, names are unique and stay below the
+    folder, and local and central headers agree. Raises BadContent.
     """
     start, count, directory = _directory(file)
     members: dict[str, Member] = {}
@@ -109,7 +112,7 @@ def _directory(file: Opened) -> tuple[int, int, bytes]:
 
 
 def _check_end64(file: Opened, after: int, end_start: int, said: tuple[int, int, int]) -> None:
-    """The 64-bit end that torch always writes says the same as the plain one, and no more."""
+    """Check that torch's 64-bit end says the same as the plain one, and no more."""
     if end_start - after != END64.size + LOCATOR64.size:
         raise _damaged(file, "it holds bytes that belong to no member")
     end64 = END64.unpack(file.read(after, END64.size))
@@ -123,7 +126,7 @@ def _check_end64(file: Opened, after: int, end_start: int, said: tuple[int, int,
 def _member(
     file: Opened, central: tuple[object, ...], name: str, expected: int
 ) -> tuple[Member, int]:
-    """The member that begins at `expected`, and where the next one has to begin."""
+    """The member that must begin at `expected`, and where the next one must begin."""
     flags, method, crc, packed, size, offset = (
         int(str(central[index])) for index in (3, 4, 7, 8, 9, 16)
     )
@@ -161,21 +164,14 @@ def _descriptor_length(file: Opened, start: int, said: tuple[int, int, int], nam
 
 
 def _plain_name(raw: bytes, file: Opened) -> str:
-    """A member's name, which could lie below a folder. Raises BadContent."""
+    """A member's name, which must stay below a folder. Raises BadContent."""
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
         name = ""
     parts = name.split("/")
-    if (
-        not name
-        or len(raw) > LONGEST_NAME
-        or not name.isprintable()
-        or "\\" in name
-        or ":" in parts[0]
-        or ".." in parts
-        or parts[0] == ""
-    ):
+    strange = len(raw) > LONGEST_NAME or not name.isprintable() or "\\" in name
+    if strange or not parts[0] or ":" in parts[0] or ".." in parts:
         shown = raw[:40].decode("utf-8", "replace")
         raise BadContent(
             f"{file.origin} has a member with an unsafe name: {shown!r}",

@@ -22,7 +22,7 @@ from ticli.errors import BadContent, NotFound, TiError
 from ticli.library.database import LOST, changing, copy_database, explained, open_to_read
 from ticli.library.library import now
 from ticli.library.record import parse_document
-from ticli.library.store import blob_path, photos_folder, read_regular, stored_photos
+from ticli.library.store import blob_path, read_regular, stored_photos
 from ticli.library.upkeep import checking
 from ticli.library.upkeep.checking import RowFile
 from ticli.paths import Places
@@ -60,7 +60,14 @@ def back_up(places: Places, out: BinaryIO) -> Backup:
         raise NotFound(f"there is no library in {places.home}", "ti invert makes one")
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         _add_files(places, archive, done)
-        with _unchanging(places), tempfile.TemporaryDirectory(prefix="ti-backup-") as folder:
+        with contextlib.ExitStack() as stack:
+            try:
+                # Nobody can change a library that is read-only.
+                stack.enter_context(changing(places))
+            except TiError as error:
+                if not error.details.get("read_only"):
+                    raise
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ti-backup-"))
             done.left_out.clear()
             _add_files(places, archive, done)
             copy = Path(folder) / DATABASE
@@ -91,7 +98,7 @@ def _add_files(places: Places, archive: zipfile.ZipFile, done: Backup) -> None:
     wanted = {sha256 for row in rows for sha256 in row.photos}
     for stored in stored_photos(places):
         if stored.sha256 in wanted:
-            name = stored.path.relative_to(photos_folder(places).parent).as_posix()
+            name = stored.path.relative_to(places.home).as_posix()
             _add(archive, done, (name, stored.path, stored.sha256), str(stored.path))
 
 
@@ -135,20 +142,6 @@ def _rows(places: Places) -> list[RowFile]:
         return list(checking.row_files(connection))
 
 
-@contextlib.contextmanager
-def _unchanging(places: Places) -> Iterator[None]:
-    """Keep other processes from changing the library, unless it is read-only anyway."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(changing(places))
-        except TiError as error:
-            if not error.details.get("read_only"):
-                raise
-        yield
-
-
-# Reading a backup that may come from a stranger: names, sizes and hashes are checked first.
-
 BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})\.safetensors")
 PHOTO = re.compile(r"photos/([0-9a-f]{2})/(\1[0-9a-f]{62})(?:\.[a-z0-9]{1,8})?")
 LARGEST_MANIFEST = 256 << 20
@@ -156,7 +149,7 @@ MOST_MEMBERS = 1_000_000
 LARGEST_BLOB = 64 << 20
 ENCRYPTED = 0x1 | 0x40
 FIXED = 30
-HINT = "make or fetch the backup again"
+HINT, NOT_OURS = "make or fetch the backup again", "ti backup writes no such file"
 
 
 @dataclass(frozen=True)
@@ -238,7 +231,11 @@ def _checked(file: IO[bytes], origin: str) -> Iterator[BackupFile]:
         for name, said in backup.manifest["files"].items():
             if members[name].file_size != said["bytes"]:
                 raise BadContent(f"{origin}: {name} is not as long as its manifest says", HINT)
-            if _digest(archive, name, origin) != said["sha256"]:
+            digest = hashlib.sha256()
+            with archive.open(name) as member:
+                for piece in _pieces(member, origin):
+                    digest.update(piece)
+            if digest.hexdigest() != said["sha256"]:
                 raise BadContent(f"{origin}: {name} is damaged: its hash is another", HINT)
         stack.pop_all()
     with archive:
@@ -249,7 +246,7 @@ def _members(archive: zipfile.ZipFile, size: int, origin: str) -> dict[str, zipf
     """The members by name: stored plainly, without overlaps, and named as `ti backup` does."""
     infos = archive.infolist()
     if len(infos) > MOST_MEMBERS:
-        raise BadContent(f"{origin} has {len(infos):,} members", "ti backup writes no such file")
+        raise BadContent(f"{origin} has {len(infos):,} members", NOT_OURS)
     members: dict[str, zipfile.ZipInfo] = {}
     end = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
@@ -257,13 +254,9 @@ def _members(archive: zipfile.ZipFile, size: int, origin: str) -> dict[str, zipf
         name = info.orig_filename
         known = name in (MANIFEST, DATABASE) or BLOB.fullmatch(name) or PHOTO.fullmatch(name)
         if not known or name in members:
-            raise BadContent(
-                f"{origin} has a member {name[:80]!r}", "ti backup writes no such file"
-            )
+            raise BadContent(f"{origin} has a member {name[:80]!r}", NOT_OURS)
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & ENCRYPTED:
-            raise BadContent(
-                f"{origin}: {name} is packed or encrypted", "ti backup writes no such file"
-            )
+            raise BadContent(f"{origin}: {name} is packed or encrypted", NOT_OURS)
         if info.compress_size != info.file_size or info.header_offset < end:
             raise BadContent(
                 f"{origin}: {name} shares its bytes with another", "such files are made to deceive"
@@ -304,14 +297,6 @@ def _manifest(
     if files.keys() != members.keys() - {MANIFEST}:
         raise BadContent(f"{origin}: its manifest names other files than it holds", HINT)
     return manifest
-
-
-def _digest(archive: zipfile.ZipFile, name: str, origin: str) -> str:
-    digest = hashlib.sha256()
-    with archive.open(name) as member:
-        for piece in _pieces(member, origin):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _pieces(member: IO[bytes], origin: str) -> Iterator[bytes]:

@@ -36,8 +36,6 @@ from ticli.library.store import (
 )
 from ticli.paths import Places
 
-# Reading a database that may be damaged.
-
 # Fields that may have changed since the concept's file was written.
 LATER = [key for key, it in FACTS.items() if it.varies == "later"]
 
@@ -70,14 +68,9 @@ def rows_without_words(connection: sqlite3.Connection) -> list[int]:
 
 def word_index_is_whole(connection: sqlite3.Connection) -> bool:
     """Whether every full-text index agrees with its text. Needs a writable database."""
-    tables = [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
-        )
-    ]
+    query = "SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
     try:
-        for table in tables:
+        for (table,) in connection.execute(query).fetchall():
             connection.execute("BEGIN")
             connection.execute(f"INSERT INTO {table}({table}) VALUES('integrity-check')")
             connection.execute("ROLLBACK")
@@ -122,15 +115,11 @@ def is_whole(database: Path, blobs: Path) -> bool:
     try:
         with explained(database), contextlib.closing(connect_to_read(database)) as connection:
             version = check_version(connection, database)
-            if damages(connection) or not same_schema(connection):
-                return False
-            if rows_without_words(connection):
+            if damages(connection) or not same_schema(connection) or rows_without_words(connection):
                 return False
             if version == len(MIGRATIONS):
                 return not unreadable_rows(connection, blobs)
-            for _ in row_files(connection):
-                continue
-            return True
+            return all(True for _ in row_files(connection))
     except (BadContent, ValueError):
         return False
 
@@ -138,9 +127,8 @@ def is_whole(database: Path, blobs: Path) -> bool:
 def is_ours(database: Path) -> bool | None:
     """Whether a database is ours; None if it is too damaged to tell."""
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{database.as_uri()}?immutable=1", uri=True)
-        ) as connection:
+        connection = sqlite3.connect(f"{database.as_uri()}?immutable=1", uri=True)
+        with contextlib.closing(connection):
             number = connection.execute("PRAGMA application_id").fetchone()[0]
             return bool(number == APPLICATION_ID)
     except sqlite3.Error:
@@ -167,25 +155,15 @@ def later_values(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
         if not columns or not {"id", "sha256"} <= known:
             return found, False
         query = f"SELECT sha256, {', '.join(columns)} FROM concepts ORDER BY id"
-        # A damaged page ends a scan: read the rest from the other end.
-        whole = _collect(connection, query, columns, found)
-        if not whole:
-            _collect(connection, f"{query} DESC", columns, found)
-        return found, whole
-
-
-def _collect(
-    connection: sqlite3.Connection,
-    query: str,
-    columns: list[str],
-    found: dict[str, dict[str, str]],
-) -> bool:
-    try:
-        for sha256, *values in connection.execute(query):
-            found.setdefault(str(sha256), dict(zip(columns, map(str, values), strict=True)))
-    except (sqlite3.Error, UnicodeDecodeError):
-        return False
-    return True
+        # A damaged page ends a scan: then the rest is read from the other end.
+        for number, order in enumerate(("ASC", "DESC")):
+            try:
+                for sha256, *values in connection.execute(f"{query} {order}"):
+                    found.setdefault(str(sha256), dict(zip(columns, map(str, values), strict=True)))
+                return found, number == 0
+            except (sqlite3.Error, UnicodeDecodeError):
+                continue
+        return found, False
 
 
 def same_schema(connection: sqlite3.Connection) -> bool:
@@ -200,12 +178,9 @@ def same_schema(connection: sqlite3.Connection) -> bool:
         db = sqlite_utils.Database(plain, execute_plugins=False)
         for step in MIGRATIONS[:version]:
             step(db)
-        return _objects(connection) == _objects(plain)
-
-
-def _objects(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
-    query = "SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name"
-    return [tuple(row) for row in connection.execute(query)]
+        query = "SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name"
+        ours, expected = (link.execute(query).fetchall() for link in (connection, plain))
+        return ours == expected
 
 
 LITTLE_ROOM, NO_ROOM = 200 << 20, 1 << 20
@@ -229,14 +204,15 @@ def check_library(places: Places) -> Iterator[Check]:
                 return
             connection = connect_to_read(places.database)
     except TiError as error:
-        yield Check("database", "fail", error.message, _fix(error))
+        yield _failed(error)
         return
     with contextlib.closing(connection):
         yield from _database_checks(connection, places)
 
 
-def _fix(error: TiError) -> str:
-    return REBUILD if error.hint == LOST else error.hint
+def _failed(error: TiError) -> Check:
+    fix = REBUILD if error.hint == LOST else error.hint
+    return Check("database", "fail", error.message, fix)
 
 
 def _folder_checks(places: Places) -> Iterator[Check]:
@@ -313,7 +289,7 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
             ours = same_schema(connection)
             unreadable = unreadable_rows(connection, places.blobs) if current else []
     except TiError as error:
-        yield Check("database", "fail", error.message, _fix(error))
+        yield _failed(error)
         return
     if damaged_parts:
         said = f"{database} is damaged: {some_of(damaged_parts)}"
@@ -328,13 +304,6 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
     else:
         said = f"schema {version}; the next command brings it to {len(MIGRATIONS)}"
         yield Check("schema", "warn", said, "ti list")
-    yield from _rows_and_words(unreadable, wordless, whole_words)
-    yield from _files(rows, places)
-
-
-def _rows_and_words(
-    unreadable: list[str], wordless: list[int], whole_words: bool
-) -> Iterator[Check]:
     if unreadable:
         said = f"the rows of {some_of(unreadable)} cannot be read"
         yield Check("rows", "fail", said, REBUILD, tuple(unreadable))
@@ -345,6 +314,7 @@ def _rows_and_words(
         yield Check("search", "fail", said, REBUILD)
     else:
         yield Check("search", "ok", "the word index is that of the rows")
+    yield from _files(rows, places)
 
 
 def _files(rows: list[RowFile], places: Places) -> Iterator[Check]:

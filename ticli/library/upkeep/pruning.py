@@ -82,12 +82,8 @@ def _held(places: Places) -> Iterator[set[str]]:
     """Keep other processes from changing the library; yield the hashes that it needs."""
     database = places.database
     connection = open_to_write(database, places.blobs)
-    with (
-        contextlib.closing(connection),
-        locked(database),
-        explained(database),
-        change(connection),
-    ):
+    held = contextlib.closing(connection)
+    with held, locked(database), explained(database), change(connection):
         rows = list(checking.row_files(connection))
         needed = {row.sha256 for row in rows} | {sha for row in rows for sha in row.photos}
         for aside in databases_put_aside(places):

@@ -55,13 +55,23 @@ def rebuild(places: Places) -> Rebuilt:
                 f"{database} is a database of another program, and there are no files of concepts",
                 "set TI_HOME to another folder",
             )
-        concepts, unreadable = _read_all(stored.path for stored in blobs)
+        concepts, unreadable = list[Concept](), list[Path]()
+        for stored in blobs:
+            try:
+                concepts.append(read_blob(stored.path)[0])
+            except BadContent:
+                unreadable.append(stored.path)
         later, complete = _evidence(database)
         chosen = _choose(concepts, later, complete)
+        unfinished = database.with_name("library.db.rebuilt")
         try:
-            put_aside = _replace(
-                database, [_with_later(c, later.get(c.sha256, {})) for c in chosen]
-            )
+            new = build_database(unfinished)
+            with explained(unfinished), contextlib.closing(new), change(new):
+                for concept in chosen:
+                    record.insert(new, _with_later(concept, later.get(concept.sha256, {})))
+            put_aside = set_aside(database)
+            unfinished.replace(database)
+            sync_folder(database.parent)
         except OSError as error:
             raise explain(error, database) from error
     files = {concept.sha256 for concept in chosen}
@@ -69,7 +79,7 @@ def rebuild(places: Places) -> Rebuilt:
         needed=True,
         names=tuple(concept.name for concept in chosen),
         kept_later=len(files & later.keys()),
-        unreadable=tuple(unreadable),
+        unreadable=tuple(sorted(unreadable)),
         left_out=tuple(Path(c.path) for c in concepts if c.sha256 not in files),
         put_aside=put_aside,
     )
@@ -84,18 +94,6 @@ def _evidence(database: Path) -> tuple[dict[str, dict[str, str]], bool]:
         return later_values(database)
     aside = sorted(database.parent.glob("library-damaged-*.db"))
     return (later_values(aside[-1])[0] if aside else {}), False
-
-
-def _replace(database: Path, concepts: Iterable[Concept]) -> Path | None:
-    """Make a database of these concepts; return where the old one is now."""
-    unfinished = database.with_name("library.db.rebuilt")
-    with explained(unfinished), contextlib.closing(build_database(unfinished)) as new, change(new):
-        for concept in concepts:
-            record.insert(new, concept)
-    put_aside = set_aside(database)
-    unfinished.replace(database)
-    sync_folder(database.parent)
-    return put_aside
 
 
 def set_aside(database: Path) -> Path | None:
@@ -116,16 +114,6 @@ def set_aside(database: Path) -> Path | None:
         journal.rename(aside.with_name(f"{aside.name}-journal"))
         sync_folder(database.parent)
     return aside
-
-
-def _read_all(paths: Iterable[Path]) -> tuple[list[Concept], list[Path]]:
-    concepts, unreadable = [], []
-    for path in paths:
-        try:
-            concepts.append(read_blob(path)[0])
-        except BadContent:
-            unreadable.append(path)
-    return concepts, sorted(unreadable)
 
 
 def _choose(

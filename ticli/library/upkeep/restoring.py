@@ -93,7 +93,13 @@ def restore(places: Places, backup: BackupFile, *, merge: bool, dry_run: bool = 
             return Restored(*names)
         _store_files(places, backup, new)
         if merge and there.concepts:
-            _add_rows(places, new)
+            with changing(places) as connection:
+                for concept in new:
+                    try:
+                        record.insert(connection, concept)
+                    except sqlite3.IntegrityError as error:
+                        said = f"another process has stored {concept.name!r} meanwhile"
+                        raise Conflict(said, "try again") from error
             return Restored(*names)
         return Restored(*names, put_aside=_put_in_place(places, folder / DATABASE, there))
 
@@ -195,17 +201,6 @@ def _store_files(places: Places, backup: BackupFile, concepts: Sequence[Concept]
         make_folder(target.parent)
         if read_regular(target) != content:
             write_file(target, content, replace=True)
-
-
-def _add_rows(places: Places, concepts: Sequence[Concept]) -> None:
-    with changing(places) as connection:
-        for concept in concepts:
-            try:
-                record.insert(connection, concept)
-            except sqlite3.IntegrityError as error:
-                raise Conflict(
-                    f"another process has stored {concept.name!r} meanwhile", "try again"
-                ) from error
 
 
 def _put_in_place(places: Places, database: Path, there: Standing) -> Path | None:
