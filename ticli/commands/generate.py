@@ -75,7 +75,7 @@ def generate(
     """Make pictures from a prompt."""
     from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest, PictureRequest, plan_pictures
-    from ticli.interface import draw_plan
+    from ticli.interface import draw_plan, given_of
     from ticli.library.library import Library
 
     if place == "-":
@@ -88,7 +88,7 @@ def generate(
         drawing=DrawingRequest(steps, guidance, size, sampler), output=place, grid=grid,
         force=force, any_norm=any_norm,
         model=ModelRequest(model or "", offline, strict_base, device or "", dtype or "",
-            None if dry_run else announcer(output), options.given_of(components, prediction),
+            None if dry_run else announcer(output), given_of(components, prediction),
             None if dry_run else options.prediction_finder(device, dtype, output)),
     )  # fmt: skip
     library = Library.open()

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import Field, fields
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands.options import MACHINE, OUTPUT
+from ticli.commands import options
+from ticli.commands.options import OUTPUT
 from ticli.recipe import METHOD, Recipe
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
-def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
-    """The flag of a knob as a parameter of a command; without it the recipe's own value holds."""
+def knob_flag(knob: Field[Any]) -> Any:
+    """The flag of a knob as an annotation; without it the recipe's own value holds."""
     rules, flag = knob.metadata, f"--{knob.name.replace('_', '-')}"
     kind, metavar = TYPES.get(str(knob.type), Path), rules.get("metavar", "N")
     if choices := rules.get("choices"):
@@ -27,72 +25,38 @@ def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
         metavar = None
         if not rules.get("switch"):
             flag = f"{flag}/--no-{flag.removeprefix('--')}"
-    option = typer.Option(
-        flag,
-        metavar=metavar,
-        help=rules["help"],
-        show_default=False,
-        rich_help_panel=rules["group"],
-    )
-    return inspect.Parameter(
-        knob.name,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
+    option = options.flag(flag, metavar=metavar, help=rules["help"], rich_help_panel=rules["group"])
+    return Annotated[kind | None, option]
 
 
-def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every knob; it gets those that were given as one dict, `knobs`.
-
-    The flags stand where the command has `knobs`, and on its page by group, the rare ones last.
-    """
-    own = inspect.signature(command, eval_str=True).parameters.values()
-    knobs = {knob.name: knob_parameter(knob) for knob in fields(Recipe)}
-
-    @wraps(command)
-    def called(**given: Any) -> None:
-        settled = {name: given.pop(name) for name in knobs}
-        command(**given, knobs=settled)
-
-    parameters = [parameter for parameter in own if parameter.name != "knobs"] + [*knobs.values()]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-    return called
-
+# A command gets a flag for every knob, and all their values as one dict, None where none was given.
+with_knobs = options.with_flags(
+    "knobs", {knob.name: knob_flag(knob) for knob in fields(Recipe)}, None, dict
+)
 
 PhotosArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="PHOTOS...", help="A folder, files, or - for paths on stdin.", show_default=False
-    ),
+    options.argument(metavar="PHOTOS...", help="A folder, files, or - for paths on stdin."),
 ]
 NewTokenOption = Annotated[
     list[str] | None,
-    typer.Option(
+    options.flag(
         "--token",
         "-t",
         metavar="TOKEN",
         help='The new token, as "<mug>" or mug; for several, mug=PHOTOS each time.',
-        show_default=False,
     ),
 ]
 ManifestOption = Annotated[
     str | None,
-    typer.Option(
-        "--manifest",
-        metavar="FILE",
-        help="Concepts and their photos in a file; - reads stdin.",
-        show_default=False,
+    options.flag(
+        "--manifest", metavar="FILE", help="Concepts and their photos in a file; - reads stdin."
     ),
 ]
 RecipeOption = Annotated[
     str | None,
-    typer.Option(
-        "--recipe",
-        metavar="NAME|FILE",
-        help="quick, default, thorough …, or a YAML file.",
-        show_default=False,
+    options.flag(
+        "--recipe", metavar="NAME|FILE", help="quick, default, thorough …, or a YAML file."
     ),
 ]
 NoNounOption = Annotated[
@@ -127,32 +91,22 @@ PreviewOption = Annotated[
 ]
 KeepPhotosOption = Annotated[
     bool,
-    typer.Option(
-        "--keep-photos", help="Keep copies of the photos in the library.", rich_help_panel=OUTPUT
-    ),
+    options.output_flag("--keep-photos", help="Keep copies of the photos in the library."),
 ]
 TogetherOption = Annotated[
     int | None,
-    typer.Option(
+    options.machine_flag(
         "--together",
         metavar="N",
         min=1,
         help="Most concepts that learn at a time; by default as many as fit.",
-        show_default=False,
-        rich_help_panel=MACHINE,
     ),
 ]
 LowMemoryOption = Annotated[
     bool,
-    typer.Option(
-        "--low-memory",
-        help="Begin as on a card of 4 to 6 GB, more slowly.",
-        rich_help_panel=MACHINE,
-    ),
+    options.machine_flag("--low-memory", help="Begin as on a card of 4 to 6 GB, more slowly."),
 ]
 DeterministicOption = Annotated[
     bool,
-    typer.Option(
-        "--deterministic", help="Equal bits on CUDA too, more slowly.", rich_help_panel=MACHINE
-    ),
+    options.machine_flag("--deterministic", help="Equal bits on CUDA too, more slowly."),
 ]

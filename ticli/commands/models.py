@@ -42,11 +42,12 @@ def models(
     names, whether they are here or not. The current one is used where -m names no other: TI_MODEL,
     the config file, or the starter. `remove` takes a short name away and leaves the model.
     """
+    from ticli.interface import given_of
     from ticli.models.info import described
     from ticli.models.locate import locate
 
     words = [word for word in (first, second) if word is not None]
-    given = options.given_of(components, prediction)
+    given = given_of(components, prediction)
     if len(words) != len(WORDS[action].split()):
         raise Usage(
             f"ti models {action} takes {WORDS[action] or 'nothing'} after it",

@@ -105,7 +105,7 @@ def score(
     """
     from ticli.generation.model_choice import ModelRequest
     from ticli.generation.picture_plan import DrawingRequest
-    from ticli.interface import score_plan
+    from ticli.interface import given_of, score_plan
     from ticli.library.library import Library
     from ticli.photos.sentences import read_sentences
     from ticli.scoring.score_plan import ScoreRequest, plan_scores
@@ -121,7 +121,7 @@ def score(
         drawing=DrawingRequest(steps, guidance, size, sampler),
         model=ModelRequest(
             model or "", offline, strict_base, device or "", dtype or "",
-            given=options.given_of(components, prediction),
+            given=given_of(components, prediction),
             find_prediction=None if dry_run else options.prediction_finder(device, dtype, output),
         ),
         nouns=not no_noun,
