@@ -24,7 +24,7 @@ def test_commands_parse(command: str) -> None:
     assert words[:2] == ["ti", "score"]
     parser = typer.main.get_command(build()).commands["score"]
     with parser.make_context("score", words[2:]) as context:
-        assert context.params["words"]
+        assert context.params["concepts"]
 
 
 def test_there_are_commands() -> None:
