@@ -332,7 +332,7 @@ def invert(
     deterministic: learning_options.DeterministicOption = False,
     low_memory: learning_options.LowMemoryOption = False,
     offline: options.OfflineOption = False,
-    progress: options.ProgressOption = "auto",
+    progress: learning_options.ProgressOption = "auto",
     knobs: dict[str, Any] | None = None,
 ) -> None:
     """Learn a concept from photos.

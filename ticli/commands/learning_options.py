@@ -11,6 +11,7 @@ import typer
 from ticli.commands import options
 from ticli.commands.options import OUTPUT
 from ticli.recipe import METHOD, Recipe
+from ticli.terminal.progress import ProgressMode
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -109,4 +110,8 @@ LowMemoryOption = Annotated[
 DeterministicOption = Annotated[
     bool,
     options.machine_flag("--deterministic", help="Equal bits on CUDA too, more slowly."),
+]
+ProgressOption = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
 ]

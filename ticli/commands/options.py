@@ -103,10 +103,6 @@ DtypeOption = Annotated[
 OfflineOption = Annotated[
     bool, machine_flag("--offline", help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).")
 ]
-ProgressOption = Annotated[
-    Literal["auto", "plain", "jsonl", "none"],
-    typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
-]
 ComponentsOption = Annotated[
     Path | None,
     machine_flag(
