@@ -82,6 +82,11 @@ def nothing(_event: Event) -> None:
     """Hear an event and do nothing."""
 
 
+def _teller(on_event: OnEvent, kind: EventKind = "note") -> Callable[[str], None]:
+    """A function that makes an event of a text."""
+    return lambda text: on_event(Event(kind, text))
+
+
 class DefaultRecipe(Recipe):
     """The recipe `default` with some knobs changed: `Recipe(steps=80)`. Raises Usage."""
 
@@ -224,9 +229,7 @@ def prediction_finder(
             hardware = choose_hardware(plan.source, *machine, on_event=on_event)
             from ticli.inversion.low_memory import prediction_by_photos
 
-            known[plan.source.id] = prediction_by_photos(
-                plan, hardware, lambda text: on_event(Event("note", text))
-            )
+            known[plan.source.id] = prediction_by_photos(plan, hardware, _teller(on_event))
         return known[plan.source.id]
 
     return find
@@ -277,9 +280,7 @@ def learn_plans(
     from ticli.inversion.engine import open_engine
     from ticli.inversion.plan import OF_ONE_CONCEPT
 
-    def note(text: str) -> None:
-        on_event(Event("note", text))
-
+    note = _teller(on_event)
     engine = open_engine(
         heaviest, hardware, library, len(concepts), most=most, tell=note, fresh=fresh
     )
@@ -376,20 +377,13 @@ def draw_plan(
     from ticli.generation.draw import draw_pictures
     from ticli.generation.pictures import write_pictures
 
-    def note(text: str) -> None:
-        on_event(Event("note", text))
-
-    def warn(text: str) -> None:
-        on_event(Event("warning", text))
-
+    note, warn = _teller(on_event), _teller(on_event, "warning")
     note(f"loading {plan.choice.source.describe()} …")
     pictures = draw_pictures(plan, note, warn)
-    used = False
-    for picture in write_pictures(plan, pictures):
+    for number, picture in enumerate(write_pictures(plan, pictures)):
         on_event(Event("picture", picture=picture))
         yield picture
-        if not used:
-            used = True
+        if number == 0:
             # A picture is not lost over a library that cannot be written.
             try:
                 if not library.touch(concept.name for concept in plan.concepts):
@@ -447,10 +441,8 @@ def score_plan(
     """Score the concepts of a plan one by one, and keep the reports with those of the library."""
     from ticli.scoring.judge import score_concepts
 
-    def warn(text: str) -> None:
-        on_event(Event("warning", text))
-
-    for scored in score_concepts(plan, lambda text: on_event(Event("note", text))):
+    note, warn = _teller(on_event), _teller(on_event, "warning")
+    for scored in score_concepts(plan, note):
         concept = scored.subject.concept
         if save and scored.subject.stored:
             # Reports are not lost over a library that cannot be written.
