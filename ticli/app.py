@@ -1,4 +1,4 @@
-"""The command table: every verb with its group, its function and the examples that end its help."""
+"""The table of commands, the overview of them, and the parser that typer builds of them."""
 
 from __future__ import annotations
 
@@ -12,126 +12,166 @@ from typer.core import TyperCommand
 
 from ticli import __version__
 
-LEARN, USE, LIBRARY = "Learn", "Use", "Library"
-COMBINE, SHARE, UPKEEP = "Combine", "Share", "Upkeep"
+HEAD = """\
+Usage: ti [-h] [-V] COMMAND [ARGUMENTS]
+
+Teach a text-to-image model something new from a few photos, keep it in a
+library, and use it in prompts.
+
+Examples:
+  ti invert examples/mug --token "<mug>"     learn <mug> from five photos
+  ti generate "a photo of <mug> on the moon" make a picture with it
+  ti list                                    see what the library holds
+"""
+FOOT = """\
+ti help COMMAND explains a command; every command ends its help with an example.
+Quote tokens: to a shell, < and > mean files. Elsewhere the bare name will do: mug.
+"""
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its name, where the overview lists it, what it does, its examples.
+    """One command: its name, what it does, the examples that end its help.
 
-    Module and function in ticli.commands have the verb's name unless they are given. `sees_all`
-    marks a command that looks at the others.
+    `function` stands in ticli.commands as "module:function", by default both called as the verb.
+    `sees_all` marks a command that looks at the others.
     """
 
     name: str
-    group: str
     summary: str
     examples: tuple[str, ...]
     function: str = ""
-    module: str = ""
     aliases: tuple[str, ...] = ()
     sees_all: bool = False
 
     def load(self) -> Callable[..., Any]:
         """Import the command's function."""
-        module = import_module(f"ticli.commands.{self.module or self.name}")
-        found: Callable[..., Any] = getattr(module, self.function or self.name)
+        module, name = (self.function or f"{self.name}:{self.name}").split(":")
+        found: Callable[..., Any] = getattr(import_module(f"ticli.commands.{module}"), name)
         return found
 
 
-VERBS = (
-    Verb(
-        *("invert", LEARN, "Learn a concept from photos"),
-        (
-            'ti invert examples/mug --token "<mug>"',
-            'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
-            "ti invert --manifest concepts.tsv",
+# By the headings of the overview.
+GROUPS = {
+    "Learn": [
+        Verb(
+            "invert",
+            "Learn a concept from photos",
+            (
+                'ti invert examples/mug --token "<mug>"',
+                'ti invert paintings/ --token "<haze>" --kind style --recipe thorough',
+                "ti invert --manifest concepts.tsv",
+            ),
         ),
-    ),
-    Verb(
-        *("generate", USE, "Make pictures from a prompt"),
-        (
-            'ti generate "a photo of <mug> on the moon"',
-            'ti generate "an oil painting of <mug>" -n 4 --grid -o pictures/',
+    ],
+    "Use": [
+        Verb(
+            "generate",
+            "Make pictures from a prompt",
+            (
+                'ti generate "a photo of <mug> on the moon"',
+                'ti generate "an oil painting of <mug>" -n 4 --grid -o pictures/',
+            ),
         ),
-    ),
-    Verb(
-        *("score", USE, "Measure likeness and obedience of concepts"),
-        ("ti score mug --photos examples/mug", "ti score mug cup --plot tradeoff.png"),
-    ),
-    Verb(
-        *("list", LIBRARY, "List the concepts of the library"),
-        ("ti list", "ti list -q --tag kitchen"),
-        "list_concepts",
-        aliases=("ls",),
-    ),
-    Verb(
-        *("show", LIBRARY, "Show what is known of a concept"),
-        ("ti show mug", "ti show mug --field token"),
-    ),
-    Verb(
-        *("rm", LIBRARY, "Remove concepts and unfinished runs"),
-        ("ti rm mug", "ti list -q --tag draft | ti rm --yes -"),
-    ),
-    Verb("rename", LIBRARY, "Give a concept another name and token", ("ti rename mug cup",)),
-    Verb(
-        *("tag", LIBRARY, "Change the tags and notes of a concept"),
-        ('ti tag mug --add kitchen --note "blue, with a chip"',),
-    ),
-    Verb("search", LIBRARY, "Find concepts by their words", ("ti search kitchen",)),
-    Verb(
-        *("merge", COMBINE, "Combine concepts into a new one"),
-        (
-            'ti merge mug:0.7 teapot:0.3 --token "<mugpot>"',
-            'ti merge mug teapot --method concat --token "<both>"',
+        Verb(
+            "score",
+            "Measure likeness and obedience of concepts",
+            ("ti score mug --photos examples/mug", "ti score mug cup --plot tradeoff.png"),
         ),
-    ),
-    Verb(
-        *("export", SHARE, "Write concepts to files for other programs"),
-        ("ti export mug --for comfyui", "ti export mug -o - > mug.safetensors"),
-    ),
-    Verb(
-        *("import", SHARE, "Import concepts from files"),
-        ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
-        "import_files",
-        module="import_",
-    ),
-    Verb(
-        *("inspect", SHARE, "Say what files are and which concepts they hold"),
-        ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt"),
-    ),
-    Verb(
-        *("doctor", UPKEEP, "Find what is wrong and say what puts it right"),
-        ("ti doctor", "ti doctor --rebuild"),
-    ),
-    Verb(
-        *("prune", UPKEEP, "Remove what nothing needs any more"),
-        ("ti prune", "ti prune --dry-run --all"),
-    ),
-    Verb(
-        *("backup", UPKEEP, "Write the whole library to one file"),
-        ("ti backup library.zip", "ti backup - > library.zip"),
-    ),
-    Verb(
-        *("restore", UPKEEP, "Bring a library back from a backup"),
-        ("ti restore library.zip", "ti restore --merge other.zip"),
-    ),
-    Verb(
-        *("models", UPKEEP, "List, show, name and fetch models"),
-        ("ti models", "ti models show starter", "ti models add sd15 ~/models/sd15"),
-    ),
-    Verb(
-        *("config", UPKEEP, "Show and change settings"),
-        ("ti config list", "ti config set device cpu"),
-    ),
-    Verb(
-        *("completion", UPKEEP, "Print the completion script of a shell"),
-        ("ti completion bash > ti.bash",),
-        sees_all=True,
-    ),
-    Verb(*("help", UPKEEP, "Explain a command", ("ti help merge",), "help_command"), sees_all=True),
-)
+    ],
+    "Library": [
+        Verb(
+            "list",
+            "List the concepts of the library",
+            ("ti list", "ti list -q --tag kitchen"),
+            function="list:list_concepts",
+            aliases=("ls",),
+        ),
+        Verb(
+            "show", "Show what is known of a concept", ("ti show mug", "ti show mug --field token")
+        ),
+        Verb(
+            "rm",
+            "Remove concepts and unfinished runs",
+            ("ti rm mug", "ti list -q --tag draft | ti rm --yes -"),
+        ),
+        Verb("rename", "Give a concept another name and token", ("ti rename mug cup",)),
+        Verb(
+            "tag",
+            "Change the tags and notes of a concept",
+            ('ti tag mug --add kitchen --note "blue, with a chip"',),
+        ),
+        Verb("search", "Find concepts by their words", ("ti search kitchen",)),
+    ],
+    "Combine": [
+        Verb(
+            "merge",
+            "Combine concepts into a new one",
+            (
+                'ti merge mug:0.7 teapot:0.3 --token "<mugpot>"',
+                'ti merge mug teapot --method concat --token "<both>"',
+            ),
+        ),
+    ],
+    "Share": [
+        Verb(
+            "export",
+            "Write concepts to files for other programs",
+            ("ti export mug --for comfyui", "ti export mug -o - > mug.safetensors"),
+        ),
+        Verb(
+            "import",
+            "Import concepts from files",
+            ("ti import mug.safetensors", 'ti import learned_embeds.safetensors --token "<cat>"'),
+            function="import_:import_files",
+        ),
+        Verb(
+            "inspect",
+            "Say what files are and which concepts they hold",
+            ("ti inspect learned_embeds.bin", "ti inspect --json mug.pt"),
+        ),
+    ],
+    "Upkeep": [
+        Verb(
+            "doctor",
+            "Find what is wrong and say what puts it right",
+            ("ti doctor", "ti doctor --rebuild"),
+        ),
+        Verb(
+            "prune", "Remove what nothing needs any more", ("ti prune", "ti prune --dry-run --all")
+        ),
+        Verb(
+            "backup",
+            "Write the whole library to one file",
+            ("ti backup library.zip", "ti backup - > library.zip"),
+        ),
+        Verb(
+            "restore",
+            "Bring a library back from a backup",
+            ("ti restore library.zip", "ti restore --merge other.zip"),
+        ),
+        Verb(
+            "models",
+            "List, show, name and fetch models",
+            ("ti models", "ti models show starter", "ti models add sd15 ~/models/sd15"),
+        ),
+        Verb("config", "Show and change settings", ("ti config list", "ti config set device cpu")),
+        Verb(
+            "completion",
+            "Print the completion script of a shell",
+            ("ti completion bash > ti.bash",),
+            sees_all=True,
+        ),
+        Verb(
+            "help",
+            "Explain a command",
+            ("ti help merge",),
+            function="help:help_command",
+            sees_all=True,
+        ),
+    ],
+}
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 
 
 class GroupedCommand(TyperCommand):
@@ -191,12 +231,12 @@ def build(verbs: Sequence[Verb] = VERBS) -> typer.Typer:
 
 def _show_overview(wanted: bool) -> None:
     if wanted:
-        from ticli.terminal.overview import overview
-
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for verb in VERBS:
-            groups.setdefault(verb.group, []).append((verb.name, verb.summary))
-        typer.echo(overview(groups), nl=False)
+        width = max(len(verb.name) for verb in VERBS)
+        blocks = [HEAD]
+        for group, verbs in GROUPS.items():
+            rows = [f"  {verb.name:<{width}}  {verb.summary}\n" for verb in verbs]
+            blocks.append("".join([f"{group}:\n", *rows]))
+        typer.echo("\n".join([*blocks, FOOT]), nl=False)
         raise typer.Exit
 
 

@@ -83,6 +83,11 @@ def nothing(_event: Event) -> None:
     """Hear an event and do nothing."""
 
 
+def _teller(on_event: OnEvent, kind: EventKind = "note") -> Callable[[str], None]:
+    """A function that makes an event of a text."""
+    return lambda text: on_event(Event(kind, text))
+
+
 class DefaultRecipe(Recipe):
     """The recipe `default` with some knobs changed: `Recipe(steps=80)`. Raises Usage."""
 
@@ -178,11 +183,6 @@ def learn(
         stop=stop,
     )
     return learned[0]
-
-
-def _teller(on_event: OnEvent, kind: EventKind = "note") -> Callable[[str], None]:
-    """A function that makes events of texts."""
-    return lambda text: on_event(Event(kind, text))
 
 
 def _announcer(on_event: OnEvent) -> Announce:
@@ -425,12 +425,10 @@ def draw_plan(
     note, warn = _teller(on_event), _teller(on_event, "warning")
     note(f"loading {plan.choice.source.describe()} …")
     pictures = draw_pictures(plan, note, warn)
-    used = False
-    for picture in write_pictures(plan, pictures):
+    for number, picture in enumerate(write_pictures(plan, pictures)):
         on_event(Event("picture", picture=picture))
         yield picture
-        if not used:
-            used = True
+        if number == 0:
             # A picture is not lost over a library that cannot be written.
             try:
                 if not library.touch(concept.name for concept in plan.concepts):
@@ -495,8 +493,8 @@ def score_plan(
     """Score the concepts of a plan one by one, and keep the reports with those of the library."""
     from ticli.scoring.judge import score_concepts
 
-    warn = _teller(on_event, "warning")
-    for scored in score_concepts(plan, _teller(on_event)):
+    note, warn = _teller(on_event), _teller(on_event, "warning")
+    for scored in score_concepts(plan, note):
         concept = scored.subject.concept
         if save and scored.subject.stored:
             # Reports are not lost over a library that cannot be written.

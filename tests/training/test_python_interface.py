@@ -65,6 +65,13 @@ def test_a_concept_goes_from_photos_to_a_picture_in_silence(
     kept = library.embedding(library.get("mug")).rows["clip_l"]
     assert (ticli.load_vectors(path).rows["clip_l"] == kept).all()
     (again,) = library.import_(path, token="<again>")
+    with pytest.raises(ticli.TiError, match="several files"):
+        library.import_([path, path], token="<again>")
+    heard: list[ticli.Event] = []
+    library.export("mug", path, program="comfyui", force=True, on_event=heard.append)
+    assert [(event.kind, event.text.partition(":")[0]) for event in heard[:1]] == [
+        ("note", "in ComfyUI, write")
+    ]
     both = library.merge(["mug", "again"], token="<both>", method="concat")
     assert (again.name, both.vectors) == ("again", 2 * concept.vectors)
     assert capfd.readouterr() == ("", "")

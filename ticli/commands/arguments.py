@@ -1,4 +1,4 @@
-"""Names given to a command, with those that `-` stands for."""
+"""Names and files given to a command; `-` stands for stdin."""
 
 from __future__ import annotations
 

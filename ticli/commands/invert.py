@@ -17,10 +17,10 @@ from ticli.recipe import Recipe, load_recipe
 from ticli.settings import Settings, load_settings
 from ticli.terminal.input import noted_signals, piped
 from ticli.terminal.model_views import announcer
-from ticli.terminal.output import Output, open_output
+from ticli.terminal.output import Output
 from ticli.terminal.progress import Progress, ProgressMode
 from ticli.terminal.run_views import (
-    Words,
+    Results,
     json_of,
     line_of,
     say_learned,
@@ -135,10 +135,10 @@ def learn_several(flags: InvertFlags) -> None:
 
     settings = load_settings()
     requests = requests_of(flags, settings)
-    words = Words(flags.output, [parse_token(request.token).name for request in requests])
+    results = Results(flags.output, [parse_token(request.token).name for request in requests])
     setup = setup_of(flags, settings, str(places().home))
     if flags.dry_run:
-        _show_plans(flags, words, requests, setup)
+        _show_plans(flags, results, requests, setup)
         return
     # Before any work: a library that cannot be written would lose the concepts at the very end.
     library = Library.open(write=True)
@@ -148,17 +148,17 @@ def learn_several(flags: InvertFlags) -> None:
 
     def hear(event: Event, progress: Progress) -> None:
         if event.error is not None:
-            words.fail(parse_token(event.token), event.error)
+            results.fail(parse_token(event.token), event.error)
         elif event.concept is not None:
-            words.learned(event.concept, progress)
+            results.learned(event.concept, progress)
 
     try:
         plans = survey(requests, library, places().runs, flags.fresh)
         for request, found in zip(requests, plans, strict=True):
             if isinstance(found, Refused):
-                words.fail(found.token, found.error)
+                results.fail(found.token, found.error)
             elif isinstance(found, Concept):
-                words.known(found)
+                results.known(found)
             else:
                 say_notes_of(flags.output, found)
                 lines.append(line_of(found))
@@ -168,13 +168,13 @@ def learn_several(flags: InvertFlags) -> None:
             result = f"{counted(len(going), 'concept')} in {places().home}"
             say_plans(flags.output, lines, heaviest, replace(setup, result=result))
             _run(flags, library, going, heaviest, setup, hear)
-            if words.documents:
-                *_, last = words.documents.values()
+            if results.documents:
+                *_, last = results.documents.values()
                 _say_what_to_try(flags.output, last["token"])
     except TiError as error:
-        error.details["completed"] = words.completed
+        error.details["completed"] = results.completed
         raise
-    words.close()
+    results.close()
 
 
 def _pixels_a_step(plan: Plan) -> int:
@@ -308,7 +308,9 @@ def setup_of(flags: InvertFlags, settings: Settings, result: str) -> RunSetup:
 
 
 @learning_options.with_knobs
+@options.with_output
 def invert(
+    output: Output,
     photos: learning_options.PhotosArgument = None,
     token: learning_options.NewTokenOption = None,
     manifest: learning_options.ManifestOption = None,
@@ -331,12 +333,7 @@ def invert(
     deterministic: learning_options.DeterministicOption = False,
     low_memory: learning_options.LowMemoryOption = False,
     offline: options.OfflineOption = False,
-    progress: options.ProgressOption = "auto",
-    json: options.JsonOption = False,
-    quiet: options.QuietOption = False,
-    verbose: options.VerboseOption = False,
-    no_color: options.NoColorOption = False,
-    debug: options.DebugOption = False,
+    progress: learning_options.ProgressOption = "auto",
 ) -> None:
     """Learn a concept from photos.
 
@@ -355,7 +352,7 @@ def invert(
         replace=replace, fresh=fresh, dry_run=dry_run, model=model,
         given=given_of(components, prediction), device=device, dtype=dtype,
         deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
-        output=open_output(json, quiet, verbose, no_color, debug),
+        output=output,
     )  # fmt: skip
     if flags.several:
         learn_several(flags)
@@ -400,7 +397,7 @@ def _entries(flags: InvertFlags) -> list[Entry]:
 
 
 def _show_plans(
-    flags: InvertFlags, words: Words, requests: Sequence[Request], setup: RunSetup
+    flags: InvertFlags, results: Results, requests: Sequence[Request], setup: RunSetup
 ) -> None:
     """Write the plan of every concept to stdout, as text or one JSON array."""
     from ticli.inversion.plan import Refused, survey
@@ -409,10 +406,10 @@ def _show_plans(
     output, documents, shown = flags.output, [], 0
     for found in survey(requests, Library.open(), None, flags.fresh):
         if isinstance(found, Refused):
-            words.fail(found.token, found.error)
+            results.fail(found.token, found.error)
             continue
         if isinstance(found, Concept):
-            words.say_known(found)
+            results.say_known(found)
             continue
         if not shown:
             say_starter(output, found.source, setup)
@@ -424,7 +421,7 @@ def _show_plans(
             output.lines([""] * bool(shown))
             write_plan(found, own)
         shown += 1
-    if words.failed:
-        words.close()
+    if results.failed:
+        results.close()
     if output.json:
         output.document(documents)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import Field, fields
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands.options import argument, flag, machine_flag, output_flag
+from ticli.commands.options import OUTPUT, argument, flag, machine_flag, output_flag, with_flags
 from ticli.recipe import METHOD, Recipe
+from ticli.terminal.progress import ProgressMode
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
 
-def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
-    """The flag of a knob as a parameter of a command; without it the recipe's own value holds."""
+def knob_flag(knob: Field[Any]) -> Any:
+    """The flag of a knob as an annotation; without it the recipe's own value holds."""
     rules, long = knob.metadata, f"--{knob.name.replace('_', '-')}"
     kind, metavar = TYPES.get(str(knob.type), Path), rules.get("metavar", "N")
     if choices := rules.get("choices"):
@@ -28,34 +26,13 @@ def knob_parameter(knob: Field[Any]) -> inspect.Parameter:
         if not rules.get("switch"):
             long = f"{long}/--no-{long.removeprefix('--')}"
     option = flag(long, metavar=metavar, help=rules["help"], rich_help_panel=rules["group"])
-    return inspect.Parameter(
-        knob.name,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
+    return Annotated[kind | None, option]
 
 
-def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command a flag for every knob, in the place of its parameter `knobs`.
-
-    The command gets the knobs that were given as one dict.
-    """
-    own = inspect.signature(command, eval_str=True).parameters
-    knobs = {knob.name: knob_parameter(knob) for knob in fields(Recipe)}
-
-    @wraps(command)
-    def called(**given: Any) -> None:
-        settled = {name: given.pop(name) for name in knobs}
-        command(**given, knobs=settled)
-
-    parameters = list(own.values())
-    place = list(own).index("knobs")
-    parameters[place : place + 1] = knobs.values()
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-    return called
-
+# A command gets a flag for every knob, and all their values as one dict, None where none was given.
+with_knobs = with_flags(
+    "knobs", {knob.name: knob_flag(knob) for knob in fields(Recipe)}, None, dict, in_place=True
+)
 
 PhotosArgument = Annotated[
     list[str] | None,
@@ -64,7 +41,8 @@ PhotosArgument = Annotated[
 NewTokenOption = Annotated[
     list[str] | None,
     flag(
-        *("--token", "-t"),
+        "--token",
+        "-t",
         metavar="TOKEN",
         help='The new token, as "<mug>" or mug; for several, mug=PHOTOS each time.',
     ),
@@ -93,17 +71,27 @@ PreviewOption = Annotated[
     str, output_flag("--preview", metavar="PROMPT", help="What it shows; {} is the token.")
 ]
 KeepPhotosOption = Annotated[
-    bool, output_flag("--keep-photos", help="Keep copies of the photos in the library.")
+    bool,
+    output_flag("--keep-photos", help="Keep copies of the photos in the library."),
 ]
 TogetherOption = Annotated[
     int | None,
     machine_flag(
-        "--together", metavar="N", min=1, help="Concepts that learn at a time; all that fit."
+        "--together",
+        metavar="N",
+        min=1,
+        help="Concepts that learn at a time; all that fit.",
     ),
 ]
 LowMemoryOption = Annotated[
-    bool, machine_flag("--low-memory", help="Begin as on a card of 4 to 6 GB, more slowly.")
+    bool,
+    machine_flag("--low-memory", help="Begin as on a card of 4 to 6 GB, more slowly."),
 ]
 DeterministicOption = Annotated[
-    bool, machine_flag("--deterministic", help="Equal bits on CUDA too, more slowly.")
+    bool,
+    machine_flag("--deterministic", help="Equal bits on CUDA too, more slowly."),
+]
+ProgressOption = Annotated[
+    ProgressMode,
+    typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
 ]

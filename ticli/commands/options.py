@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -22,46 +22,61 @@ output_flag = partial(flag, rich_help_panel=OUTPUT)
 machine_flag = partial(flag, rich_help_panel=MACHINE)
 rare_flag = partial(flag, rich_help_panel=RARE)
 
-JsonOption = Annotated[bool, output_flag("--json", help="One JSON document on stdout.")]
-QuietOption = Annotated[
-    bool, output_flag("--quiet", "-q", help="Only the result: names or paths, one a line.")
-]
-VerboseOption = Annotated[bool, output_flag("--verbose", "-v", help="More detail on stderr.")]
-NoColorOption = Annotated[bool, output_flag("--no-color", help="No colours, as with NO_COLOR.")]
-DebugOption = Annotated[
-    bool, output_flag("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
-]
-OUTPUT_FLAGS = {
-    "json": JsonOption,
-    "quiet": QuietOption,
-    "verbose": VerboseOption,
-    "no_color": NoColorOption,
-    "debug": DebugOption,
-}
+
+def with_flags(
+    name: str,
+    flags: Mapping[str, Any],
+    default: Any,
+    make: Callable[..., Any],
+    in_place: bool = False,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these flags; its parameter `name` is what `make` makes of their values.
+
+    `flags` are annotations by name; a flag that is not given has the value `default`. They come
+    last, or `in_place` of the parameter.
+    """
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    added = [Parameter(key, kind, default=default, annotation=a) for key, a in flags.items()]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = signature(command, eval_str=True).parameters
+        others = [parameter for parameter in own.values() if parameter.name != name]
+        place = list(own).index(name) if in_place else len(others)
+        parameters = [*others[:place], *added, *others[place:]]
+
+        @wraps(command)
+        def called(**given: Any) -> None:
+            made = make(**{key: given.pop(key) for key in flags})
+            command(**given, **{name: made})
+
+        called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
+        return called
+
+    return decorate
 
 
-def with_output(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flags that every command has; its `output` speaks as they say."""
-    own = signature(command, eval_str=True).parameters.values()
-    parameters = [parameter for parameter in own if parameter.name != "output"]
-    for name, annotation in OUTPUT_FLAGS.items():
-        kind = Parameter.POSITIONAL_OR_KEYWORD
-        parameters.append(Parameter(name, kind, default=False, annotation=annotation))
+with_output = with_flags(
+    "output",
+    {
+        "json": Annotated[bool, output_flag("--json", help="One JSON document on stdout.")],
+        "quiet": Annotated[
+            bool, output_flag("--quiet", "-q", help="Only the result: names or paths, one a line.")
+        ],
+        "verbose": Annotated[bool, output_flag("--verbose", "-v", help="More detail on stderr.")],
+        "no_color": Annotated[
+            bool, output_flag("--no-color", help="No colours, as with NO_COLOR.")
+        ],
+        "debug": Annotated[
+            bool, output_flag("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
+        ],
+    },
+    False,
+    open_output,
+)
 
-    @wraps(command)
-    def called(**given: Any) -> None:
-        output = open_output(**{name: given.pop(name) for name in OUTPUT_FLAGS})
-        command(output=output, **given)
-
-    called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": None}
-    return called
-
-
-# An argument `names`: of one concept, or of several.
-NAME = argument(metavar="NAME", help="A concept, as mug or <mug>.")
+NameArgument = Annotated[str, argument(metavar="NAME", help="A concept, as mug or <mug>.")]
 NAMES = argument(metavar="NAME...", help="Concepts, as mug or <mug>; - reads names from stdin.")
-NameArgument = Annotated[str, NAME]
 
 YesOption = Annotated[bool, flag("--yes", "-y", help="Answer yes to the question.")]
 DryRunOption = Annotated[
@@ -89,10 +104,6 @@ DtypeOption = Annotated[
 ]
 OfflineOption = Annotated[
     bool, machine_flag("--offline", help="Stay off the network (TI_OFFLINE, HF_HUB_OFFLINE).")
-]
-ProgressOption = Annotated[
-    Literal["auto", "plain", "jsonl", "none"],
-    typer.Option("--progress", help="How progress is shown on stderr.", rich_help_panel=OUTPUT),
 ]
 ComponentsOption = Annotated[
     Path | None,

@@ -85,13 +85,9 @@ def show_plan(output: Output, plan: PicturePlan) -> None:
         grid = plan.grid.shown if plan.grid else None
         output.document({"dry_run": True, "pictures": items, "grid": grid})
         return
-    size = f"{plan.drawing.width}x{plan.drawing.height}"
-    steps, guidance = str(plan.drawing.steps), f"{plan.drawing.guidance:g}"
-    sampler, model = plan.drawing.sampler, plan.choice.source.id
-    rows = [
-        (item["path"], str(item["seed"]), size, steps, guidance, sampler, model, item["used"])
-        for item in items
-    ]
+    size, guidance = f"{plan.drawing.width}x{plan.drawing.height}", f"{plan.drawing.guidance:g}"
+    middle = (size, str(plan.drawing.steps), guidance, plan.drawing.sampler, plan.choice.source.id)
+    rows = [(item["path"], str(item["seed"]), *middle, item["used"]) for item in items]
     output.table(COLUMNS, rows)
 
 

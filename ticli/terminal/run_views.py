@@ -159,7 +159,7 @@ def say_plans(output: Output, lines: Sequence[str], plan: Plan, setup: RunSetup)
 
 
 @dataclass
-class Words:
+class Results:
     """What has become of the concepts of one call, said as soon as it is known.
 
     `order` are all their names, `documents` the learned ones' JSON objects, `failed` what was in

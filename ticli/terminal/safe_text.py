@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 # Letters and symbols that draw nothing, though Unicode does not class them as format characters.
 FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 # Controls, format characters (bidi, zero-width, tags), surrogates, unassigned, line separators.
 HIDDEN = frozenset(("Cc", "Cf", "Cs", "Cn", "Zl", "Zp"))
 COMBINING = frozenset(("Mn", "Me"))
@@ -34,7 +33,7 @@ def safe_text(text: str) -> str:
             if marks == MOST_MARKS + 1:
                 pieces.append("…")
         elif kind in HIDDEN or character in FILLERS:
-            pieces.append(_escape(character))
+            pieces.append(character.encode("unicode_escape").decode())
         else:
             pieces.append(character)
     return "".join(pieces)
@@ -46,15 +45,6 @@ def shorten(text: str, limit: int) -> str:
         return text
     head = (limit - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    if character in SHORT:
-        return SHORT[character]
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def age(moment: str, now: datetime | None = None) -> str:

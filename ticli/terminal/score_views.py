@@ -36,7 +36,7 @@ def show_scores(output: Output, reports: Sequence[Mapping[str, Any]]) -> None:
         output.document(list(reports))
         return
     if output.quiet:
-        output.lines(list(dict.fromkeys(report["name"] for report in reports)))
+        output.lines(dict.fromkeys(report["name"] for report in reports))
         return
     output.table(COLUMNS, [row for report in reports for row in _rows(report)])
 
