@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     # Tensors by name, as a file of weights holds them.
     State = dict[str, torch.Tensor]
-
-
-# What text encoders give and what a denoiser reads, whatever the family.
 
 
 @dataclass(frozen=True)
@@ -43,24 +40,24 @@ class Conditioning:
 
     def part(self, rows: slice) -> Conditioning:
         """The conditioning of some of the prompts."""
-        pooled = None if self.pooled is None else self.pooled[rows]
-        mask = None if self.mask is None else self.mask[rows]
-        return Conditioning(self.hidden[rows], pooled, mask)
+        return self._each(lambda tensor: tensor[rows])
 
     def repeated(self, times: int) -> Conditioning:
         """Each prompt repeated in place, before the next one."""
-        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
-        mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
-        return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
+        return self._each(lambda tensor: tensor.repeat_interleave(times, 0))
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Conditioning:
+        pooled = None if self.pooled is None else change(self.pooled)
+        mask = None if self.mask is None else change(self.mask)
+        return Conditioning(change(self.hidden), pooled, mask)
 
     def first_zeroed(self) -> Conditioning:
         """The same with zeros for the first prompt and its pooled vector."""
-        hidden, pooled = self.hidden.clone(), self.pooled
-        hidden[0] = 0
-        if pooled is not None:
-            pooled = pooled.clone()
-            pooled[0] = 0
-        return Conditioning(hidden, pooled, self.mask)
+        zeroed = replace(self._each(lambda tensor: tensor.clone()), mask=self.mask)
+        zeroed.hidden[0] = 0
+        if zeroed.pooled is not None:
+            zeroed.pooled[0] = 0
+        return zeroed
 
     def halves(self) -> tuple[Conditioning, Conditioning]:
         """The first half of the prompts and the second: negative and positive ones."""
@@ -75,11 +72,10 @@ Shapes = Mapping[str, Shape]
 
 @dataclass(frozen=True)
 class EncoderKind:
-    """An architecture of text encoders: its transformers classes, and how it frames a prompt.
+    """An architecture of text encoders, by its transformers classes.
 
-    `model` and `projected` are its classes without and with a projection of the pooled text.
-    `tables` are the names its token table may have. `start` and `end` say whether a start and an
-    end token stand around a prompt.
+    `projected` is the class that projects the pooled text. `tables` are the names its token table
+    may have. `start` and `end` say which tokens stand around a prompt.
     """
 
     model: str
@@ -90,20 +86,12 @@ class EncoderKind:
     end: bool = True
 
 
-# T5 has no start token, and Gemma gets no end.
+T5_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
 KINDS: Mapping[str, EncoderKind] = {
     "clip": EncoderKind(
-        "CLIPTextModel",
-        "CLIPTokenizer",
-        ("token_embedding.weight",),
-        projected="CLIPTextModelWithProjection",
+        "CLIPTextModel", "CLIPTokenizer", ("token_embedding.weight",), "CLIPTextModelWithProjection"
     ),
-    "t5": EncoderKind(
-        "T5EncoderModel",
-        "T5TokenizerFast",
-        ("shared.weight", "encoder.embed_tokens.weight"),
-        start=False,
-    ),
+    "t5": EncoderKind("T5EncoderModel", "T5TokenizerFast", T5_TABLES, start=False),
     "gemma": EncoderKind("Gemma2Model", "GemmaTokenizerFast", ("embed_tokens.weight",), end=False),
 }
 
@@ -122,8 +110,7 @@ class EncoderPart:
     """
 
     key: str
-    folder: str
-    tokenizer: str
+    folder: str = "text_encoder"
     kind: str = "clip"
     widths: tuple[int, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -137,6 +124,24 @@ class EncoderPart:
     optional: bool = False
     open_clip: bool = False
     instruction: Callable[[], str] | None = None
+
+    @property
+    def tokenizer(self) -> str:
+        return self.folder.replace("text_encoder", "tokenizer")
+
+
+# Encoders that several families share.
+CLIP_L = EncoderPart("clip_l", widths=(768,))
+POOLED_CLIP_G = EncoderPart(
+    "clip_g",
+    "text_encoder_2",
+    widths=(1280,),
+    penultimate=True,
+    projected=True,
+    pooled=True,
+    open_clip=True,
+)
+T5 = EncoderPart("t5", kind="t5", widths=(4096,), aliases=("t5xxl",))
 
 
 @dataclass(frozen=True)
@@ -194,8 +199,8 @@ class SingleFileLayout:
 
     marks: tuple[str, ...]
     state: Callable[[State, Configuration], State]
-    configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None
-    schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None
+    configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None = None
+    schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None = None
     keys: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = (DENOISER, "")
     prediction: str = "flow"
@@ -235,15 +240,17 @@ class Family:
     pipeline: str
     encoders: tuple[EncoderPart, ...]
     denoiser: tuple[str, str]
-    vae: str
-    patch: int
     law: Law
     details: Callable[[Configuration], Details]
     condition: Callable[[Mapping[str, Encoding], Configuration], Conditioning]
     denoise: Callable[[Any, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
     arguments: Callable[[Conditioning, torch.Tensor, float], dict[str, Any]]
-    unpack: Callable[[torch.Tensor, int, int], torch.Tensor]
     architecture: Callable[[int], str]
+    vae: str = "AutoencoderKL"
+    patch: int = 1
+    unpack: Callable[[torch.Tensor, int, int], torch.Tensor] = lambda latents, height, width: (
+        latents
+    )
     exports: Mapping[str, str] = field(default_factory=dict)
     single_file: SingleFileLayout | None = None
     guessed: bool = True
@@ -265,29 +272,29 @@ def usual_details(defaults: tuple[str, int, float]) -> Callable[[Configuration],
     )
 
 
-def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:
-    """Leave the layout of latents as it is."""
-    return latents
-
-
-def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
-    negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "pooled_prompt_embeds": positive.pooled,
-        "negative_pooled_prompt_embeds": negative.pooled,
-    }
-
-
 def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings for the pipeline, so that it reads no prompt itself."""
+    """Embeddings for the pipeline, so that it reads no prompt itself; negative prompts come first.
+
+    With the pooled text and the masks of families that have them.
+    """
     negative, positive = pair.halves()
-    return {
+    found = {
         "prompt_embeds": positive.hidden,
         "negative_prompt_embeds": negative.hidden,
         "latents": noise,
         "guidance_scale": guidance,
     }
+    if pair.pooled is not None:
+        found["pooled_prompt_embeds"] = positive.pooled
+        found["negative_pooled_prompt_embeds"] = negative.pooled
+    if pair.mask is not None:
+        found["prompt_attention_mask"] = positive.mask
+        found["negative_prompt_attention_mask"] = negative.mask
+    return found
+
+
+# For pipelines that would clean prompts and snap sizes by themselves.
+UNCHANGED = {"negative_prompt": None, "clean_caption": False, "use_resolution_binning": False}
 
 
 def masked_condition(
@@ -298,44 +305,23 @@ def masked_condition(
     return Conditioning(encoding.hidden, mask=encoding.mask)
 
 
-def without_variance(output: torch.Tensor, channels: int) -> torch.Tensor:
-    """Drop the half of the channels that predicts a variance, if there is one."""
-    return output[:, :channels]
-
-
-def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and masks for a pipeline that would clean prompts and snap sizes by itself."""
-    negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "prompt_attention_mask": positive.mask,
-        "negative_prompt_attention_mask": negative.mask,
-        "negative_prompt": None,
-        "clean_caption": False,
-        "use_resolution_binning": False,
-    }
-
-
-# Models that predict the noise or the velocity of a variance-preserving diffusion.
-
-
 def _add_noise(
     schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+) -> Any:
     """z_t = √ᾱ_t · z + √(1 − ᾱ_t) · ε (2006.11239, eq. 4)."""
-    noisy: torch.Tensor = schedule.add_noise(latents, noise, timesteps)
-    return noisy
+    return schedule.add_noise(latents, noise, timesteps)
 
 
 def _target(
     schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+) -> Any:
     """The noise (2006.11239), or √ᾱ_t · ε − √(1 − ᾱ_t) · z (2202.00512, appendix D)."""
     if schedule.config.prediction_type == "v_prediction":
-        velocity: torch.Tensor = schedule.get_velocity(latents, noise, timesteps)
-        return velocity
+        return schedule.get_velocity(latents, noise, timesteps)
     return noise
 
 
+# Models that predict the noise or the velocity of a variance-preserving diffusion.
 DIFFUSION = Law(
     "DDPMScheduler",
     {
@@ -356,13 +342,11 @@ DIFFUSION = Law(
 )
 
 
-# Models that predict the velocity of a straight path from photo to noise (rectified flow).
-
 # Flow transformers read latents in patches of two a side; shifts are given for their number.
 PATCH = 2
 
 
-def noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def _noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> Any:
     """The share σ of noise at each timestep, spread as the model's own sampler spreads it.
 
     More of a larger picture survives the same noise, so σ = s·u / (1 + (s − 1)·u) with a shift s
@@ -370,8 +354,7 @@ def noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...])
     """
     uniform = (timesteps.float() + 1) / schedule.config.num_train_timesteps
     shift = _shift(schedule.config, shape)
-    levels: torch.Tensor = shift * uniform / (1 + (shift - 1) * uniform)
-    return levels
+    return shift * uniform / (1 + (shift - 1) * uniform)
 
 
 def _shift(config: Any, shape: tuple[int, ...]) -> float:
@@ -385,21 +368,20 @@ def _shift(config: Any, shape: tuple[int, ...]) -> float:
     return math.exp(moved) if config.time_shift_type == "exponential" else moved
 
 
-def _flow_times(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    levels = noise_levels(schedule, timesteps, shape)
-    times: torch.Tensor = levels * schedule.config.num_train_timesteps
-    return times
+def _flow_times(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> Any:
+    return _noise_levels(schedule, timesteps, shape) * schedule.config.num_train_timesteps
 
 
 def _flow_add_noise(
     schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
     """z_t = (1 − σ) · z + σ · ε (2209.03003)."""
-    levels = noise_levels(schedule, timesteps, tuple(latents.shape))
+    levels: torch.Tensor = _noise_levels(schedule, timesteps, tuple(latents.shape))
     sigma = levels.view(-1, *[1] * (latents.dim() - 1)).to(latents.dtype)
     return (1 - sigma) * latents + sigma * noise
 
 
+# Models that predict the velocity of a straight path from photo to noise (rectified flow).
 FLOW = Law(
     "FlowMatchEulerDiscreteScheduler",
     {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
+    CLIP_L,
     FLOW,
     PATCH,
+    T5,
     Conditioning,
     Configuration,
     Details,
-    EncoderPart,
     Encoding,
     Family,
     Shapes,
@@ -102,8 +104,7 @@ def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict
     }
 
 
-# A model in one file, in its authors' names.
-
+# The names of tensors in a single file. diffusers' converter takes no other width than 3072.
 BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
 OUTER = {
     "img_in": "x_embedder",
@@ -142,8 +143,6 @@ JOINED = {
 WITH_MLP = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
 GUIDANCE = "guidance_in.in_layer.weight"
 LAST = "final_layer.adaLN_modulation.1."
-
-
 POSITIONS_OF_HEADS = {128: (16, 56, 56)}
 
 
@@ -227,27 +226,12 @@ FLUX = Family(
     title="Flux",
     pipeline="FluxPipeline",
     encoders=(
-        EncoderPart(
-            "clip_l",
-            "text_encoder",
-            "tokenizer",
-            widths=(768,),
-            prefix="text_encoders.clip_l.transformer.",
-            pooled=True,
-        ),
-        EncoderPart(
-            "t5",
-            "text_encoder_2",
-            "tokenizer_2",
-            kind="t5",
-            widths=(4096,),
-            aliases=("t5xxl",),
-            prefix="text_encoders.t5xxl.transformer.",
-            window=WINDOW,
+        replace(CLIP_L, prefix="text_encoders.clip_l.transformer.", pooled=True),
+        replace(
+            T5, folder="text_encoder_2", prefix="text_encoders.t5xxl.transformer.", window=WINDOW
         ),
     ),
     denoiser=("transformer", "FluxTransformer2DModel"),
-    vae="AutoencoderKL",
     patch=PATCH,
     law=FLOW,
     details=_details,
