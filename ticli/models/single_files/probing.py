@@ -32,8 +32,8 @@ def find_prediction(
 ) -> ModelSource:
     """Load a model that does not say what it predicts, find it out, and return it again.
 
-    Its size depends on that, so a plan must know it first. `encode` gives the photos' latents;
-    `tell` is called with the result. Raises as settle_prediction and load_model do.
+    A plan must know it first, since it decides the size. `encode` gives the photos' latents; `tell`
+    is called with the result. Raises as settle_prediction and load_model do.
     """
     model = load_text(source, hardware)
     latents = encode(model)
@@ -87,12 +87,11 @@ def _note(path: Path, given: Given) -> None:
 def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
     """The mean squared error of the denoiser's output as noise and as velocity."""
     steps = int(model.noise_schedule.config.num_train_timesteps)
-    shares: tuple[float, ...] = SHARES
+    side = model.source.size // model.source.grain
+    shares = SHARES[:1] if latents is None else SHARES
     if latents is None:
-        side = model.source.size // model.source.grain
-        clean, shares = torch.zeros(1, model.channels, side, side), SHARES[:1]
-    else:
-        clean = latents[:MOST_PHOTOS].float().cpu()
+        latents = torch.zeros(1, model.channels, side, side)
+    clean = latents[:MOST_PHOTOS].float().cpu()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     clean, noise = clean.to(model.device), noise.to(model.device)
     sums = {EPSILON: 0.0, VELOCITY: 0.0}
@@ -112,6 +111,6 @@ def _empty(model: Model) -> Conditioning:
     """The empty prompt, or zeros if the text encoders are no longer in memory."""
     if model.encoders:
         return model.condition([model.tokenise("", {})], {})
-    (key,) = model.source.widths
-    shape = 1, model.source.windows[key], model.source.widths[key]
+    ((key, width),) = model.source.widths.items()
+    shape = 1, model.source.windows[key], width
     return Conditioning(torch.zeros(shape, device=model.device, dtype=model.hardware.dtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ GGUF = b"GGUF"
 class WeightsFile:
     """A file's tensors by key, and its string metadata."""
 
-    path: Path
     entries: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]
 
@@ -57,7 +56,7 @@ def read_contents(path: Path, name: str) -> WeightsFile:
         raise ModelUnavailable(
             f"{name} cannot be read: {error.strerror or error}", "check its permissions"
         ) from error
-    return WeightsFile(path, {entry.key: entry for entry in header.entries}, header.metadata)
+    return WeightsFile({entry.key: entry for entry in header.entries}, header.metadata)
 
 
 def _refuse_others(start: bytes, name: str) -> None:
@@ -74,8 +73,8 @@ FOLDER = "give the model's folder in the diffusers layout instead"
 COMPLETE = "give the complete checkpoint of the model"
 
 
-def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
-    """The family of a file and the prefix of its denoiser's keys.
+def recognise(contents: WeightsFile, name: str) -> tuple[Family, SingleFileLayout, str]:
+    """The family of a file, its layout there, and the prefix of its denoiser's keys.
 
     Raises ModelUnavailable that says what else the file is.
     """
@@ -86,9 +85,12 @@ def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
         for prefix in layout.prefixes:
             marks = (*(f"{prefix}{mark}" for mark in layout.marks), *layout.keys)
             if all(_has(contents, mark) for mark in marks):
-                return family, prefix
-    found, hint = _instead(contents)
-    raise ModelUnavailable(f"{name} is {found}", hint)
+                return family, layout, prefix
+    for test, found, hint in OTHERS:
+        if test(contents):
+            raise ModelUnavailable(f"{name} is {found}", hint)
+    some = ", ".join(sorted(contents.entries)[:2]) or "nothing"
+    raise ModelUnavailable(f"{name} is not a model that ti knows: it holds {some}", FOLDER)
 
 
 def _has(contents: WeightsFile, mark: str) -> bool:
@@ -99,12 +101,9 @@ def _has(contents: WeightsFile, mark: str) -> bool:
     return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
 
 
-def _instead(contents: WeightsFile) -> tuple[str, str]:
-    for test, found, hint in OTHERS:
-        if test(contents):
-            return found, hint
-    some = ", ".join(sorted(contents.entries)[:2]) or "nothing"
-    return f"not a model that ti knows: it holds {some}", FOLDER
+def is_open_clip(keys: Iterable[str]) -> bool:
+    """Whether a text encoder's tensors have OpenCLIP's names."""
+    return any(key.startswith("transformer.resblocks.") for key in keys)
 
 
 def _any(pattern: str) -> Callable[[WeightsFile], bool]:
@@ -165,9 +164,6 @@ OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
     (_few, "an embedding, not a model", "take it into the library: ti import FILE"),
 )
 
-
-# What is known about a model in one file, and where its other parts are.
-
 # OpenAI's vocabulary, which every CLIP of these models uses.
 CLIP_TOKENIZER = Path(__file__).parents[1] / "clip_tokenizer"
 EPSILON, VELOCITY = "epsilon", "v_prediction"
@@ -190,11 +186,6 @@ class Given:
     components: Path | None = None
     prediction: str = ""
     told_by: str = ""
-
-    @property
-    def said_now(self) -> bool:
-        """Whether this call says what the file predicts."""
-        return bool(self.prediction) and self.told_by not in (EARLIER, TRIED)
 
 
 NOTHING_GIVEN = Given()
@@ -230,8 +221,9 @@ class SingleFile:
     @property
     def given(self) -> Given:
         """What must be given again, or remembered, for this file to be the same model."""
-        kept = self.said_by_user or self.told_by == TRIED
-        return Given(self.components, *((self.prediction, self.told_by) if kept else ("", "")))
+        if self.said_by_user or self.told_by == TRIED:
+            return Given(self.components, self.prediction, self.told_by)
+        return Given(self.components)
 
     @property
     def remarks(self) -> list[str]:
@@ -253,6 +245,10 @@ class SingleFile:
         """Whether a part's weights are in the file."""
         return part in self.prefixes
 
+    def has(self, part: str) -> bool:
+        """Whether a part is in the file, comes with `ti`, or is in the folder of components."""
+        return self.holds(part) or self.place(part).is_dir()
+
     def place(self, part: str) -> Path:
         """The folder of a part that the file does not hold."""
         if part in self.pads:
@@ -261,23 +257,19 @@ class SingleFile:
 
 
 STATED = {
-    "epsilon": EPSILON,
-    "eps": EPSILON,
-    "v": VELOCITY,
-    "v_prediction": VELOCITY,
-    "v-prediction": VELOCITY,
+    **dict.fromkeys(("epsilon", "eps"), EPSILON),
+    **dict.fromkeys(("v", "v_prediction", "v-prediction"), VELOCITY),
 }
 
 
 def told_prediction(
     contents: WeightsFile, layout: SingleFileLayout, given: Given
 ) -> tuple[str, str]:
-    """The prediction and who told it: the user now, the file, the user earlier or a trial.
+    """The prediction, and who told it: the user now, the file, the user earlier, or the family.
 
-    Else it is the family. Both are "" where nobody said anything and the family has models of
-    either kind.
+    Both are "" where nobody said anything and the family has models of either kind.
     """
-    if given.said_now:
+    if given.prediction and given.told_by not in (EARLIER, TRIED):
         return given.prediction, given.told_by or FLAG
     if layout.prediction != "flow":
         stated, told_by = stated_prediction(contents)
