@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ticli.errors import BadContent, ModelUnavailable, first_line
-from ticli.models.folder import PICKLED, STEMS, VARIANTS, families_named, names_part, read_json
+from ticli.models.folder import (
+    families_named,
+    no_weights,
+    read_json,
+    weights_names,
+    weighty_parts,
+)
 
 INDEX, CARD = "model_index.json", "README.md"
 SMALL = (".json", ".txt", ".model")
@@ -77,35 +83,25 @@ def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> 
 
     Raises ModelUnavailable if the family is unknown or a part has no safetensors weights.
     """
-    family = families_named(index, name)[0]
-    texts = [
-        part for part in family.encoders if not part.optional or names_part(index, part.folder)
-    ]
-    weighty = [*(part.folder for part in texts), family.denoiser[0], "vae"]
+    weighty = weighty_parts(index, families_named(index, name)[0])
     chosen = {INDEX, CARD} & sizes.keys()
-    for folder in (*weighty, *(part.tokenizer for part in texts), "scheduler"):
-        chosen |= {
-            file
-            for file in sizes
-            if file.endswith(SMALL) and PurePosixPath(file).parent == PurePosixPath(folder)
-        }
-    for folder in weighty:
-        chosen |= _weights(folder, sizes, name)
+    tokenizers = [part.replace("text_encoder", "tokenizer") for part in weighty]
+    folders = {PurePosixPath(part) for part in (*weighty, *tokenizers, "scheduler")}
+    chosen |= {f for f in sizes if f.endswith(SMALL) and PurePosixPath(f).parent in folders}
+    for part in weighty:
+        chosen |= _weights(part, sizes, name)
     return {file: sizes[file] for file in sorted(chosen)}
 
 
-def _weights(folder: str, sizes: Mapping[str, int], name: str) -> set[str]:
+def _weights(part: str, sizes: Mapping[str, int], name: str) -> set[str]:
     """The weights of a part that `folder.weights` would take, whole or in shards."""
-    stem = STEMS["transformers" if folder.startswith("text_encoder") else "diffusers"]
-    for variant in VARIANTS:
-        dotted = f".{variant}" if variant else ""
-        whole = f"{folder}/{stem}{dotted}.safetensors"
-        if whole in sizes:
-            return {whole}
-        if f"{folder}/{stem}.safetensors.index{dotted}.json" in sizes:
-            shards = f"{folder}/{stem}{dotted}-"
+    for whole, index, _ in weights_names(part):
+        if f"{part}/{whole}" in sizes:
+            return {f"{part}/{whole}"}
+        if f"{part}/{index}" in sizes:
+            shards = f"{part}/{whole.removesuffix('.safetensors')}-"
             return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
-    raise ModelUnavailable(f"{name} has no {folder}/{stem}.safetensors", PICKLED)
+    raise no_weights(name, part)
 
 
 def _absent(name: str, wanted: Mapping[str, int], revision: str) -> dict[str, int]:

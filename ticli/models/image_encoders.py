@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticli.errors import ModelUnavailable, first_line
-from ticli.models.locate import HUB_ID, STARTER, STARTER_ID
+from ticli.models.locate import HUB_ID, STARTER, STARTER_ID, starter_version
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +81,7 @@ def locate_image_encoder(name: str) -> ImageEncoderSource:
     Nothing is downloaded. Raises ModelUnavailable that names what is missing.
     """
     if name == STARTER_ID:
-        return _identify(STARTER / "scorer", STARTER_ID, "")
+        return _identify(STARTER / "scorer", STARTER_ID, starter_version())
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _identify(folder.absolute(), str(folder.absolute()), "")
@@ -106,28 +105,42 @@ def locate_image_encoder(name: str) -> ImageEncoderSource:
 def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> ImageEncoder:
     """Load an encoder in float32, frozen. Raises ModelUnavailable if a file is damaged."""
     import torch
+    import transformers
 
     from ticli.models.model import quiet_libraries
 
-    options: dict[str, Any] = {
-        "dtype": torch.float32,
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
+    kind = {CLIP: "CLIPModel", "vit": "ViTModel"}.get(source.kind, "AutoModel")
+    # DINO's feature is the class token itself, without the pooling layer of a ViT.
+    extra = {"add_pooling_layer": False} if source.kind == "vit" else {}
     try:
         with quiet_libraries():
-            module = _network(source, options).requires_grad_(False).eval().to(device)
-            tokenizer = _tokenizer(source)
+            module, found = getattr(transformers, kind).from_pretrained(
+                source.folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                **extra,
+            )
+            if missing := sorted(found["missing_keys"]):
+                # transformers filled them with random numbers.
+                raise ValueError(f"its weights lack {missing[0]}")
+            module = module.requires_grad_(False).eval().to(device)
+            tokenizer, window = None, 0
+            if source.reads:
+                tokenizer = transformers.CLIPTokenizer.from_pretrained(
+                    source.folder, local_files_only=True
+                )
+                window = int(module.config.text_config.max_position_embeddings)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         first = first_line(error)
         raise ModelUnavailable(
             f"encoder {source.id} cannot be loaded: {first}", "download it again"
         ) from error
-    window = module.config.text_config.max_position_embeddings if source.reads else 0
-    return ImageEncoder(source, module, tokenizer, int(window), read_preprocessing(source))
+    return ImageEncoder(source, module, tokenizer, window, _preprocessing(source))
 
 
-def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
+def _preprocessing(source: ImageEncoderSource) -> Preprocessing:
     """Read preprocessor_config.json. Raises ModelUnavailable if it is missing or damaged."""
     settings = _read_json(source.folder / "preprocessor_config.json", source.id)
     try:
@@ -153,36 +166,6 @@ def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
         ) from error
 
 
-def _network(source: ImageEncoderSource, options: dict[str, Any]) -> Any:
-    """The network, if its weights are complete: transformers would fill in random ones."""
-    if source.kind == CLIP:
-        from transformers.models.clip.modeling_clip import CLIPModel
-
-        kind: Any = CLIPModel
-    elif source.kind == "vit":
-        from transformers.models.vit.modeling_vit import ViTModel
-
-        kind = ViTModel
-        # DINO's feature is the class token itself, without the pooling layer of a ViT.
-        options = {**options, "add_pooling_layer": False}
-    else:
-        from transformers import AutoModel
-
-        kind = AutoModel
-    network, found = kind.from_pretrained(source.folder, output_loading_info=True, **options)
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"its weights lack {missing[0]}")
-    return network
-
-
-def _tokenizer(source: ImageEncoderSource) -> Any:
-    if not source.reads:
-        return None
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
-
-    return CLIPTokenizer.from_pretrained(source.folder, local_files_only=True)
-
-
 def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
     kind = _read_json(folder / "config.json", name).get("model_type")
     if kind != CLIP and kind not in DINO:
@@ -200,13 +183,7 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
             "pickled weights are never read: if you trust it, load it in transformers, write it "
             "with save_pretrained, and give that folder",
         ) from error
-    version = ""
-    if name == STARTER_ID:
-        card = re.search(
-            r"^## This version\s+`([^`]+)`", (STARTER / "README.md").read_text("utf-8"), re.M
-        )
-        version = card[1] if card else ""
-    return ImageEncoderSource(name, folder, revision or version, str(kind), sha256)
+    return ImageEncoderSource(name, folder, revision, str(kind), sha256)
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from ticli.models.single_files.recognising import (
     NOTHING_GIVEN,
     PREDICTION_WORDS,
     Given,
-    SingleFile,
 )
 from ticli.settings import Settings
 
@@ -32,26 +32,20 @@ def disk_use(source: ModelSource) -> int:
 
     A model in one file includes the parts from its folder of components.
     """
-    single = source.single
+    paths, single = [source.folder], source.single
+    if single and single.components:
+        parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
+        with_us = {*single.prefixes, *single.pads}
+        paths += [single.place(part) for part in (*parts, "vae") if part not in with_us]
     seen: dict[tuple[int, int], int] = {}
-    for path in [single.path, *_components(source, single)] if single else [source.folder]:
+    for path in paths:
         under = [Path(place) / name for place, _, names in os.walk(path) for name in names]
         for file in [path] if path.is_file() else under:
-            try:
+            # A link to a missing file takes no space.
+            with suppress(OSError):
                 known = file.stat()
-            except OSError:
-                # A link to a missing file takes no space.
-                continue
-            seen[known.st_dev, known.st_ino] = known.st_size
+                seen[known.st_dev, known.st_ino] = known.st_size
     return sum(seen.values())
-
-
-def _components(source: ModelSource, single: SingleFile) -> list[Path]:
-    if not single.components:
-        return []
-    parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
-    with_us = {*single.prefixes, *single.pads}
-    return [single.place(part) for part in (*parts, "vae") if part not in with_us]
 
 
 def names_of(source: ModelSource) -> list[str]:
@@ -65,14 +59,19 @@ def names_of(source: ModelSource) -> list[str]:
 
 def notes(source: ModelSource) -> list[str]:
     """What a user should know before using a model."""
-    silent = "its metadata names no licence" if source.single else "its card names no licence"
+    single = source.single
+    silent = f"its {'metadata' if single else 'card'} names no licence"
     found = [f"licence: {source.license}" if source.license else silent]
-    if source.single:
-        found += _single_notes(source.single)
+    if single:
+        if single.components:
+            found.append(f"what it lacks is taken from {single.components}")
+        if single.prediction in PREDICTION_WORDS:
+            predicted = PREDICTION_WORDS[single.prediction]
+            found.append(f"it predicts the {predicted}, as {single.told_by} says")
+        found += single.remarks
     if source.safety_checker:
         found.append("it comes with a safety checker, which ti does not use")
-    found += FAMILIES[source.family].notes
-    return found
+    return [*found, *FAMILIES[source.family].notes]
 
 
 def current(settings: Settings) -> tuple[str, str]:
@@ -96,17 +95,6 @@ def check_file(model: str, given: Given) -> list[str]:
         return []
     remember(single.path, single.given)
     return single.remarks
-
-
-def _single_notes(single: SingleFile) -> list[str]:
-    found = []
-    if single.components:
-        found.append(f"what it lacks is taken from {single.components}")
-    if single.prediction in PREDICTION_WORDS:
-        found.append(
-            f"it predicts the {PREDICTION_WORDS[single.prediction]}, as {single.told_by} says"
-        )
-    return [*found, *single.remarks]
 
 
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:
@@ -133,13 +121,12 @@ def described(source: ModelSource, current: bool) -> dict[str, Any]:
 
     Raises ModelUnavailable if its weights cannot be read.
     """
-    sampler, steps, guidance = source.defaults
     components = source.single.components if source.single else None
     return listed(source, current) | {
         "pipeline": FAMILIES[source.family].pipeline,
         "fingerprint": fingerprint(source),
         "grain": source.grain,
-        "defaults": {"sampler": sampler, "steps": steps, "guidance": guidance},
+        "defaults": dict(zip(("sampler", "steps", "guidance"), source.defaults, strict=True)),
         "negative_prompt": source.reads_negative,
         "safety_checker": source.safety_checker,
         "single_file": source.single is not None,
@@ -148,8 +135,6 @@ def described(source: ModelSource, current: bool) -> dict[str, Any]:
         "notes": notes(source),
     }
 
-
-# What `ti doctor` says of versions, device and model.
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "pillow", "sqlite-utils")
 LITTLE_MEMORY = 1 << 30
@@ -183,30 +168,22 @@ def check_model(name: str, origin: str) -> Check:
 
 
 def check_device(device: str, dtype: str) -> Check:
-    """Whether the default device works. Imports torch."""
+    """Whether the default device works, and the free memory of a CUDA device. Imports torch."""
     try:
         hardware = pick_hardware(device, dtype)
         said = f"{hardware.describe()}: {hardware.why}"
-        free = _free_memory(hardware.device.type)
+        if hardware.device.type != "cuda":
+            return Check("device", "ok", said)
+        import torch
+
+        free, _ = torch.cuda.mem_get_info()
     except TiError as error:
         return Check("device", "fail", error.message, error.hint)
     except (ImportError, OSError) as error:
         # A torch for another CUDA, or a missing system library, fails to load.
         said = f"torch cannot be loaded: {error}"
         return Check("device", "fail", said, "pip install --force-reinstall torch")
-    if free is None:
-        return Check("device", "ok", said)
     said = f"{said}, {free / 1e9:,.1f} GB of memory free"
     if free < LITTLE_MEMORY:
         return Check("device", "warn", said, "close other programs that use it")
     return Check("device", "ok", said)
-
-
-def _free_memory(kind: str) -> int | None:
-    """Free bytes of a CUDA device; other devices do not tell."""
-    import torch
-
-    if kind != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info()
-    return int(free)

@@ -19,25 +19,22 @@ from ticli.errors import Conflict, ModelUnavailable, TiError, first_line
 from ticli.families import FAMILIES
 from ticli.families.family import KINDS, EncoderPart, Encoding, Family
 from ticli.families.family import Conditioning as Conditioning
-from ticli.models.folder import ModelSource, Tower, configuration, encoder_parts, weights
+from ticli.models.folder import AGAIN, ModelSource, Tower, configuration, encoder_parts, weights
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.memory_blocks import place_sparingly, possible_savings
 from ticli.models.memory_ladder import NONE, Savings, said
 from ticli.models.sentencepiece import FILE as SENTENCEPIECE
-from ticli.models.sentencepiece import build_tokenizer, read_vocabulary
+from ticli.models.sentencepiece import build_tokenizer, has_sentencepiece_only
 from ticli.models.single_files.weights import Convert, vae_state
 from ticli.models.single_files.weights import load_part as part_of_single_file
 from ticli.models.single_files.weights import load_text as text_of_single_file
-from ticli.models.text_encoder import Frame, Tokenised, tokenise
 from ticli.models.text_encoder import Rows as Rows
 from ticli.models.text_encoder import TextEncoder as TextEncoder
+from ticli.models.text_encoder import Tokenised, tokenise
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-# Loading parts of a model: safetensors only, frozen, without the libraries' messages.
 
 
 @contextmanager
@@ -77,24 +74,18 @@ def _explained(name: str, part: str) -> Iterator[None]:
     except Exception as error:
         # Readers of weights and tokenizers raise types of their own with no other common base.
         first = first_line(error)
-        raise ModelUnavailable(
-            f"the {part} of {name} cannot be loaded: {first}", "download the model again"
-        ) from error
+        raise ModelUnavailable(f"the {part} of {name} cannot be loaded: {first}", AGAIN) from error
 
 
 def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> Any:
     """Load a text encoder on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
     import transformers
 
-    kind = KINDS[part.kind]
-    name = kind.projected if part.projected else kind.model
+    name = KINDS[part.kind].projected if part.projected else KINDS[part.kind].model
     if source.single and source.single.holds(part.folder):
         with _explained(source.id, part.folder):
             return text_of_single_file(source.single, part.folder, name, dtype)
-    folder = source.place(part.folder)
-    _, variant = weights(folder, source.id)
-    with _explained(source.id, part.folder):
-        return _whole(getattr(transformers, name), folder, dtype=dtype, variant=variant)
+    return _part(source, part.folder, getattr(transformers, name), dtype=dtype)
 
 
 def load_folder(folder: Path, name: str) -> Any:
@@ -106,6 +97,13 @@ def load_folder(folder: Path, name: str) -> Any:
 
     with _explained(str(folder), name):
         return _whole(getattr(transformers, name), folder, dtype=torch.float32)
+
+
+def _part(source: ModelSource, part: str, kind: Any, **options: Any) -> Any:
+    place = source.place(part)
+    _, variant = weights(place, source.id)
+    with _explained(source.id, part):
+        return _whole(kind, place, variant=variant, **options)
 
 
 def _whole(kind: Any, folder: Path, **options: Any) -> Any:
@@ -137,6 +135,35 @@ def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
     return _from_diffusers(source, *family.denoiser, dtype, convert, **extra)
 
 
+def load_vae(source: ModelSource) -> Any:
+    """Load the VAE on the CPU, frozen, in float32, since some VAEs overflow in half precision.
+
+    Raises ModelUnavailable, DeviceFailed.
+    """
+    return _from_diffusers(source, "vae", FAMILIES[source.family].vae, torch.float32, vae_state)
+
+
+def _from_diffusers(
+    source: ModelSource,
+    part: str,
+    name: str,
+    dtype: torch.dtype,
+    convert: Convert | None,
+    **options: Any,
+) -> Any:
+    """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
+    with quiet_libraries():
+        # Some of its modules ask for torchvision, which nothing here needs.
+        import diffusers
+
+    single = source.single
+    if single and single.holds(part) and convert is not None:
+        with _explained(source.id, part):
+            return part_of_single_file(single, part, name, dtype, convert=convert, **options)
+    options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    return _part(source, part, getattr(diffusers, name), **options)
+
+
 def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
     """Let a U-Net with small attention maps hold them whole, in bfloat16 on a CPU.
 
@@ -148,39 +175,6 @@ def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, devic
         denoiser.set_attn_processor(AttnProcessor())
 
 
-def load_vae(source: ModelSource) -> Any:
-    """Load the VAE on the CPU, frozen, in float32, since some VAEs overflow in half precision.
-
-    Raises ModelUnavailable, DeviceFailed.
-    """
-    return _from_diffusers(source, "vae", FAMILIES[source.family].vae, torch.float32, vae_state)
-
-
-def _from_diffusers(
-    source: ModelSource,
-    folder: str,
-    name: str,
-    dtype: torch.dtype,
-    convert: Convert | None,
-    **options: Any,
-) -> Any:
-    """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
-    with quiet_libraries():
-        # Some of its modules ask for torchvision, which nothing here needs.
-        import diffusers
-
-    if source.single and source.single.holds(folder) and convert is not None:
-        with _explained(source.id, folder):
-            return part_of_single_file(
-                source.single, folder, name, dtype, convert=convert, **options
-            )
-    place = source.place(folder)
-    _, variant = weights(place, source.id)
-    options |= {"torch_dtype": dtype, "variant": variant, "low_cpu_mem_usage": False}
-    with _explained(source.id, folder):
-        return _whole(getattr(diffusers, name), place, **options)
-
-
 def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     """Load an encoder's tokenizer, by default the first. Raises ModelUnavailable."""
     import transformers
@@ -190,8 +184,8 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     pads = source.single.pads if source.single else {}
     extra = {"pad_token": pads[chosen.tokenizer]} if chosen.tokenizer in pads else {}
     with _explained(source.id, chosen.tokenizer):
-        if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
-            return build_tokenizer(read_vocabulary(folder / SENTENCEPIECE))
+        if has_sentencepiece_only(folder):
+            return build_tokenizer(folder / SENTENCEPIECE)
         return getattr(transformers, KINDS[chosen.kind].tokenizer).from_pretrained(
             folder, local_files_only=True, **extra
         )
@@ -256,10 +250,10 @@ class Model:
         A `negative` prompt has no instruction before it, which some families add to prompts.
         """
         return {
-            encoder.key: tokenise(
-                encoder.tokenizer, encoder.window, prompt, vectors, _frame(encoder.part, negative)
+            each.key: tokenise(
+                each.tokenizer, each.window, prompt, vectors, each.part, negative=negative
             )
-            for encoder in self.encoders
+            for each in self.encoders
         }
 
     def condition(self, batch: Sequence[Mapping[str, Tokenised]], rows: Rows) -> Conditioning:
@@ -325,11 +319,10 @@ class Model:
         posterior = output.latent_dist
         return (posterior.mean - shift) * scale, posterior.std * scale
 
-    def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, vae: Any, latents: torch.Tensor) -> Any:
         """The pictures, about [-1, 1] and (batch, 3, height, width), of scaled latents."""
         scale, shift = _scaling(vae)
-        pictures: torch.Tensor = vae.decode(latents.to(vae.dtype) / scale + shift).sample
-        return pictures
+        return vae.decode(latents.to(vae.dtype) / scale + shift).sample
 
     def load_denoiser(self) -> None:
         """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
@@ -436,12 +429,6 @@ def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
     return torch.bfloat16 if part.kind == "gemma" else hardware.dtype
 
 
-def _frame(part: EncoderPart, negative: bool) -> Frame:
-    instruction = "" if negative or part.instruction is None else part.instruction()
-    kind = KINDS[part.kind]
-    return Frame(kind.start, kind.end, part.lower, instruction)
-
-
 def _scaling(vae: Any) -> tuple[Any, Any]:
     """Scale and shift of a VAE's latents, one per channel if its configuration says so."""
     config = vae.config
@@ -460,15 +447,16 @@ def _collect(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-# A CLIP's text and picture encoders, whose outputs can be compared.
-
 # What half precision on disk may have rounded away, relative to the table's largest number.
 ROUNDED = 1e-2
 
 
 @dataclass(frozen=True)
 class ClipPair:
-    """Both halves, frozen, in float32; `encoder` has the key of the model's own."""
+    """A CLIP's text and picture encoders, whose outputs can be compared: frozen, in float32.
+
+    `encoder` has the key of the model's own.
+    """
 
     encoder: TextEncoder
     vision: Any

@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 
-from ticli.families.family import EncoderPart, Encoding
+from ticli.families.family import CLIP_L, KINDS, EncoderPart, Encoding
 from ticli.names import Placeholder, split_prompt
-
-# Prompts to token ids: a placeholder takes one slot for each of its vectors.
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A position in the encoder's window for one vector of a concept."""
+    """The position in the encoder's window of one of a placeholder's vectors."""
 
     position: int
     concept: str
@@ -41,77 +39,54 @@ class Tokenised:
     instruction: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What goes around a prompt: a start and an end token, an instruction before it."""
-
-    start: bool = True
-    end: bool = True
-    lower: bool = False
-    instruction: str = ""
-
-    @property
-    def tokens(self) -> int:
-        """How many positions of the window are not the prompt's."""
-        return self.start + self.end
-
-
-CLIP_FRAME = Frame()
-
-
 def tokenise(
     tokenizer: Any,
     window: int,
     prompt: str,
     vectors: Mapping[str, int],
-    frame: Frame = CLIP_FRAME,
+    part: EncoderPart = CLIP_L,
+    *,
+    negative: bool = False,
 ) -> Tokenised:
     """Tokenise a prompt for one encoder; names in `vectors` are placeholders, the rest is text.
 
     A slot holds an ordinary id, whose vector is replaced later. An id above the end token's would
-    move the pooled output of encoders that pool at the largest id.
+    move the pooled output of encoders that pool at the largest id. A `negative` prompt has no
+    instruction before it.
     """
+    kind = KINDS[part.kind]
+    instruction = part.instruction() if part.instruction and not negative else ""
     filler = tokenizer("a", add_special_tokens=False).input_ids[0]
-    body, hidden = _body(tokenizer, prompt, vectors, frame)
-    room = window - frame.tokens
-    instruction, kept, rest = body[:hidden], body[hidden : hidden + room], body[hidden + room :]
-    slots = tuple(
-        Slot(position, *item)
-        for position, item in enumerate(kept, int(frame.start))
-        if isinstance(item, tuple)
-    )
-    ids = [tokenizer.bos_token_id] if frame.start else []
-    ids += [filler if isinstance(item, tuple) else item for item in kept]
-    if frame.end:
-        ids.append(tokenizer.eos_token_id)
-    end = max(0, len(ids) - 1)
-    ids += [tokenizer.pad_token_id] * (window - len(ids))
-    lost = tuple(dict.fromkeys(item[0] for item in rest if isinstance(item, tuple)))
-    cut = tokenizer.decode([item for item in rest if isinstance(item, int)])
-    plain = tuple(item for item in instruction if isinstance(item, int))
-    return Tokenised(tuple(ids), slots, end, cut.strip(), lost, plain)
-
-
-def _body(
-    tokenizer: Any, prompt: str, vectors: Mapping[str, int], frame: Frame
-) -> tuple[list[int | tuple[str, int]], int]:
-    """The prompt's tokens, and how many tokens of an instruction before it are not passed on.
-
-    The instruction's last token is passed on: the prompt's first word may be joined to it.
-    """
-    pieces = _merged(prompt.lower().strip() if frame.lower else prompt, vectors)
+    pieces = _merged(prompt.lower().strip() if part.lower else prompt, vectors)
     hidden = 0
-    if frame.instruction:
-        hidden = len(tokenizer(frame.instruction, add_special_tokens=False).input_ids) - 1
+    if instruction:
+        # Its last token is passed on: the prompt's first word may be joined to it.
+        hidden = len(tokenizer(instruction, add_special_tokens=False).input_ids) - 1
         first = pieces.pop(0) if pieces and isinstance(pieces[0], str) else ""
-        pieces.insert(0, f"{frame.instruction}{first}")
+        pieces.insert(0, f"{instruction}{first}")
     body: list[int | tuple[str, int]] = []
     for piece in pieces:
         if isinstance(piece, Placeholder):
             body += [(piece.name, number) for number in range(vectors[piece.name])]
         else:
             body += tokenizer(piece, add_special_tokens=False).input_ids
-    return body, hidden
+    room = hidden + window - kind.start - kind.end
+    kept, rest = body[hidden:room], body[room:]
+    slots = tuple(
+        Slot(position, *item)
+        for position, item in enumerate(kept, int(kind.start))
+        if isinstance(item, tuple)
+    )
+    ids = [tokenizer.bos_token_id] if kind.start else []
+    ids += [filler if isinstance(item, tuple) else item for item in kept]
+    if kind.end:
+        ids.append(tokenizer.eos_token_id)
+    end = max(0, len(ids) - 1)
+    ids += [tokenizer.pad_token_id] * (window - len(ids))
+    lost = tuple(dict.fromkeys(item[0] for item in rest if isinstance(item, tuple)))
+    cut = tokenizer.decode([item for item in rest if isinstance(item, int)])
+    unseen = tuple(item for item in body[:hidden] if isinstance(item, int))
+    return Tokenised(tuple(ids), slots, end, cut.strip(), lost, unseen)
 
 
 def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
@@ -188,21 +163,27 @@ class TextEncoder:
 
     def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
         """A batch as the encoder's input, on its device."""
-        device = self.table.device
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
         slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
-        instructed = any(prompt.instruction for prompt in batch)
+        places = [_position(batch[row], slot.position) for row, slot in slots]
+        shown = [[_position(p, position) for position in range(len(p.ids))] for p in batch]
+        ids, masks = [], []
+        for prompt in batch:
+            read = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
+            ids.append(read + [self.tokenizer.pad_token_id] * (longest - len(read)))
+            used = prompt.end + 1 + len(prompt.instruction)
+            masks.append([1] * used + [0] * (longest - used))
+
+        def whole(numbers: Sequence[Any]) -> torch.Tensor:
+            return torch.tensor(numbers, device=self.table.device, dtype=torch.long)
+
         return EncoderInput(
-            ids=torch.tensor([self._read(prompt, longest) for prompt in batch], device=device),
-            mask=torch.tensor([_mask(prompt, longest) for prompt in batch], device=device),
-            ends=torch.tensor([prompt.end for prompt in batch], device=device),
-            rows=torch.tensor([row for row, _ in slots], device=device, dtype=torch.long),
-            places=torch.tensor(
-                [_position(batch[row], slot.position) for row, slot in slots],
-                device=device,
-                dtype=torch.long,
-            ),
-            shown=torch.tensor([_shown(p) for p in batch], device=device) if instructed else None,
+            ids=whole(ids),
+            mask=whole(masks),
+            ends=whole([prompt.end for prompt in batch]),
+            rows=whole([row for row, _ in slots]),
+            places=whole(places),
+            shown=whole(shown) if any(prompt.instruction for prompt in batch) else None,
         )
 
     def gather(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor | None:
@@ -216,17 +197,11 @@ class TextEncoder:
         """Encode an input with the vectors in its slots."""
         with self._placed(layout, vectors):
             hidden, pooled = READERS[self.part.kind](self, layout)
-        mask = layout.mask
-        if layout.shown is not None:
-            shown = layout.shown
+        mask, shown = layout.mask, layout.shown
+        if shown is not None:
             hidden = hidden.gather(1, shown[..., None].expand(-1, -1, hidden.shape[-1]))
             mask = mask.gather(1, shown)
         return Encoding(hidden, pooled, mask)
-
-    def _read(self, prompt: Tokenised, length: int) -> list[int]:
-        """The ids with the instruction, padded to one length."""
-        ids = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
-        return ids + [self.tokenizer.pad_token_id] * (length - len(ids))
 
     @contextmanager
     def _placed(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Iterator[None]:
@@ -257,15 +232,6 @@ class TextEncoder:
 def _position(prompt: Tokenised, position: int) -> int:
     """A position of the window as a position in the encoder's input."""
     return position + len(prompt.instruction) if position else 0
-
-
-def _mask(prompt: Tokenised, length: int) -> list[int]:
-    read = prompt.end + 1 + len(prompt.instruction)
-    return [1] * read + [0] * (length - read)
-
-
-def _shown(prompt: Tokenised) -> list[int]:
-    return [_position(prompt, position) for position in range(len(prompt.ids))]
 
 
 Read = tuple[torch.Tensor, torch.Tensor | None]
