@@ -52,7 +52,7 @@ def family_with(encoders: Collection[str]) -> Family | None:
 def guess_family(encoders: Collection[str], *, named: bool) -> str:
     """The family that vectors for these encoders are for, "" where several would take them.
 
-    Files that name their one encoder may be a part of a larger set: then it must be a family's own.
+    A file that names its one encoder may be a part of a larger set: then it is not told either.
     """
     family = family_with(encoders)
     if family is None or not family.guessed:
@@ -80,10 +80,7 @@ def encoders_in_words(encoders: Collection[str]) -> str:
 def fits(
     family: str, widths: Mapping[str, int], model_family: str, model_widths: Mapping[str, int]
 ) -> bool:
-    """Whether vectors of a family and of these widths belong in a model's text encoders.
-
-    A family "" is not known, and the widths decide alone.
-    """
+    """Whether vectors fit a model's text encoders; where no family is known, the widths decide."""
     return family in ("", model_family) and dict(widths) == dict(model_widths)
 
 

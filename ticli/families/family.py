@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
     # Tensors by name, as a file of weights holds them.
-    State = dict[str, torch.Tensor]
+    State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Encoding:
     (batch, window) is 1 for the prompt's own tokens and 0 for padding.
     """
 
-    hidden: torch.Tensor
-    pooled: torch.Tensor | None
-    mask: torch.Tensor
+    hidden: Tensor
+    pooled: Tensor | None
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Conditioning:
     `pooled` is (batch, width) and `mask` (batch, tokens); each is None if the family has none.
     """
 
-    hidden: torch.Tensor
-    pooled: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
+    hidden: Tensor
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
 
     def part(self, rows: slice) -> Conditioning:
         """The conditioning of some of the prompts."""
@@ -46,7 +46,7 @@ class Conditioning:
         """Each prompt repeated in place, before the next one."""
         return self._each(lambda tensor: tensor.repeat_interleave(times, 0))
 
-    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Conditioning:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         pooled = None if self.pooled is None else change(self.pooled)
         mask = None if self.mask is None else change(self.mask)
         return Conditioning(change(self.hidden), pooled, mask)
@@ -156,9 +156,9 @@ class Law:
 
     schedule: str
     samplers: Mapping[str, tuple[str, dict[str, Any]]]
-    times: Callable[[Any, torch.Tensor, tuple[int, ...]], torch.Tensor]
-    add_noise: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-    target: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    times: Callable[[Any, Tensor, tuple[int, ...]], Tensor]
+    add_noise: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+    target: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
     prediction: Callable[[Any], str]
 
 
@@ -243,14 +243,12 @@ class Family:
     law: Law
     details: Callable[[Configuration], Details]
     condition: Callable[[Mapping[str, Encoding], Configuration], Conditioning]
-    denoise: Callable[[Any, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
-    arguments: Callable[[Conditioning, torch.Tensor, float], dict[str, Any]]
+    denoise: Callable[[Any, Tensor, Tensor, Conditioning], Tensor]
+    arguments: Callable[[Conditioning, Tensor, float], dict[str, Any]]
     architecture: Callable[[int], str]
     vae: str = "AutoencoderKL"
     patch: int = 1
-    unpack: Callable[[torch.Tensor, int, int], torch.Tensor] = lambda latents, height, width: (
-        latents
-    )
+    unpack: Callable[[Tensor, int, int], Tensor] = lambda latents, height, width: latents
     exports: Mapping[str, str] = field(default_factory=dict)
     single_file: SingleFileLayout | None = None
     guessed: bool = True
@@ -272,11 +270,8 @@ def usual_details(defaults: tuple[str, int, float]) -> Callable[[Configuration],
     )
 
 
-def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings for the pipeline, so that it reads no prompt itself; negative prompts come first.
-
-    With the pooled text and the masks of families that have them.
-    """
+def arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings for the pipeline, which then reads no prompt; negative prompts come first."""
     negative, positive = pair.halves()
     found = {
         "prompt_embeds": positive.hidden,
@@ -297,24 +292,18 @@ def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[
 UNCHANGED = {"negative_prompt": None, "clean_caption": False, "use_resolution_binning": False}
 
 
-def masked_condition(
-    encodings: Mapping[str, Encoding], _transformer: Configuration
-) -> Conditioning:
+def masked_condition(encodings: Mapping[str, Encoding], _: Configuration) -> Conditioning:
     """The one encoder's last layer, with its mask."""
     (encoding,) = encodings.values()
     return Conditioning(encoding.hidden, mask=encoding.mask)
 
 
-def _add_noise(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> Any:
+def _add_noise(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Any:
     """z_t = √ᾱ_t · z + √(1 − ᾱ_t) · ε (2006.11239, eq. 4)."""
     return schedule.add_noise(latents, noise, timesteps)
 
 
-def _target(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> Any:
+def _target(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Any:
     """The noise (2006.11239), or √ᾱ_t · ε − √(1 − ᾱ_t) · z (2202.00512, appendix D)."""
     if schedule.config.prediction_type == "v_prediction":
         return schedule.get_velocity(latents, noise, timesteps)
@@ -346,7 +335,7 @@ DIFFUSION = Law(
 PATCH = 2
 
 
-def _noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> Any:
+def _noise_levels(schedule: Any, timesteps: Tensor, shape: tuple[int, ...]) -> Any:
     """The share σ of noise at each timestep, spread as the model's own sampler spreads it.
 
     More of a larger picture survives the same noise, so σ = s·u / (1 + (s − 1)·u) with a shift s
@@ -368,15 +357,13 @@ def _shift(config: Any, shape: tuple[int, ...]) -> float:
     return math.exp(moved) if config.time_shift_type == "exponential" else moved
 
 
-def _flow_times(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> Any:
+def _flow_times(schedule: Any, timesteps: Tensor, shape: tuple[int, ...]) -> Any:
     return _noise_levels(schedule, timesteps, shape) * schedule.config.num_train_timesteps
 
 
-def _flow_add_noise(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+def _flow_add_noise(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
     """z_t = (1 − σ) · z + σ · ε (2209.03003)."""
-    levels: torch.Tensor = _noise_levels(schedule, timesteps, tuple(latents.shape))
+    levels: Tensor = _noise_levels(schedule, timesteps, tuple(latents.shape))
     sigma = levels.view(-1, *[1] * (latents.dim() - 1)).to(latents.dtype)
     return (1 - sigma) * latents + sigma * noise
 

@@ -23,7 +23,7 @@ from ticli.families.family import (
 )
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
     from ticli.families.family import State
 
@@ -49,7 +49,7 @@ def _condition(encodings: Mapping[str, Encoding], _transformer: Configuration) -
     return Conditioning(encodings["t5"].hidden, encodings["clip_l"].pooled)
 
 
-def pack(latents: torch.Tensor) -> torch.Tensor:
+def pack(latents: Tensor) -> Tensor:
     """(batch, channels, height, width) to (batch, patches, 4 · channels)."""
     batch, channels, height, width = latents.shape
     rows, columns = height // PATCH, width // PATCH
@@ -57,14 +57,14 @@ def pack(latents: torch.Tensor) -> torch.Tensor:
     return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
 
 
-def unpack(packed: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def unpack(packed: Tensor, height: int, width: int) -> Tensor:
     """Undo `pack` for latents of (height, width)."""
     rows, columns = height // PATCH, width // PATCH
     patches = packed.reshape(packed.shape[0], rows, columns, -1, PATCH, PATCH)
     return patches.permute(0, 3, 1, 4, 2, 5).reshape(packed.shape[0], -1, height, width)
 
 
-def _positions(noisy: torch.Tensor) -> torch.Tensor:
+def _positions(noisy: Tensor) -> Tensor:
     """The (0, row, column) of each patch, (patches, 3)."""
     import torch
 
@@ -75,13 +75,11 @@ def _positions(noisy: torch.Tensor) -> torch.Tensor:
     return grid.reshape(-1, 3)
 
 
-def _denoise(
-    transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
+def _denoise(transformer: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
     guidance = None
     if transformer.config.guidance_embeds:
         guidance = times.new_full((noisy.shape[0],), PLAIN_GUIDANCE)
-    packed: torch.Tensor = transformer(
+    packed: Tensor = transformer(
         hidden_states=pack(noisy),
         timestep=times / 1000,
         guidance=guidance,
@@ -93,7 +91,7 @@ def _denoise(
     return unpack(packed, noisy.shape[-2], noisy.shape[-1])
 
 
-def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+def _arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
     """The negative prompt stays unread: guidance is a number that the transformer is told."""
     _, positive = pair.halves()
     return {
@@ -115,7 +113,7 @@ OUTER = {
     "in_layer": "linear_1",
     "out_layer": "linear_2",
 }
-DOUBLE = {
+INNER = {
     "img_mod.lin": "norm1.linear",
     "txt_mod.lin": "norm1_context.linear",
     "img_attn.proj": "attn.to_out.0",
@@ -128,19 +126,17 @@ DOUBLE = {
     "img_attn.norm.key_norm": "attn.norm_k",
     "txt_attn.norm.query_norm": "attn.norm_added_q",
     "txt_attn.norm.key_norm": "attn.norm_added_k",
-}
-SINGLE = {
     "modulation.lin": "norm.linear",
     "linear2": "proj_out",
     "norm.query_norm": "attn.norm_q",
     "norm.key_norm": "attn.norm_k",
 }
-# Query, key and value are one matrix in the authors' layout.
+# These are one matrix in the authors' layout.
 JOINED = {
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
     "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
 }
-WITH_MLP = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
 GUIDANCE = "guidance_in.in_layer.weight"
 LAST = "final_layer.adaLN_modulation.1."
 POSITIONS_OF_HEADS = {128: (16, 56, 56)}
@@ -202,23 +198,15 @@ def flux_state(tensors: State, transformer: Configuration) -> State:
     return found
 
 
-def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> State:
+def _block(block: re.Match[str], tensor: Tensor, width: int) -> State:
     kind, number, inner, last = block.groups()
+    place = f"{'single_' if kind == 'single' else ''}transformer_blocks.{number}"
     last = "weight" if last == "scale" else last
-    names: tuple[str, ...]
-    if kind == "double":
-        place = f"transformer_blocks.{number}"
-        names = JOINED.get(inner, (DOUBLE.get(inner, inner),))
-        parts = tensor.chunk(3) if inner in JOINED else (tensor,)
-    else:
-        place = f"single_transformer_blocks.{number}"
-        names = WITH_MLP if inner == "linear1" else (SINGLE.get(inner, inner),)
-        cuts = (width, 2 * width, 3 * width)
-        parts = tensor.tensor_split(cuts) if inner == "linear1" else (tensor,)
-    return {
-        f"{place}.{name}.{last}": part.clone() if len(parts) > 1 else part
-        for name, part in zip(names, parts, strict=True)
-    }
+    if inner not in JOINED:
+        return {f"{place}.{INNER.get(inner, inner)}.{last}": tensor}
+    names = JOINED[inner]
+    parts = tensor.tensor_split([width * cut for cut in range(1, len(names))])
+    return {f"{place}.{name}.{last}": part.clone() for name, part in zip(names, parts, strict=True)}
 
 
 FLUX = Family(

@@ -18,7 +18,7 @@ from ticli.families.family import (
 )
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
     from ticli.families.family import State
 
@@ -37,9 +37,7 @@ def instruction() -> str:
     return "\n".join(lines.default)
 
 
-def _denoise(
-    transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> Any:
+def _denoise(transformer: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
     output = transformer(
         noisy,
         encoder_hidden_states=conditioning.hidden,
@@ -50,7 +48,7 @@ def _denoise(
     return output[:, : noisy.shape[1]]
 
 
-def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+def _arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
     # The pipeline keeps latents in float32 between its steps.
     found = arguments(pair, noise.float(), guidance)
     return found | UNCHANGED | {"complex_human_instruction": None}

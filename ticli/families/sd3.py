@@ -38,10 +38,7 @@ SIDE, SHIFT, HEAD_WIDTH = 128, 3.0, 64
 
 
 def _condition(encodings: Mapping[str, Encoding], transformer: Configuration) -> Conditioning:
-    """CLIP vectors side by side, filled up with zeros to T5's width, then T5's (2403.03206).
-
-    A model may come without its T5, in whose place the transformer reads zeros.
-    """
+    """CLIP's vectors side by side, padded to T5's width, then T5's or zeros (2403.03206)."""
     import torch
 
     small, large = encodings["clip_l"], encodings["clip_g"]

@@ -24,7 +24,7 @@ from ticli.families.family import (
 )
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
     from ticli.families.family import State
 
@@ -41,9 +41,7 @@ def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Condi
     return Conditioning(encoding.hidden)
 
 
-def _denoise(
-    unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> Any:
+def _denoise(unet: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
     return unet(noisy, times, conditioning.hidden).sample
 
 
@@ -117,10 +115,7 @@ def _unet_of_sdxl(shapes: Shapes, texts: Mapping[str, Shapes], _prediction: str)
 
 
 def projected_width(shapes: Shapes) -> int:
-    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection.
-
-    Some files made of folders keep it as transformers does, from the other side.
-    """
+    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection."""
     if "text_projection.weight" in shapes:
         return shapes["text_projection.weight"][0]
     return shapes["text_projection"][1]
@@ -222,7 +217,7 @@ def _condition_of_sdxl(encodings: Mapping[str, Encoding], _unet: Configuration) 
     return Conditioning(torch.cat([small.hidden, large.hidden], dim=-1), large.pooled)
 
 
-def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
+def size_conditioning(noisy: Tensor) -> Tensor:
     """Original size, crop and target size of whole pictures, pixels: (batch, 6)."""
     import torch
 
@@ -234,9 +229,7 @@ def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
     return sizes
 
 
-def _denoise_of_sdxl(
-    unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> Any:
+def _denoise_of_sdxl(unet: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
     added = {"text_embeds": conditioning.pooled, "time_ids": size_conditioning(noisy)}
     return unet(noisy, times, conditioning.hidden, added_cond_kwargs=added).sample
 

@@ -113,7 +113,7 @@ def _outputs(
 ) -> list[dict[str, torch.Tensor]]:
     found: list[dict[str, torch.Tensor]] = [{} for _ in prompts]
     for encoder in model.encoders:
-        hidden = encoder.hidden([prompt[encoder.key] for prompt in prompts], rows).float()
+        hidden = encoder.encode([prompt[encoder.key] for prompt in prompts], rows).hidden.float()
         # Encoders that were sent away to save memory answer from where they are.
         hidden = hidden.to(model.device)
         for number, where in enumerate(places):
@@ -189,7 +189,7 @@ def _context_outputs(
     (encoder,) = (encoder for encoder in model.encoders if encoder.key == key)
     batch = [prompt[key] for prompt in prompts]
     with model.encoders_at_hand(), torch.no_grad():
-        hidden = encoder.hidden(batch, rows).float().to(model.device)
+        hidden = encoder.encode(batch, rows).hidden.float().to(model.device)
     return [hidden[row, begin : _stop(encoder, one)] for row, one in enumerate(batch)]
 
 

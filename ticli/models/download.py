@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ticli.errors import BadContent, ModelUnavailable, first_line
-from ticli.models.folder import (
-    families_named,
-    no_weights,
-    read_json,
-    weights_names,
-    weighty_parts,
-)
+from ticli.models.folder import choose_weights, families_named, read_json, weighty_parts
 
 INDEX, CARD = "model_index.json", "README.md"
 SMALL = (".json", ".txt", ".model")
@@ -46,7 +40,7 @@ def download(name: str, announce: Announce) -> Path:
     an interrupted download continues. Raises ModelUnavailable, and BadContent if the disk is too
     small.
     """
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
     with _explained(name):
         found = HfApi().model_info(name, files_metadata=True)
@@ -59,8 +53,12 @@ def download(name: str, announce: Announce) -> Path:
         revision = str(found.sha)
         index = Path(hf_hub_download(name, INDEX, revision=revision))
         wanted = needed(read_json(index, name), sizes, name)
-        cache = Path(constants.HF_HUB_CACHE)
-        parcel = Parcel(name, revision, _absent(name, wanted, revision), cache)
+        absent = {
+            file: size
+            for file, size in wanted.items()
+            if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+        }
+        parcel = Parcel(name, revision, absent, Path(constants.HF_HUB_CACHE))
         _check_room(parcel)
         announce(parcel)
         for file in wanted:
@@ -79,10 +77,7 @@ def cached_folder(name: str) -> Path | None:
 
 
 def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> dict[str, int]:
-    """The files of a repository that its family uses, by name, with their sizes.
-
-    Raises ModelUnavailable if the family is unknown or a part has no safetensors weights.
-    """
+    """The files of a repository that its family uses, with sizes. Raises ModelUnavailable."""
     weighty = weighty_parts(index, families_named(index, name)[0])
     chosen = {INDEX, CARD} & sizes.keys()
     tokenizers = [part.replace("text_encoder", "tokenizer") for part in weighty]
@@ -95,23 +90,11 @@ def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> 
 
 def _weights(part: str, sizes: Mapping[str, int], name: str) -> set[str]:
     """The weights of a part that `folder.weights` would take, whole or in shards."""
-    for whole, index, _ in weights_names(part):
-        if f"{part}/{whole}" in sizes:
-            return {f"{part}/{whole}"}
-        if f"{part}/{index}" in sizes:
-            shards = f"{part}/{whole.removesuffix('.safetensors')}-"
-            return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
-    raise no_weights(name, part)
-
-
-def _absent(name: str, wanted: Mapping[str, int], revision: str) -> dict[str, int]:
-    from huggingface_hub import try_to_load_from_cache
-
-    return {
-        file: size
-        for file, size in wanted.items()
-        if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
-    }
+    file, _ = choose_weights(part, name, lambda file: f"{part}/{file}" in sizes)
+    if not file.endswith(".json"):
+        return {f"{part}/{file}"}
+    shards = f"{part}/{file.replace('.safetensors.index', '').removesuffix('.json')}-"
+    return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
 
 
 def _check_room(parcel: Parcel) -> None:
@@ -138,40 +121,34 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except network as error:
-        raise _in_words(error, name) from error
+        raise ModelUnavailable(*_in_words(error, name)) from error
     finally:
         logger.setLevel(level)
 
 
-def _in_words(error: Exception, name: str) -> ModelUnavailable:
-    from huggingface_hub import errors
+def _in_words(error: Exception, name: str) -> tuple[str, str]:
+    """What went wrong, and what to do about it."""
+    from huggingface_hub import constants, errors
 
+    page = f"{constants.ENDPOINT}/{name}"
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         # This one blames the connection, whatever the hub answered.
         error = error.__cause__
     first = first_line(error)
-    said = f"the download of {name} broke off: {first}"
-    advice = "the same command goes on where it ended"
     if isinstance(error, errors.GatedRepoError):
         said = f"{name} is open only to those who accepted its terms"
-        advice = f"accept them at {_page(name)}, then log in: hf auth login"
-    elif isinstance(error, errors.RepositoryNotFoundError):
+        return said, f"accept them at {page}, then log in: hf auth login"
+    if isinstance(error, errors.RepositoryNotFoundError):
         said = f"the hub knows no model {name}, or it is private"
-        advice = "check how it is written; for a private one log in: hf auth login"
-    elif isinstance(error, errors.HfHubHTTPError):
+        return said, "check how it is written; for a private one log in: hf auth login"
+    if isinstance(error, errors.HfHubHTTPError):
         status = getattr(error.response, "status_code", 0)
-        said = f"the hub failed on {name}: it answered {status}"
-        advice = "try again later"
         if status in (401, 403):
             said = f"the hub refused {name}: it answered {status}"
-            advice = f"log in: hf auth login, and look at {_page(name)}"
-    elif type(error).__name__.startswith("Connect"):
+            return said, f"log in: hf auth login, and look at {page}"
+        return f"the hub failed on {name}: it answered {status}", "try again later"
+    if type(error).__name__.startswith("Connect"):
         said = f"the hub cannot be reached for {name}: {first}"
-        advice = "go online, or use a model that ti models lists"
-    return ModelUnavailable(said, advice)
-
-
-def _page(name: str) -> str:
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{name}"
+        return said, "go online, or use a model that ti models lists"
+    said = f"the download of {name} broke off: {first}"
+    return said, "the same command goes on where it ended"

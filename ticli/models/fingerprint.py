@@ -13,7 +13,7 @@ from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, TiError
 from ticli.families.family import KINDS, EncoderPart
 from ticli.library.formats.tensor_file import as_float32
-from ticli.models.folder import ModelSource, encoder_parts, token_ids, weights
+from ticli.models.folder import AGAIN, ModelSource, encoder_parts, token_ids, weights
 from ticli.models.single_files.recognising import read_contents
 from ticli.paths import places
 
@@ -69,10 +69,7 @@ def _state_of_files(source: ModelSource) -> str:
 
 
 def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:
-    """An encoder's table, or all tensors of the starter's, by name, each as flat float16.
-
-    Rows that somebody added to a table are left out.
-    """
+    """An encoder's table without added rows, or all tensors of the starter's, as flat float16."""
     files, prefix = _weights(source, part)
     tables = KINDS[part.kind].tables
     found = False
@@ -85,7 +82,7 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
             words = len(token_ids(source, part)) if is_table and part.kind == "clip" else 0
             yield values[: words * width] if words else values
     if not found:
-        raise ModelUnavailable(f"{files[0]} has no token table", "download the model again")
+        raise ModelUnavailable(f"{files[0]} has no token table", AGAIN)
 
 
 def _weights(source: ModelSource, part: EncoderPart) -> tuple[list[Path], str]:
@@ -111,9 +108,7 @@ def _read(
                     values = _numbers(stream.read(entry.end - entry.start), entry.dtype)
                     yield key, values.astype("<f2"), (entry.shape or (1,))[-1]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(
-            f"{file} cannot be read: {error}", "download the model again"
-        ) from error
+        raise ModelUnavailable(f"{file} cannot be read: {error}", AGAIN) from error
 
 
 def _numbers(data: bytes, dtype: str) -> NDArray[np.float32]:

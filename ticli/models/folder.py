@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,36 +23,27 @@ AGAIN = "download the model again"
 
 
 def weights(part: Path, name: str) -> tuple[list[Path], str | None]:
-    """The safetensors files of one part of a model, and its diffusers variant ("fp16" or None).
+    """The files of a part's weights, and the diffusers variant ("fp16" or None).
 
-    An index names the files of large weights. Raises ModelUnavailable if any is missing; pickled
-    weights are never read.
+    Raises ModelUnavailable if any is missing; pickled weights are never read.
     """
-    for whole, index, variant in weights_names(part.name):
-        if (part / whole).is_file():
-            return [part / whole], variant
-        if (part / index).is_file():
-            return _shards(part / index, name), variant
-    raise no_weights(name, part.name)
+    file, variant = choose_weights(part.name, name, lambda file: (part / file).is_file())
+    if file.endswith(".json"):
+        return _shards(part / file, name), variant
+    return [part / file], variant
 
 
-def weights_names(part: str) -> Iterator[tuple[str, str, str | None]]:
-    """The names that a part's weights and the index of their shards may have, and the variant."""
-    stem = stem_of(part)
+def choose_weights(part: str, name: str, has: Callable[[str], bool]) -> tuple[str, str | None]:
+    """The file of a part's weights or of their index, and the variant. Raises ModelUnavailable."""
+    # Text encoders are saved by transformers.
+    stem = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
     # No variant first: those are the weights the model's authors meant.
     for variant in (None, "fp16", "bf16"):
         dotted = f".{variant}" if variant else ""
-        yield f"{stem}{dotted}.safetensors", f"{stem}.safetensors.index{dotted}.json", variant
-
-
-def stem_of(part: str) -> str:
-    """How the names of a part's weights begin; text encoders are saved by transformers."""
-    return "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
-
-
-def no_weights(name: str, part: str) -> ModelUnavailable:
-    """The refusal of a model that lacks the weights of a part."""
-    return ModelUnavailable(f"{name} has no {part}/{stem_of(part)}.safetensors", PICKLED)
+        for file in (f"{stem}{dotted}.safetensors", f"{stem}.safetensors.index{dotted}.json"):
+            if has(file):
+                return file, variant
+    raise ModelUnavailable(f"{name} has no {part}/{stem}.safetensors", PICKLED)
 
 
 def _shards(index: Path, name: str) -> list[Path]:
@@ -116,16 +107,16 @@ class ModelSource:
 
     id: str
     folder: Path
-    revision: str
     family: str
     widths: Mapping[str, int]
     windows: Mapping[str, int]
     size: int
-    license: str
-    safety_checker: bool
-    grain: int = 8
-    defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
-    reads_negative: bool = True
+    grain: int
+    defaults: tuple[str, int, float]
+    reads_negative: bool
+    revision: str = ""
+    license: str = ""
+    safety_checker: bool = False
     zeroed_negative: bool = False
     single: SingleFile | None = None
 
@@ -229,13 +220,10 @@ def from_configurations(
     return ModelSource(
         id=name,
         folder=Path(name),
-        revision="",
         family=family.name,
         widths=widths,
         windows=windows,
         size=details.side * pixels,
-        license="",
-        safety_checker=False,
         grain=pixels * family.patch,
         defaults=details.defaults,
         reads_negative=details.reads_negative,

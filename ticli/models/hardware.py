@@ -72,10 +72,7 @@ def pick_hardware(
 
 
 def make_deterministic() -> None:
-    """Make every kernel give the same bits in every run, or fail.
-
-    The environment must be prepared before CUDA starts.
-    """
+    """Make every kernel give the same bits in every run, or fail. Call it before CUDA starts."""
     import torch
 
     torch.use_deterministic_algorithms(True)

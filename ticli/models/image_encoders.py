@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticli.errors import ModelUnavailable, first_line
+from ticli.models.folder import read_json
 from ticli.models.locate import HUB_ID, STARTER, STARTER_ID, starter_version
 
 if TYPE_CHECKING:
@@ -68,11 +68,6 @@ class ImageEncoder:
     tokenizer: Any
     window: int
     preprocessing: Preprocessing
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = next(self.module.parameters()).device
-        return device
 
 
 def locate_image_encoder(name: str) -> ImageEncoderSource:
@@ -188,12 +183,9 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path, name)
+    except ModelUnavailable as error:
         raise ModelUnavailable(
             f"{name} is not an encoder: {path.name} cannot be read",
             "give a folder in transformers' layout, with config.json and preprocessor_config.json",
         ) from error
-    if not isinstance(document, dict):
-        raise ModelUnavailable(f"{path} holds no settings", "download it again")
-    return document

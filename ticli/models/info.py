@@ -28,10 +28,7 @@ from ticli.settings import Settings
 
 
 def disk_use(source: ModelSource) -> int:
-    """Bytes of a model's files; links are followed, and each file is counted once.
-
-    A model in one file includes the parts from its folder of components.
-    """
+    """Bytes of a model's files and components; links are followed, each file is counted once."""
     paths, single = [source.folder], source.single
     if single and single.components:
         parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
@@ -117,10 +114,7 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
 
 
 def described(source: ModelSource, current: bool) -> dict[str, Any]:
-    """Everything known about a model as one JSON object.
-
-    Raises ModelUnavailable if its weights cannot be read.
-    """
+    """Everything known about a model as one JSON object. Raises ModelUnavailable."""
     components = source.single.components if source.single else None
     return listed(source, current) | {
         "pipeline": FAMILIES[source.family].pipeline,

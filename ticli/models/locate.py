@@ -48,10 +48,7 @@ def short_names() -> dict[str, str]:
 
 
 def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
-    """Give a model, written as `to_keep` returns it, a short name.
-
-    Raises Usage, and Conflict if the name stands for another model.
-    """
+    """Give a model a short name; `to_keep` says how to write it. Raises Usage, Conflict."""
     if not SHORT_NAME.fullmatch(name):
         raise Usage(
             f"{name!r} cannot be a short name",
@@ -221,7 +218,7 @@ def usable(configured: str = "") -> list[ModelSource]:
 
 
 def unusable_names() -> list[dict[str, Any]]:
-    """Each model with a short name that cannot be used now, with the JSON keys of a usable one.
+    """Models with short names that cannot be used now, with the JSON keys of usable ones.
 
     `here` tells whether any of it is on this machine, `problem` why it cannot be used.
     """

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ticli.models.memory_ladder import Savings
 
-Fetch = Callable[[torch.Tensor], torch.Tensor]
+Fetch = Callable[[Tensor], Tensor]
 
 # The lists of blocks in diffusers' denoisers. Where one contains another, the inner one counts.
 LISTS = ("resnets", "downsamplers", "upsamplers", "transformer_blocks", "single_transformer_blocks")
@@ -43,7 +45,20 @@ def compute_twice(denoiser: torch.nn.Module, fetch: Fetch | None = None) -> None
     """
     for unit in units_of(denoiser):
         # An attribute of the instance takes precedence over the method of the class.
-        unit.forward = _twice(Bare(unit), fetch)
+        unit.forward = partial(_recomputed, partial(_called, Bare(unit), fetch))
+
+
+def _called(bare: Bare, fetch: Fetch | None, /, *args: Any, **kwargs: Any) -> Any:
+    if fetch is None:
+        return bare(*args, **kwargs)
+    return functional_call(bare, {n: fetch(t) for n, t in _tensors(bare).items()}, args, kwargs)
+
+
+def _recomputed(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return function(*args, **kwargs)
+    # Frozen models in evaluation mode use no randomness, so no generator state is kept.
+    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
@@ -59,26 +74,7 @@ def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
             tensor.data = tensor.data.pin_memory()
 
 
-def _twice(bare: Bare, fetch: Fetch | None) -> Callable[..., Any]:
-    def whole(*args: Any, **kwargs: Any) -> Any:
-        if fetch is None:
-            return bare(*args, **kwargs)
-        return functional_call(bare, {n: fetch(t) for n, t in _tensors(bare).items()}, args, kwargs)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        return _recomputed(whole, *args, **kwargs)
-
-    return forward
-
-
-def _recomputed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    if not torch.is_grad_enabled():
-        return function(*args, **kwargs)
-    # Frozen models in evaluation mode use no randomness, so no generator state is kept.
-    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
-
-
-def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
@@ -89,7 +85,7 @@ class _Product(torch.autograd.Function):
     """x·Wᵀ for a W kept in 8 bits. W is widened for the product; the graph never holds it wide."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> Any:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor) -> Any:
         ctx.save_for_backward(weight, scale)
         return x @ _widened(weight, scale, x.dtype).t()
 
@@ -111,8 +107,8 @@ class EightBitLinear(torch.nn.Module):
     weights in the graph, and torchao, bitsandbytes and optimum-quanto would be new dependencies.
     """
 
-    weight: torch.Tensor
-    scale: torch.Tensor
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
@@ -122,16 +118,13 @@ class EightBitLinear(torch.nn.Module):
         self.register_buffer("scale", scale)
         self.bias = linear.bias
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = _Product.apply(x, self.weight, self.scale)  # type: ignore[no-untyped-call]
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = _Product.apply(x, self.weight, self.scale)  # type: ignore[no-untyped-call]
         return found if self.bias is None else found + self.bias
 
 
 def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
-    """Replace the linear layers in a denoiser's blocks; return how many were replaced.
-
-    The few outside of blocks stay as they are. A second call replaces nothing.
-    """
+    """Replace the linear layers in a denoiser's blocks, once; return how many were replaced."""
     count = 0
     for unit in units_of(denoiser):
         for module in list(unit.modules()):
@@ -142,7 +135,7 @@ def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
     return count
 
 
-def _widened(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _widened(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     return (weight * scale).to(dtype)
 
 
@@ -162,10 +155,10 @@ class SlicedAttention:
     def __call__(
         self,
         attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        temb: torch.Tensor | None = None,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
     ) -> Any:
         """Attend from (batch, length, width) to another sequence, or to itself."""
         if attention_mask is not None:
@@ -209,11 +202,11 @@ def _is_plain(attn: Any) -> bool:
     )
 
 
-def _attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> torch.Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     return torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1) @ v
 
 
-def _by_head(sequence: torch.Tensor, heads: int) -> torch.Tensor:
+def _by_head(sequence: Tensor, heads: int) -> Tensor:
     """(batch, length, width) as (batch · heads, length, width / heads)."""
     batch, length, width = sequence.shape
     split = sequence.view(batch, length, heads, width // heads).transpose(1, 2)

@@ -26,7 +26,6 @@ class Savings:
 
 NONE = Savings()
 # In the order they are tried: first what costs the least time, last what costs accuracy.
-RUNGS = ("cut", "checkpoint", "slices", "offload", "eight_bit")
 SAID = {
     "cut": "text encoders leave the device while the denoiser works",
     "checkpoint": "activations are computed twice instead of kept",
@@ -34,6 +33,7 @@ SAID = {
     "offload": "the denoiser's blocks are fetched one by one",
     "eight_bit": "8-bit weights in the denoiser",
 }
+RUNGS = tuple(SAID)
 # Where `--low-memory` starts: a card of 4 to 6 GB holds one picture's activations at most.
 LOW = Savings(samples=1, cut=True, checkpoint=True, slices=True)
 

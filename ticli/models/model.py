@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from ticli.errors import Conflict, ModelUnavailable, TiError, first_line
@@ -26,9 +27,7 @@ from ticli.models.memory_blocks import place_sparingly, possible_savings
 from ticli.models.memory_ladder import NONE, Savings, said
 from ticli.models.sentencepiece import FILE as SENTENCEPIECE
 from ticli.models.sentencepiece import build_tokenizer, has_sentencepiece_only
-from ticli.models.single_files.weights import Convert, vae_state
-from ticli.models.single_files.weights import load_part as part_of_single_file
-from ticli.models.single_files.weights import load_text as text_of_single_file
+from ticli.models.single_files.weights import Convert, load_part, vae_state
 from ticli.models.text_encoder import Rows as Rows
 from ticli.models.text_encoder import TextEncoder as TextEncoder
 from ticli.models.text_encoder import Tokenised, tokenise
@@ -82,28 +81,61 @@ def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> 
     import transformers
 
     name = KINDS[part.kind].projected if part.projected else KINDS[part.kind].model
-    if source.single and source.single.holds(part.folder):
-        with _explained(source.id, part.folder):
-            return text_of_single_file(source.single, part.folder, name, dtype)
-    return _part(source, part.folder, getattr(transformers, name), dtype=dtype)
+    return _load(source, part.folder, getattr(transformers, name), dtype)
+
+
+def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
+    """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
+    family = FAMILIES[source.family]
+    folder, name = family.denoiser
+    convert = family.single_file.state if family.single_file else None
+    extra = family.in_half if dtype is torch.float16 else {}
+    return _load(source, folder, getattr(_diffusers(), name), dtype, convert, **extra)
+
+
+def load_vae(source: ModelSource) -> Any:
+    """Load the VAE as the denoiser, in float32, since some VAEs overflow in half precision."""
+    kind = getattr(_diffusers(), FAMILIES[source.family].vae)
+    return _load(source, "vae", kind, torch.float32, vae_state)
+
+
+def _diffusers() -> Any:
+    with quiet_libraries():
+        # Some of its modules ask for torchvision, which nothing here needs.
+        import diffusers
+
+    return diffusers
+
+
+def _load(
+    source: ModelSource,
+    part: str,
+    kind: Any,
+    dtype: torch.dtype,
+    convert: Convert | None = None,
+    **options: Any,
+) -> Any:
+    """Load a part by its class; `convert` renames the tensors of a single file by diffusers."""
+    if source.single and source.single.holds(part):
+        with _explained(source.id, part):
+            return load_part(source.single, part, kind, dtype, convert, **options)
+    place = source.place(part)
+    _, variant = weights(place, source.id)
+    if hasattr(kind, "from_config"):
+        # A class of diffusers.
+        options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+    else:
+        options["dtype"] = dtype
+    with _explained(source.id, part):
+        return _whole(kind, place, variant=variant, **options)
 
 
 def load_folder(folder: Path, name: str) -> Any:
-    """Load a transformers model by its class from its own folder: on the CPU, frozen, float32.
-
-    Raises ModelUnavailable, DeviceFailed.
-    """
+    """Load a transformers model from its folder, float32. Raises ModelUnavailable, DeviceFailed."""
     import transformers
 
     with _explained(str(folder), name):
         return _whole(getattr(transformers, name), folder, dtype=torch.float32)
-
-
-def _part(source: ModelSource, part: str, kind: Any, **options: Any) -> Any:
-    place = source.place(part)
-    _, variant = weights(place, source.id)
-    with _explained(source.id, part):
-        return _whole(kind, place, variant=variant, **options)
 
 
 def _whole(kind: Any, folder: Path, **options: Any) -> Any:
@@ -125,43 +157,6 @@ def _whole(kind: Any, folder: Path, **options: Any) -> Any:
             "give a folder with all of the weights",
         )
     return module.requires_grad_(False).eval()
-
-
-def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
-    family = FAMILIES[source.family]
-    extra = family.in_half if dtype is torch.float16 else {}
-    convert = family.single_file.state if family.single_file else None
-    return _from_diffusers(source, *family.denoiser, dtype, convert, **extra)
-
-
-def load_vae(source: ModelSource) -> Any:
-    """Load the VAE on the CPU, frozen, in float32, since some VAEs overflow in half precision.
-
-    Raises ModelUnavailable, DeviceFailed.
-    """
-    return _from_diffusers(source, "vae", FAMILIES[source.family].vae, torch.float32, vae_state)
-
-
-def _from_diffusers(
-    source: ModelSource,
-    part: str,
-    name: str,
-    dtype: torch.dtype,
-    convert: Convert | None,
-    **options: Any,
-) -> Any:
-    """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
-    with quiet_libraries():
-        # Some of its modules ask for torchvision, which nothing here needs.
-        import diffusers
-
-    single = source.single
-    if single and single.holds(part) and convert is not None:
-        with _explained(source.id, part):
-            return part_of_single_file(single, part, name, dtype, convert=convert, **options)
-    options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-    return _part(source, part, getattr(diffusers, name), **options)
 
 
 def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
@@ -245,10 +240,7 @@ class Model:
     def tokenise(
         self, prompt: str, vectors: Mapping[str, int], *, negative: bool = False
     ) -> dict[str, Tokenised]:
-        """Tokenise a prompt for every encoder; names in `vectors` are placeholders.
-
-        A `negative` prompt has no instruction before it, which some families add to prompts.
-        """
+        """Tokenise a prompt for every encoder, as `text_encoder.tokenise` does for one."""
         return {
             each.key: tokenise(
                 each.tokenizer, each.window, prompt, vectors, each.part, negative=negative
@@ -274,10 +266,7 @@ class Model:
 
     @contextmanager
     def encoders_at_hand(self) -> Iterator[None]:
-        """Keep the text encoders on the device for a while, even if savings move them away.
-
-        Use the graph through them before the context ends.
-        """
+        """Keep the text encoders on the device while a graph through them is used."""
         if not self.savings.cut:
             yield
             return
@@ -288,27 +277,21 @@ class Model:
         finally:
             self._place_encoders()
 
-    def denoise(
-        self, noisy: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning
-    ) -> torch.Tensor:
+    def denoise(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The denoiser's prediction, float32, of the shape of `noisy`."""
         times = self.family.law.times(self.noise_schedule, timesteps, tuple(noisy.shape))
         typed = noisy.to(self.hardware.dtype)
         return self.family.denoise(self.denoiser, typed, times, conditioning).float()
 
-    def add_noise(
-        self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-    ) -> torch.Tensor:
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Latents with the noise of each timestep: z_t in the papers."""
         return self.family.law.add_noise(self.noise_schedule, latents, noise, timesteps)
 
-    def target(
-        self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-    ) -> torch.Tensor:
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser should predict for `add_noise` with the same arguments."""
         return self.family.law.target(self.noise_schedule, latents, noise, timesteps)
 
-    def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
         scale, shift = _scaling(vae)
         output = vae.encode(pixels)
@@ -319,7 +302,7 @@ class Model:
         posterior = output.latent_dist
         return (posterior.mean - shift) * scale, posterior.std * scale
 
-    def decode(self, vae: Any, latents: torch.Tensor) -> Any:
+    def decode(self, vae: Any, latents: Tensor) -> Any:
         """The pictures, about [-1, 1] and (batch, 3, height, width), of scaled latents."""
         scale, shift = _scaling(vae)
         return vae.decode(latents.to(vae.dtype) / scale + shift).sample
@@ -375,28 +358,19 @@ class Model:
 
     @contextmanager
     def pipeline(self, sampler: Any) -> Iterator[Any]:
-        """A diffusers pipeline of these parts and the VAE.
-
-        It has no tokenizer and no text encoder: it takes embeddings and changes no prompt.
-        """
-        with quiet_libraries():
-            import diffusers
-
+        """A diffusers pipeline of these parts and the VAE. It takes embeddings and no prompt."""
         with self.vae() as vae, quiet_libraries():
             parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
             for part in self.family.encoders:
                 parts |= {part.folder: None, part.tokenizer: None}
-            kind = getattr(diffusers, self.family.pipeline)
+            kind = getattr(_diffusers(), self.family.pipeline)
             pipeline = kind(**parts, **self.family.left_out)
             pipeline.set_progress_bar_config(disable=True)
             yield pipeline
 
 
 def load_model(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
-    """Load a model, frozen and in evaluation mode.
-
-    Raises ModelUnavailable if its files are damaged, DeviceFailed if there is not enough memory.
-    """
+    """Load a model, frozen and in evaluation mode. Raises ModelUnavailable, DeviceFailed."""
     model = load_text(source, hardware, savings)
     model.load_denoiser()
     return model
@@ -420,12 +394,10 @@ def load_text(source: ModelSource, hardware: Hardware, savings: Savings = NONE) 
 
 
 def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
-    """CLIP is small and stays in float32; large encoders take the model's precision.
-
-    Gemma overflows in float16, and takes bfloat16 instead.
-    """
+    """The precision of an encoder: CLIP's stays float32, since it is small."""
     if part.kind == "clip" or hardware.dtype is torch.float32:
         return torch.float32
+    # Gemma overflows in float16.
     return torch.bfloat16 if part.kind == "gemma" else hardware.dtype
 
 
@@ -453,23 +425,20 @@ ROUNDED = 1e-2
 
 @dataclass(frozen=True)
 class ClipPair:
-    """A CLIP's text and picture encoders, whose outputs can be compared: frozen, in float32.
-
-    `encoder` has the key of the model's own.
-    """
+    """A CLIP's text and picture encoder in float32; `encoder` has the key of the model's own."""
 
     encoder: TextEncoder
     vision: Any
     tower: Tower
 
-    def texts(self, prompts: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
+    def texts(self, prompts: Sequence[Tokenised], rows: Rows) -> Tensor:
         """Unit vectors of prompts, (batch, width); gradients flow to the rows."""
         pooled = self.encoder.encode(prompts, rows).pooled
         if pooled is None:
             raise TypeError("an encoder that pools gave no pooled text")
         return normalize(pooled, dim=1)
 
-    def pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+    def pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Unit vectors of square RGB pictures of the tower's size, (batch, width)."""
         mean, spread = (torch.tensor(values) for values in (self.tower.mean, self.tower.spread))
         pixels = np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])

@@ -53,10 +53,7 @@ def read_vocabulary(path: Path) -> tuple[list[tuple[str, float]], bytes]:
 
 
 def build_tokenizer(path: Path) -> Any:
-    """Build T5's tokenizer: words are split at spaces, and each begins with the mark "▁".
-
-    Raises ModelUnavailable, and KeyError if the vocabulary lacks T5's own pieces.
-    """
+    """Build T5's tokenizer: words are split at spaces, and each begins with the mark "▁"."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

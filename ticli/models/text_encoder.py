@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ticli.families.family import CLIP_L, KINDS, EncoderPart, Encoding
 from ticli.names import Placeholder, split_prompt
@@ -104,7 +105,7 @@ def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
     return pieces
 
 
-Rows = Mapping[str, Mapping[str, torch.Tensor]]
+Rows = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,12 @@ class EncoderInput:
     `places[i]`. `shown` (batch, window) are the positions passed on, without an instruction.
     """
 
-    ids: torch.Tensor
-    mask: torch.Tensor
-    ends: torch.Tensor
-    rows: torch.Tensor
-    places: torch.Tensor
-    shown: torch.Tensor | None
+    ids: Tensor
+    mask: Tensor
+    ends: Tensor
+    rows: Tensor
+    places: Tensor
+    shown: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ class TextEncoder:
     part: EncoderPart
 
     @property
-    def table(self) -> torch.Tensor:
+    def table(self) -> Tensor:
         """The vocabulary's vectors, (words, width), in the encoder's precision."""
-        weight: torch.Tensor = self._embedding.weight
+        weight: Tensor = self._embedding.weight
         return weight
 
     @property
@@ -150,15 +151,8 @@ class TextEncoder:
         inner = self.module.encoder if self.part.kind == "t5" else self.module
         return inner.get_input_embeddings()
 
-    def hidden(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
-        """Encode a batch with the vectors of `rows` in their slots: (batch, window, width).
-
-        Gradients flow to the rows only.
-        """
-        return self.encode(batch, rows).hidden
-
     def encode(self, batch: Sequence[Tokenised], rows: Rows) -> Encoding:
-        """Encode a batch as `hidden` does, with its mask and any pooled text."""
+        """Encode a batch with the vectors of `rows` in its slots. Only these get gradients."""
         return self.read(self.lay_out(batch), self.gather(batch, rows))
 
     def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
@@ -174,7 +168,7 @@ class TextEncoder:
             used = prompt.end + 1 + len(prompt.instruction)
             masks.append([1] * used + [0] * (longest - used))
 
-        def whole(numbers: Sequence[Any]) -> torch.Tensor:
+        def whole(numbers: Sequence[Any]) -> Tensor:
             return torch.tensor(numbers, device=self.table.device, dtype=torch.long)
 
         return EncoderInput(
@@ -186,37 +180,50 @@ class TextEncoder:
             shown=whole(shown) if any(prompt.instruction for prompt in batch) else None,
         )
 
-    def gather(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor | None:
+    def gather(self, batch: Sequence[Tokenised], rows: Rows) -> Tensor | None:
         """The vectors of a batch's slots in order, (slots, width); None without slots."""
         slots = [slot for prompt in batch for slot in prompt.slots]
         if not slots:
             return None
         return torch.stack([rows[slot.concept][self.key][slot.vector] for slot in slots])
 
-    def read(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Encoding:
+    def read(self, layout: EncoderInput, vectors: Tensor | None) -> Encoding:
         """Encode an input with the vectors in its slots."""
+        pooled = None
         with self._placed(layout, vectors):
-            hidden, pooled = READERS[self.part.kind](self, layout)
+            if self.part.kind == "clip":
+                hidden, pooled = self._read_clip(layout)
+            else:
+                # Without this a language model keeps every layer's keys and values.
+                plain = {"use_cache": False} if self.part.kind == "gemma" else {}
+                mask = layout.mask if self.part.masked else None
+                hidden = self.module(layout.ids, attention_mask=mask, **plain).last_hidden_state
         mask, shown = layout.mask, layout.shown
         if shown is not None:
             hidden = hidden.gather(1, shown[..., None].expand(-1, -1, hidden.shape[-1]))
             mask = mask.gather(1, shown)
         return Encoding(hidden, pooled, mask)
 
-    @contextmanager
-    def _placed(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Iterator[None]:
-        """Put vectors into the output of the token table while the context lasts.
+    def _read_clip(self, layout: EncoderInput) -> tuple[Tensor, Tensor | None]:
+        output = self.module(layout.ids, output_hidden_states=self.part.penultimate)
+        last = output.last_hidden_state
+        hidden = output.hidden_states[-2] if self.part.penultimate else last
+        if not self.part.pooled:
+            return hidden, None
+        # The pooled text is at the end token, not at the largest id as some configurations say.
+        pooled = last[torch.arange(len(last), device=last.device), layout.ends]
+        return hidden, self.module.text_projection(pooled) if self.part.projected else pooled
 
-        Some tables scale what they look up. The vectors are scaled too, so that they keep the
-        units of the table's rows.
-        """
+    @contextmanager
+    def _placed(self, layout: EncoderInput, vectors: Tensor | None) -> Iterator[None]:
+        """Put vectors, scaled as the table scales its rows, into the token table's output."""
         if vectors is None:
             yield
             return
         embedding = self._embedding
         scale = getattr(embedding, "embed_scale", None)
 
-        def put(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        def put(_module: Any, _args: Any, output: Tensor) -> Tensor:
             placed = vectors.to(output.device, output.dtype)
             if scale is not None:
                 placed = placed * scale.to(output.device, output.dtype)
@@ -232,32 +239,3 @@ class TextEncoder:
 def _position(prompt: Tokenised, position: int) -> int:
     """A position of the window as a position in the encoder's input."""
     return position + len(prompt.instruction) if position else 0
-
-
-Read = tuple[torch.Tensor, torch.Tensor | None]
-
-
-def _read_clip(encoder: TextEncoder, layout: EncoderInput) -> Read:
-    """CLIP's pooled text is at the end token, not at the largest id as some configurations say."""
-    part, module = encoder.part, encoder.module
-    output = module(layout.ids, output_hidden_states=part.penultimate)
-    last = output.last_hidden_state
-    hidden = output.hidden_states[-2] if part.penultimate else last
-    if not part.pooled:
-        return hidden, None
-    pooled = last[torch.arange(len(last), device=last.device), layout.ends]
-    return hidden, module.text_projection(pooled) if part.projected else pooled
-
-
-def _read_masked(encoder: TextEncoder, layout: EncoderInput) -> Read:
-    mask = layout.mask if encoder.part.masked else None
-    # Without this a language model keeps every layer's keys and values for the next token.
-    plain = {"use_cache": False} if encoder.part.kind == "gemma" else {}
-    return encoder.module(layout.ids, attention_mask=mask, **plain).last_hidden_state, None
-
-
-READERS: dict[str, Callable[[TextEncoder, EncoderInput], Read]] = {
-    "clip": _read_clip,
-    "t5": _read_masked,
-    "gemma": _read_masked,
-}

@@ -10,14 +10,7 @@ from typing import Any
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, NotFound
-from ticli.families.family import (
-    KINDS,
-    EncoderPart,
-    Family,
-    Shapes,
-    SingleFileLayout,
-    count,
-)
+from ticli.families.family import KINDS, EncoderPart, Family, Shapes, SingleFileLayout, count
 from ticli.families.stable_diffusion import GROUPS, HEAD_WIDTH, projected_width
 from ticli.models.folder import ModelSource, from_configurations, read_json, weights
 from ticli.models.single_files.recognising import (
@@ -145,9 +138,13 @@ def _configurations(
     }
     for part in encoders:
         if single.holds(part.folder):
-            found[part.folder] = _text(part, shapes[part.folder], layout.layers)
-            if part.kind == "clip":
-                _check_words(name, found[part.folder]["vocab_size"])
+            found[part.folder] = text = _text(part, shapes[part.folder], layout.layers)
+            if part.kind == "clip" and text["vocab_size"] < WORDS:
+                raise ModelUnavailable(
+                    f"{name} has a text encoder with {text['vocab_size']:,} tokens, and CLIP's "
+                    f"vocabulary has {WORDS:,}",
+                    "give the model's folder, which has its own vocabulary",
+                )
     if single.holds("vae"):
         found["vae"] = _vae(shapes["vae"], *layout.scaling)
     if layout.configuration is None:
@@ -159,15 +156,6 @@ def _configurations(
     else:
         schedule = layout.schedule(shapes[denoiser], contents.entries, single.prediction)
     return found | {"scheduler": schedule}
-
-
-def _check_words(name: str, words: int) -> None:
-    """Raise ModelUnavailable for a text encoder without CLIP's vocabulary."""
-    if words < WORDS:
-        raise ModelUnavailable(
-            f"{name} has a text encoder with {words:,} tokens, and CLIP's vocabulary has {WORDS:,}",
-            "give the model's folder, which has its own vocabulary",
-        )
 
 
 def _vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
@@ -192,10 +180,7 @@ def _vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
 
 
 def _text(part: EncoderPart, shapes: Shapes, read: int | None) -> dict[str, Any]:
-    """The configuration of a text encoder; at most `read` layers of it are read.
-
-    Raises KeyError naming a tensor that is missing.
-    """
+    """The configuration of a text encoder, of which at most `read` layers are read."""
     if part.kind == "t5":
         return _t5(shapes)
     if joined := is_open_clip(shapes):

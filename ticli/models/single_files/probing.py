@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ticli.errors import ModelUnavailable, TiError
 from ticli.families.family import Conditioning
@@ -28,7 +29,7 @@ def find_prediction(
     source: ModelSource,
     hardware: Hardware,
     tell: Callable[[str], None],
-    encode: Callable[[Model], torch.Tensor | None] = lambda model: None,
+    encode: Callable[[Model], Tensor | None] = lambda model: None,
 ) -> ModelSource:
     """Load a model that does not say what it predicts, find it out, and return it again.
 
@@ -43,7 +44,7 @@ def find_prediction(
     return source if single is None else open_single_file(single.path, single.given)
 
 
-def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
+def settle_prediction(model: Model, latents: Tensor | None = None) -> str:
     """Find out what the denoiser predicts if neither user nor file says; return what to report.
 
     Noise is added to the photos' `latents` (photos, channels, height, width) and predicted once;
@@ -84,7 +85,7 @@ def _note(path: Path, given: Given) -> None:
         remember(path, given)
 
 
-def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
+def _losses(model: Model, latents: Tensor | None) -> dict[str, float]:
     """The mean squared error of the denoiser's output as noise and as velocity."""
     steps = int(model.noise_schedule.config.num_train_timesteps)
     side = model.source.size // model.source.grain

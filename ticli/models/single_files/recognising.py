@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import filter as filter_names
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,14 @@ def read_contents(path: Path, name: str) -> WeightsFile:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            _refuse_others(stream.read(8), name)
+            start = stream.read(8)
+            if start.startswith(PICKLES):
+                raise ModelUnavailable(f"{name} is a pickle, which is never read", CONVERT)
+            if start.startswith(GGUF):
+                raise ModelUnavailable(
+                    f"{name} is a quantised GGUF file, which ti cannot read",
+                    "look for the same model as .safetensors",
+                )
 
             def read(start: int, length: int) -> bytes:
                 stream.seek(start)
@@ -59,22 +67,12 @@ def read_contents(path: Path, name: str) -> WeightsFile:
     return WeightsFile({entry.key: entry for entry in header.entries}, header.metadata)
 
 
-def _refuse_others(start: bytes, name: str) -> None:
-    if start.startswith(PICKLES):
-        raise ModelUnavailable(f"{name} is a pickle, which is never read", CONVERT)
-    if start.startswith(GGUF):
-        raise ModelUnavailable(
-            f"{name} is a quantised GGUF file, which ti cannot read",
-            "look for the same model as .safetensors",
-        )
-
-
 FOLDER = "give the model's folder in the diffusers layout instead"
 COMPLETE = "give the complete checkpoint of the model"
 
 
 def recognise(contents: WeightsFile, name: str) -> tuple[Family, SingleFileLayout, str]:
-    """The family of a file, its layout there, and the prefix of its denoiser's keys.
+    """The family of a file, its layout, and the prefix of its denoiser's keys.
 
     Raises ModelUnavailable that says what else the file is.
     """
@@ -84,21 +82,18 @@ def recognise(contents: WeightsFile, name: str) -> tuple[Family, SingleFileLayou
             continue
         for prefix in layout.prefixes:
             marks = (*(f"{prefix}{mark}" for mark in layout.marks), *layout.keys)
-            if all(_has(contents, mark) for mark in marks):
+            if all(filter_names(contents.entries, mark) for mark in marks):
                 return family, layout, prefix
-    for test, found, hint in OTHERS:
-        if test(contents):
+    for pattern, found, hint in OTHERS:
+        if any(re.search(pattern, key) for key in contents.entries):
             raise ModelUnavailable(f"{name} is {found}", hint)
+    shapes = [entry.shape for entry in contents.entries.values()]
+    if 0 < len(shapes) <= 64 and all(len(shape) in (1, 2) for shape in shapes):
+        raise ModelUnavailable(
+            f"{name} is an embedding, not a model", "take it into the library: ti import FILE"
+        )
     some = ", ".join(sorted(contents.entries)[:2]) or "nothing"
     raise ModelUnavailable(f"{name} is not a model that ti knows: it holds {some}", FOLDER)
-
-
-def _has(contents: WeightsFile, mark: str) -> bool:
-    """Whether a key is in the file; a star matches anything."""
-    start, _, end = mark.partition("*")
-    if not end:
-        return mark in contents.entries
-    return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
 
 
 def is_open_clip(keys: Iterable[str]) -> bool:
@@ -106,62 +101,50 @@ def is_open_clip(keys: Iterable[str]) -> bool:
     return any(key.startswith("transformer.resblocks.") for key in keys)
 
 
-def _any(pattern: str) -> Callable[[WeightsFile], bool]:
-    search = re.compile(pattern).search
-    return lambda contents: any(search(key) for key in contents.entries)
-
-
-def _few(contents: WeightsFile) -> bool:
-    return 0 < len(contents.entries) <= 64 and all(
-        len(entry.shape) in (1, 2) for entry in contents.entries.values()
-    )
-
-
 PLAIN = "ti learns concepts for plain models; use the one that it belongs to"
 # From the most specific to the most general.
-OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
+OTHERS = (
     (
-        _any(r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale"),
+        r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale",
         "a LoRA, which changes a model but is not one",
         PLAIN,
     ),
     (
-        _any(r"^control_model\.|^controlnet_|input_hint_block|^control_add"),
+        r"^control_model\.|^controlnet_|input_hint_block|^control_add",
         "a ControlNet, which steers a model but is not one",
         PLAIN,
     ),
-    (_any(r"motion_modules|temporal_transformer|time_stack"), "a video model", PLAIN),
+    (r"motion_modules|temporal_transformer|time_stack", "a video model", PLAIN),
     (
-        _any(r"^conditioner\.embedders\.0\.model\."),
+        r"^conditioner\.embedders\.0\.model\.",
         "a Stable Diffusion XL refiner, which learns no concepts of its own",
         "give the base model",
     ),
     (
-        _any(r"(^|\.)blocks\.0\.cross_attn\.(q_linear|kv_linear)|adaln_single\.linear"),
+        r"(^|\.)blocks\.0\.cross_attn\.(q_linear|kv_linear)|adaln_single\.linear",
         "a PixArt transformer without its text encoder and VAE, which ti reads from folders only",
         FOLDER,
     ),
     (
-        _any(r"^model\.diffusion_model\.|^(down_blocks|up_blocks|mid_block|input_blocks)\."),
+        r"^model\.diffusion_model\.|^(down_blocks|up_blocks|mid_block|input_blocks)\.",
         "a denoiser without its text encoder",
         COMPLETE,
     ),
     (
-        _any(r"^(single_)?transformer_blocks\.\d"),
+        r"^(single_)?transformer_blocks\.\d",
         "a transformer in the diffusers layout, without its configuration",
         FOLDER,
     ),
     (
-        _any(r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.(down|up|mid|conv_in|stages)"),
+        r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.(down|up|mid|conv_in|stages)",
         "a VAE, which is one part of a model",
         COMPLETE,
     ),
     (
-        _any(r"^(text_model|encoder\.block|shared|transformer\.resblocks|vision_model|visual)\b"),
+        r"^(text_model|encoder\.block|shared|transformer\.resblocks|vision_model|visual)\b",
         "a text or image encoder, which is one part of a model",
         COMPLETE,
     ),
-    (_few, "an embedding, not a model", "take it into the library: ti import FILE"),
 )
 
 # OpenAI's vocabulary, which every CLIP of these models uses.

@@ -19,28 +19,66 @@ State = dict[str, torch.Tensor]
 Convert = Callable[[State, Mapping[str, Any]], State]
 LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.")
 PROJECTION = "text_projection.weight"
+PLAIN = "use the plain model of the same family"
 T5_TABLE, T5_COPY = "shared.weight", "encoder.embed_tokens.weight"
 # What some trainers keep beside a VAE's weights.
 LEFT_BESIDE = ("loss.", "model_ema.")
 
 
-def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> Any:
-    """Build a text encoder by its transformers class, with the file's weights.
+def load_part(
+    single: SingleFile,
+    part: str,
+    kind: Any,
+    dtype: torch.dtype,
+    convert: Convert | None,
+    **changes: Any,
+) -> Any:
+    """Build a part by its class of diffusers or transformers, with the file's weights.
 
-    Raises ModelUnavailable if tensors are missing or have another shape.
+    `convert` renames the tensors of a denoiser or VAE; without it, the part is a text encoder.
+    `changes` are to the configuration. Raises ModelUnavailable if tensors are missing, have another
+    shape, or belong to no plain model.
     """
-    import transformers
-
-    configuration = single.configurations[part]
-    tensors = _tensors(single, part)
-    is_t5 = "d_model" in configuration
-    settings = transformers.T5Config if is_t5 else transformers.CLIPTextConfig
+    settings = {**single.configurations[part], **changes}
     with _without_weights():
-        module = getattr(transformers, kind)(settings(**configuration))
-    if is_t5:
-        # The token table stands under both names in transformers.
+        module = kind.from_config(settings) if convert else kind(kind.config_class(**settings))
+    tensors = _tensors(single, part)
+    number = len(tensors)
+    try:
+        state = convert(tensors, dict(module.config)) if convert else _text_state(tensors, module)
+    except KeyError as error:
+        raise _incomplete(single, str(error)) from error
+    if kind.__name__ in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != number:
+        raise ModelUnavailable(
+            f"{single.path} has {number - len(state)} tensors in its {part} that a plain model "
+            "of its family does not have",
+            PLAIN,
+        )
+    wanted = module.state_dict()
+    if missing := sorted(wanted.keys() - state.keys()):
+        raise _incomplete(single, missing[0])
+    if surplus := sorted(state.keys() - wanted.keys()):
+        raise ModelUnavailable(
+            f"{single.path} holds {surplus[0]}, which a {kind.__name__} does not have", PLAIN
+        )
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            raise _incomplete(single, f"{name} of shape {tuple(wanted[name].shape)}")
+    precise = set(getattr(module, "_keep_in_fp32_modules", None) or ())
+    typed = {
+        name: tensor.to(torch.float32 if precise & set(name.split(".")) else dtype)
+        for name, tensor in state.items()
+    }
+    module.load_state_dict(typed, assign=True)
+    return module.requires_grad_(False).eval()
+
+
+def _text_state(tensors: State, module: Any) -> State:
+    """A text encoder's tensors in the names of transformers."""
+    if module.config.model_type == "t5":
+        # The token table stands under both names.
         table = tensors[T5_TABLE if T5_TABLE in tensors else T5_COPY]
-        return _filled(module, {**tensors, T5_TABLE: table, T5_COPY: table}, single, dtype)
+        return {**tensors, T5_TABLE: table, T5_COPY: table}
     if is_open_clip(tensors):
         tensors = _open_clip_state(tensors, module)
     names = module.state_dict()
@@ -56,8 +94,8 @@ def load_text(single: SingleFile, part: str, kind: str, dtype: torch.dtype) -> A
         state.pop(PROJECTION, None)
     elif PROJECTION not in state:
         # Stable Diffusion 3 uses its small CLIP's pooled text without a projection.
-        state[PROJECTION] = torch.eye(configuration["hidden_size"])
-    return _filled(module, state, single, dtype)
+        state[PROJECTION] = torch.eye(module.config.hidden_size)
+    return state
 
 
 def _open_clip_state(tensors: State, module: Any) -> State:
@@ -76,39 +114,6 @@ def _open_clip_state(tensors: State, module: Any) -> State:
     return found
 
 
-def load_part(
-    single: SingleFile,
-    part: str,
-    kind: str,
-    dtype: torch.dtype,
-    *,
-    convert: Convert,
-    **changes: Any,
-) -> Any:
-    """Build a denoiser or VAE by its diffusers class, with the file's weights.
-
-    `convert` renames the tensors; `changes` are to the configuration. Raises ModelUnavailable as
-    load_text does.
-    """
-    import diffusers
-
-    with _without_weights():
-        module = getattr(diffusers, kind).from_config({**single.configurations[part], **changes})
-    tensors = _tensors(single, part)
-    number = len(tensors)
-    try:
-        state = convert(tensors, dict(module.config))
-    except KeyError as error:
-        raise _incomplete(single, str(error)) from error
-    if kind in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != number:
-        raise ModelUnavailable(
-            f"{single.path} has {number - len(state)} tensors in its {part} that a plain model "
-            "of its family does not have",
-            "use the plain model of the same family",
-        )
-    return _filled(module, state, single, dtype)
-
-
 def _tensors(single: SingleFile, part: str) -> State:
     """The tensors of one part without their prefix; the file is mapped, not read whole."""
     from safetensors import safe_open
@@ -117,28 +122,6 @@ def _tensors(single: SingleFile, part: str) -> State:
     keys = read_contents(single.path, str(single.path)).under(prefix)
     with safe_open(single.path, framework="pt", device="cpu") as file:
         return {key: file.get_tensor(f"{prefix}{key}") for key in keys}
-
-
-def _filled(module: Any, state: State, single: SingleFile, dtype: torch.dtype) -> Any:
-    """Fill a module with its weights. Raises ModelUnavailable if they do not fit."""
-    wanted = module.state_dict()
-    if missing := sorted(wanted.keys() - state.keys()):
-        raise _incomplete(single, missing[0])
-    if surplus := sorted(state.keys() - wanted.keys()):
-        raise ModelUnavailable(
-            f"{single.path} holds {surplus[0]}, which a {type(module).__name__} does not have",
-            "use the plain model of the same family",
-        )
-    for name, tensor in state.items():
-        if tensor.shape != wanted[name].shape:
-            raise _incomplete(single, f"{name} of shape {tuple(wanted[name].shape)}")
-    precise = set(getattr(module, "_keep_in_fp32_modules", None) or ())
-    typed = {
-        name: tensor.to(torch.float32 if precise & set(name.split(".")) else dtype)
-        for name, tensor in state.items()
-    }
-    module.load_state_dict(typed, assign=True)
-    return module.requires_grad_(False).eval()
 
 
 def _incomplete(single: SingleFile, what: str) -> ModelUnavailable:
