@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    # Tensors by name, as a file of weights holds them.
-    State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Conditioning:
 
     def first_zeroed(self) -> Conditioning:
         """The same with zeros for the first prompt and its pooled vector."""
-        zeroed = replace(self._each(lambda tensor: tensor.clone()), mask=self.mask)
+        zeroed = self._each(lambda tensor: tensor.clone())
         zeroed.hidden[0] = 0
         if zeroed.pooled is not None:
             zeroed.pooled[0] = 0
@@ -66,6 +63,8 @@ class Conditioning:
 
 
 Configuration = Mapping[str, Any]
+# Tensors by name, as a file of weights holds them.
+State = dict[str, "Tensor"]
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
@@ -341,24 +340,18 @@ def _noise_levels(schedule: Any, timesteps: Tensor, shape: tuple[int, ...]) -> A
     More of a larger picture survives the same noise, so σ = s·u / (1 + (s − 1)·u) with a shift s
     above 1 (2403.03206, eq. 23). Some models compute s from the number of patches.
     """
-    uniform = (timesteps.float() + 1) / schedule.config.num_train_timesteps
-    shift = _shift(schedule.config, shape)
+    config = schedule.config
+    shift = config.shift
+    if config.use_dynamic_shifting:
+        patches = (shape[-2] // PATCH) * (shape[-1] // PATCH)
+        slope = (config.max_shift - config.base_shift) / (
+            config.max_image_seq_len - config.base_image_seq_len
+        )
+        shift = config.base_shift + slope * (patches - config.base_image_seq_len)
+        if config.time_shift_type == "exponential":
+            shift = math.exp(shift)
+    uniform = (timesteps.float() + 1) / config.num_train_timesteps
     return shift * uniform / (1 + (shift - 1) * uniform)
-
-
-def _shift(config: Any, shape: tuple[int, ...]) -> float:
-    if not config.use_dynamic_shifting:
-        return float(config.shift)
-    patches = (shape[-2] // PATCH) * (shape[-1] // PATCH)
-    slope = (config.max_shift - config.base_shift) / (
-        config.max_image_seq_len - config.base_image_seq_len
-    )
-    moved: float = config.base_shift + slope * (patches - config.base_image_seq_len)
-    return math.exp(moved) if config.time_shift_type == "exponential" else moved
-
-
-def _flow_times(schedule: Any, timesteps: Tensor, shape: tuple[int, ...]) -> Any:
-    return _noise_levels(schedule, timesteps, shape) * schedule.config.num_train_timesteps
 
 
 def _flow_add_noise(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
@@ -376,7 +369,9 @@ FLOW = Law(
         "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
         "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
     },
-    times=_flow_times,
+    times=lambda schedule, timesteps, shape: (
+        _noise_levels(schedule, timesteps, shape) * schedule.config.num_train_timesteps
+    ),
     add_noise=_flow_add_noise,
     # The path's velocity dz_t/dσ = ε − z.
     target=lambda schedule, latents, noise, timesteps: noise - latents,

@@ -19,13 +19,12 @@ from ticli.families.family import (
     Family,
     Shapes,
     SingleFileLayout,
+    State,
     count,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ticli.families.family import State
 
 
 # The pipeline's own; the transformer's configuration names no size.
@@ -33,8 +32,6 @@ SIDE = 128
 GUIDED, DISTILLED = ("euler", 28, 3.5), ("euler", 4, 0.0)
 # The fast variant was distilled on shorter texts.
 WINDOW, DISTILLED_WINDOW = 512, 256
-# At 1 a model that is told its guidance predicts the velocity itself, which is the target.
-PLAIN_GUIDANCE = 1.0
 
 
 def _details(transformer: Configuration) -> Details:
@@ -68,17 +65,18 @@ def _positions(noisy: Tensor) -> Tensor:
     """The (0, row, column) of each patch, (patches, 3)."""
     import torch
 
-    rows, columns = noisy.shape[-2] // PATCH, noisy.shape[-1] // PATCH
-    grid = torch.zeros(rows, columns, 3, device=noisy.device, dtype=noisy.dtype)
-    grid[..., 1] += torch.arange(rows, device=noisy.device)[:, None]
-    grid[..., 2] += torch.arange(columns, device=noisy.device)[None, :]
-    return grid.reshape(-1, 3)
+    rows, columns = (
+        torch.arange(side // PATCH, device=noisy.device, dtype=noisy.dtype)
+        for side in noisy.shape[-2:]
+    )
+    return torch.cartesian_prod(noisy.new_zeros(1), rows, columns)
 
 
 def _denoise(transformer: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
     guidance = None
     if transformer.config.guidance_embeds:
-        guidance = times.new_full((noisy.shape[0],), PLAIN_GUIDANCE)
+        # At 1 it predicts the velocity itself, which is the target.
+        guidance = times.new_ones(noisy.shape[0])
     packed: Tensor = transformer(
         hidden_states=pack(noisy),
         timestep=times / 1000,

@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 
-# The pipeline's own guidance and steps.
-DEFAULTS = ("dpm++", 20, 4.5)
-
-
 def _denoise(
     transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
 ) -> Any:
@@ -46,7 +42,8 @@ PIXART = Family(
     denoiser=("transformer", "PixArtTransformer2DModel"),
     patch=2,
     law=DIFFUSION,
-    details=usual_details(DEFAULTS),
+    # The pipeline's own guidance and steps.
+    details=usual_details(("dpm++", 20, 4.5)),
     condition=masked_condition,
     denoise=_denoise,
     arguments=lambda pair, noise, guidance: arguments(pair, noise, guidance) | UNCHANGED,

@@ -12,6 +12,7 @@ from ticli.families.family import (
     EncoderPart,
     Family,
     SingleFileLayout,
+    State,
     arguments,
     masked_condition,
     usual_details,
@@ -19,12 +20,6 @@ from ticli.families.family import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ticli.families.family import State
-
-
-# The pipeline's own guidance and steps.
-DEFAULTS = ("dpm++", 20, 4.5)
 
 
 def instruction() -> str:
@@ -81,7 +76,8 @@ SANA = Family(
     denoiser=("transformer", "SanaTransformer2DModel"),
     vae="AutoencoderDC",
     law=FLOW,
-    details=usual_details(DEFAULTS),
+    # The pipeline's own guidance and steps.
+    details=usual_details(("dpm++", 20, 4.5)),
     condition=masked_condition,
     denoise=_denoise,
     arguments=_arguments,

@@ -19,6 +19,7 @@ from ticli.families.family import (
     Family,
     Shapes,
     SingleFileLayout,
+    State,
     arguments,
     count,
     usual_details,
@@ -27,11 +28,7 @@ from ticli.families.family import (
 if TYPE_CHECKING:
     import torch
 
-    from ticli.families.family import State
 
-
-# The pipeline's own: steps and guidance its authors publish pictures with.
-DEFAULTS = ("euler", 28, 7.0)
 T5_WINDOW = 256
 # What no tensor tells (2403.03206).
 SIDE, SHIFT, HEAD_WIDTH = 128, 3.0, 64
@@ -121,7 +118,8 @@ SD3 = Family(
     denoiser=("transformer", "SD3Transformer2DModel"),
     patch=PATCH,
     law=FLOW,
-    details=usual_details(DEFAULTS),
+    # The pipeline's own; its authors publish pictures with these steps and guidance.
+    details=usual_details(("euler", 28, 7.0)),
     condition=_condition,
     denoise=_denoise,
     arguments=arguments,

@@ -18,6 +18,7 @@ from ticli.families.family import (
     Family,
     Shapes,
     SingleFileLayout,
+    State,
     arguments,
     count,
     usual_details,
@@ -26,11 +27,7 @@ from ticli.families.family import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ticli.families.family import State
 
-
-# What users of Stable Diffusion take.
-DEFAULTS = ("dpm++", 30, 7.5)
 # The width of the vectors of the model that comes with `ti`.
 STARTER_WIDTH = 256
 
@@ -165,7 +162,8 @@ SD1 = Family(
     ),
     denoiser=("unet", "UNet2DConditionModel"),
     law=DIFFUSION,
-    details=usual_details(DEFAULTS),
+    # What users of Stable Diffusion take.
+    details=usual_details(("dpm++", 30, 7.5)),
     condition=_condition,
     denoise=_denoise,
     arguments=arguments,
@@ -203,8 +201,6 @@ SD2 = replace(
 )
 
 
-# The pipeline's own guidance; steps and sampler as users take them.
-SDXL_DEFAULTS = ("dpm++", 30, 5.0)
 # Sizes are given in pixels, and the VAE of Stable Diffusion XL halves a picture three times.
 PIXELS = 8
 
@@ -244,7 +240,8 @@ SDXL = replace(
         replace(CLIP_L, prefix="conditioner.embedders.0.transformer.", penultimate=True),
         replace(POOLED_CLIP_G, prefix="conditioner.embedders.1.model."),
     ),
-    details=usual_details(SDXL_DEFAULTS),
+    # The pipeline's own guidance; steps and sampler as users take them.
+    details=usual_details(("dpm++", 30, 5.0)),
     condition=_condition_of_sdxl,
     denoise=_denoise_of_sdxl,
     architecture=lambda pixels: "stable-diffusion-xl-v1-base",

@@ -58,8 +58,15 @@ def download(name: str, announce: Announce) -> Path:
             for file, size in wanted.items()
             if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
         }
-        parcel = Parcel(name, revision, absent, Path(constants.HF_HUB_CACHE))
-        _check_room(parcel)
+        cache = Path(constants.HF_HUB_CACHE)
+        parcel = Parcel(name, revision, absent, cache)
+        place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if free < parcel.bytes:
+            raise BadContent(
+                f"{name} takes {parcel.bytes:,} bytes, and {place} has {free:,} free",
+                "make room, or set HF_HOME to a folder on a larger disk",
+            )
         announce(parcel)
         for file in wanted:
             hf_hub_download(name, file, revision=revision)
@@ -95,16 +102,6 @@ def _weights(part: str, sizes: Mapping[str, int], name: str) -> set[str]:
         return {f"{part}/{file}"}
     shards = f"{part}/{file.replace('.safetensors.index', '').removesuffix('.json')}-"
     return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
-
-
-def _check_room(parcel: Parcel) -> None:
-    place = next(folder for folder in (parcel.cache, *parcel.cache.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if free < parcel.bytes:
-        raise BadContent(
-            f"{parcel.id} takes {parcel.bytes:,} bytes, and {place} has {free:,} free",
-            "make room, or set HF_HOME to a folder on a larger disk",
-        )
 
 
 @contextmanager

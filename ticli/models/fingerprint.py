@@ -60,8 +60,7 @@ def _state_of_files(source: ModelSource) -> str:
     digest = hashlib.sha256()
     for part in encoder_parts(source):
         files, _ = _weights(source, part)
-        tokenizer = sorted(source.place(part.tokenizer).glob("*"))
-        for file in (*files, *tokenizer):
+        for file in (*files, *sorted(source.place(part.tokenizer).glob("*"))):
             known = file.stat()
             facts = (str(file.resolve()), known.st_size, known.st_mtime_ns, known.st_ctime_ns)
             digest.update(repr(facts).encode("utf-8", "surrogateescape"))

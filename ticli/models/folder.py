@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,9 @@ def _shards(index: Path, name: str) -> list[Path]:
 
 def place_of(name: str) -> Path:
     """A name as a path; ~ is the home folder, unless no such user has one."""
-    try:
+    with suppress(RuntimeError):
         return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
+    return Path(name)
 
 
 def names_part(index: Mapping[str, object], part: str) -> bool:

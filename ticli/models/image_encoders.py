@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import ModelUnavailable, first_line
+from ticli.errors import ModelUnavailable
 from ticli.models.folder import read_json
 from ticli.models.locate import HUB_ID, STARTER, STARTER_ID, starter_version
 
@@ -102,36 +102,21 @@ def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> Imag
     import torch
     import transformers
 
-    from ticli.models.model import quiet_libraries
+    from ticli.models.model import load_whole, loading
 
     kind = {CLIP: "CLIPModel", "vit": "ViTModel"}.get(source.kind, "AutoModel")
     # DINO's feature is the class token itself, without the pooling layer of a ViT.
     extra = {"add_pooling_layer": False} if source.kind == "vit" else {}
-    try:
-        with quiet_libraries():
-            module, found = getattr(transformers, kind).from_pretrained(
-                source.folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                **extra,
+    tokenizer, window = None, 0
+    with loading(source.id, "encoder"):
+        module = load_whole(
+            getattr(transformers, kind), source.folder, dtype=torch.float32, **extra
+        ).to(device)
+        if source.reads:
+            tokenizer = transformers.CLIPTokenizer.from_pretrained(
+                source.folder, local_files_only=True
             )
-            if missing := sorted(found["missing_keys"]):
-                # transformers filled them with random numbers.
-                raise ValueError(f"its weights lack {missing[0]}")
-            module = module.requires_grad_(False).eval().to(device)
-            tokenizer, window = None, 0
-            if source.reads:
-                tokenizer = transformers.CLIPTokenizer.from_pretrained(
-                    source.folder, local_files_only=True
-                )
-                window = int(module.config.text_config.max_position_embeddings)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        first = first_line(error)
-        raise ModelUnavailable(
-            f"encoder {source.id} cannot be loaded: {first}", "download it again"
-        ) from error
+            window = int(module.config.text_config.max_position_embeddings)
     return ImageEncoder(source, module, tokenizer, window, _preprocessing(source))
 
 
@@ -168,9 +153,8 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
             f"{name} is a {kind}, which cannot compare pictures here",
             f"give a CLIP ({CLIP}) or a DINO ({', '.join(DINO)})",
         )
-    weights = folder / WEIGHTS
     try:
-        with weights.open("rb") as file:
+        with (folder / WEIGHTS).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelUnavailable(

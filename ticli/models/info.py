@@ -19,11 +19,7 @@ from ticli.models.folder import encoder_parts, place_of
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import ModelSource, locate, short_names
 from ticli.models.single_files.assembly import remember
-from ticli.models.single_files.recognising import (
-    NOTHING_GIVEN,
-    PREDICTION_WORDS,
-    Given,
-)
+from ticli.models.single_files.recognising import NOTHING_GIVEN, PREDICTION_WORDS, Given
 from ticli.settings import Settings
 
 
@@ -43,15 +39,6 @@ def disk_use(source: ModelSource) -> int:
                 known = file.stat()
                 seen[known.st_dev, known.st_ino] = known.st_size
     return sum(seen.values())
-
-
-def names_of(source: ModelSource) -> list[str]:
-    """The short names that stand for a model."""
-    return [
-        name
-        for name, model in short_names().items()
-        if source.id in (model, str(place_of(model).absolute()))
-    ]
 
 
 def notes(source: ModelSource) -> list[str]:
@@ -95,7 +82,12 @@ def check_file(model: str, given: Given) -> list[str]:
 
 
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:
-    """A usable model as one JSON object."""
+    """A usable model as one JSON object, with the short names that stand for it."""
+    names = [
+        name
+        for name, model in short_names().items()
+        if source.id in (model, str(place_of(model).absolute()))
+    ]
     return {
         "id": source.id,
         "family": source.family,
@@ -106,7 +98,7 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
         "license": source.license,
         "folder": str(source.folder),
         "current": current,
-        "names": names_of(source),
+        "names": names,
         "bytes": disk_use(source),
         "here": True,
         "problem": "",

@@ -78,9 +78,6 @@ def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-LARGEST = 127
-
-
 class _Product(torch.autograd.Function):
     """x·Wᵀ for a W kept in 8 bits. W is widened for the product; the graph never holds it wide."""
 
@@ -97,7 +94,7 @@ class _Product(torch.autograd.Function):
 
 
 class EightBitLinear(torch.nn.Module):
-    """A frozen linear layer in 8 bits; the weights of each output are numbers times one scale.
+    """A frozen linear layer; the weights of each output are 8-bit numbers times one scale.
 
     The scale is the largest weight divided by 127, so the error of a weight is at most half of it
     (LLM.int8's vector-wise rounding, 2208.07339, without its outliers).
@@ -113,7 +110,7 @@ class EightBitLinear(torch.nn.Module):
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         exact = linear.weight.detach().float()
-        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
+        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
         self.register_buffer("weight", (exact / scale).round().to(torch.int8))
         self.register_buffer("scale", scale)
         self.bias = linear.bias

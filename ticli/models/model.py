@@ -42,28 +42,28 @@ def quiet_libraries() -> Iterator[None]:
     import diffusers.utils.logging as diffusers_logging
     import transformers.utils.logging as transformers_logging
 
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    root = logging.getLogger("huggingface_hub")
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity(), root.level
     bars = transformers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    root = logging.getLogger("huggingface_hub")
-    level = root.level
     root.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        root.setLevel(level)
+        diffusers_logging.set_verbosity(levels[0])
+        transformers_logging.set_verbosity(levels[1])
+        root.setLevel(levels[2])
         if bars:
             transformers_logging.enable_progress_bar()
 
 
 @contextmanager
-def _explained(name: str, part: str) -> Iterator[None]:
+def loading(name: str, part: str) -> Iterator[None]:
+    """Explain what goes wrong while a part is loaded. Raises ModelUnavailable, DeviceFailed."""
     short = f"not enough memory for the {part} of {name}"
     try:
         with memory_explained(short, "close other programs, or use a CPU"), quiet_libraries():
@@ -72,8 +72,8 @@ def _explained(name: str, part: str) -> Iterator[None]:
         raise
     except Exception as error:
         # Readers of weights and tokenizers raise types of their own with no other common base.
-        first = first_line(error)
-        raise ModelUnavailable(f"the {part} of {name} cannot be loaded: {first}", AGAIN) from error
+        said = f"the {part} of {name} cannot be loaded: {first_line(error)}"
+        raise ModelUnavailable(said, AGAIN) from error
 
 
 def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> Any:
@@ -117,7 +117,7 @@ def _load(
 ) -> Any:
     """Load a part by its class; `convert` renames the tensors of a single file by diffusers."""
     if source.single and source.single.holds(part):
-        with _explained(source.id, part):
+        with loading(source.id, part):
             return load_part(source.single, part, kind, dtype, convert, **options)
     place = source.place(part)
     _, variant = weights(place, source.id)
@@ -126,29 +126,17 @@ def _load(
         options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
     else:
         options["dtype"] = dtype
-    with _explained(source.id, part):
-        return _whole(kind, place, variant=variant, **options)
+    with loading(source.id, part):
+        return load_whole(kind, place, variant=variant, **options)
 
 
-def load_folder(folder: Path, name: str) -> Any:
-    """Load a transformers model from its folder, float32. Raises ModelUnavailable, DeviceFailed."""
-    import transformers
-
-    with _explained(str(folder), name):
-        return _whole(getattr(transformers, name), folder, dtype=torch.float32)
-
-
-def _whole(kind: Any, folder: Path, **options: Any) -> Any:
+def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
     """Load a class of diffusers or transformers from its folder: safetensors only, frozen.
 
     Raises ModelUnavailable if weights are missing: the libraries would fill them with random ones.
     """
     module, found = kind.from_pretrained(
-        folder,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **options,
+        folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **options
     )
     missing = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
     if missing:
@@ -178,7 +166,7 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     folder = source.place(chosen.tokenizer)
     pads = source.single.pads if source.single else {}
     extra = {"pad_token": pads[chosen.tokenizer]} if chosen.tokenizer in pads else {}
-    with _explained(source.id, chosen.tokenizer):
+    with loading(source.id, chosen.tokenizer):
         if has_sentencepiece_only(folder):
             return build_tokenizer(folder / SENTENCEPIECE)
         return getattr(transformers, KINDS[chosen.kind].tokenizer).from_pretrained(
@@ -195,7 +183,7 @@ def load_scheduler(source: ModelSource) -> Any:
     if "flow_shift" in settings:
         # Solvers that serve several kinds of models name it differently.
         settings["shift"] = settings["flow_shift"]
-    with _explained(source.id, "scheduler"):
+    with loading(source.id, "scheduler"):
         return getattr(diffusers, kind).from_config(settings)
 
 
@@ -454,15 +442,18 @@ def load_clip_pair(model: Model, tower: Tower) -> ClipPair:
     Raises ModelUnavailable, DeviceFailed, and Conflict if the text half has another vocabulary
     than the model: vectors for one would mean nothing to the other.
     """
+    from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+
     (own,) = (encoder for encoder in model.encoders if encoder.key == tower.part.key)
-    text = load_folder(tower.text, "CLIPTextModelWithProjection").to(model.device)
-    vision = load_folder(tower.folder, "CLIPVisionModelWithProjection").to(model.device)
+    with loading(str(tower.folder), "CLIP"):
+        text = load_whole(CLIPTextModelWithProjection, tower.text, dtype=torch.float32)
+        vision = load_whole(CLIPVisionModelWithProjection, tower.folder, dtype=torch.float32)
     part = replace(tower.part, projected=True, pooled=True)
-    encoder = TextEncoder(own.key, text, own.tokenizer, own.window, part)
+    encoder = TextEncoder(own.key, text.to(model.device), own.tokenizer, own.window, part)
     table, wanted = encoder.table.float(), own.table.float()
     if table.shape != wanted.shape or (table - wanted).abs().max() > ROUNDED * wanted.abs().max():
         raise Conflict(
             f"the CLIP in {tower.text} has other token vectors than {model.source.id}",
             "give the CLIP that the model's text encoder comes from",
         )
-    return ClipPair(encoder, vision, tower)
+    return ClipPair(encoder, vision.to(model.device), tower)

@@ -158,15 +158,18 @@ class TextEncoder:
     def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
         """A batch as the encoder's input, on its device."""
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
-        slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
-        places = [_position(batch[row], slot.position) for row, slot in slots]
-        shown = [[_position(p, position) for position in range(len(p.ids))] for p in batch]
-        ids, masks = [], []
-        for prompt in batch:
+        ids, masks, shown, rows, places = [], [], [], [], []
+        for row, prompt in enumerate(batch):
+            # An instruction follows the first token.
+            more = len(prompt.instruction)
+            window = [0, *range(1 + more, len(prompt.ids) + more)]
             read = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
             ids.append(read + [self.tokenizer.pad_token_id] * (longest - len(read)))
-            used = prompt.end + 1 + len(prompt.instruction)
+            used = prompt.end + 1 + more
             masks.append([1] * used + [0] * (longest - used))
+            shown.append(window)
+            rows += [row] * len(prompt.slots)
+            places += [window[slot.position] for slot in prompt.slots]
 
         def whole(numbers: Sequence[Any]) -> Tensor:
             return torch.tensor(numbers, device=self.table.device, dtype=torch.long)
@@ -175,7 +178,7 @@ class TextEncoder:
             ids=whole(ids),
             mask=whole(masks),
             ends=whole([prompt.end for prompt in batch]),
-            rows=whole([row for row, _ in slots]),
+            rows=whole(rows),
             places=whole(places),
             shown=whole(shown) if any(prompt.instruction for prompt in batch) else None,
         )
@@ -234,8 +237,3 @@ class TextEncoder:
             yield
         finally:
             handle.remove()
-
-
-def _position(prompt: Tokenised, position: int) -> int:
-    """A position of the window as a position in the encoder's input."""
-    return position + len(prompt.instruction) if position else 0

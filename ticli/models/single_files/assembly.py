@@ -52,9 +52,9 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
     family, layout, prefix = recognise(contents, str(path))
     prefixes = {family.denoiser[0]: prefix}
     prefixes |= {part.folder: part.prefix for part in family.encoders if _holds(contents, part)}
-    for prefix in VAES:
-        if f"{prefix}decoder.conv_in.weight" in contents.entries:
-            prefixes["vae"] = prefix
+    for vae in VAES:
+        if f"{vae}decoder.conv_in.weight" in contents.entries:
+            prefixes["vae"] = vae
     prediction, told_by = told_prediction(contents, layout, given)
     single = SingleFile(
         path=path,
@@ -249,7 +249,7 @@ def remember(path: Path, given: Given) -> None:
         return
     note = _note(path)
     make_folder(note.parent)
-    document: dict[str, Any] = {
+    document = {
         "file": _state(path),
         "components": str(given.components) if given.components else None,
         "prediction": given.prediction,

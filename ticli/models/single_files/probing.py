@@ -97,7 +97,16 @@ def _losses(model: Model, latents: Tensor | None) -> dict[str, float]:
     clean, noise = clean.to(model.device), noise.to(model.device)
     sums = {EPSILON: 0.0, VELOCITY: 0.0}
     with torch.no_grad():
-        conditioning = _empty(model).repeated(len(clean))
+        if model.encoders:
+            empty = model.condition([model.tokenise("", {})], {})
+        else:
+            # They are no longer in memory.
+            ((key, width),) = model.source.widths.items()
+            shape = 1, model.source.windows[key], width
+            empty = Conditioning(
+                torch.zeros(shape, device=model.device, dtype=model.hardware.dtype)
+            )
+        conditioning = empty.repeated(len(clean))
         for share in shares:
             times = torch.full((len(clean),), int(share * (steps - 1)), device=model.device)
             noisy = model.add_noise(clean, noise, times)
@@ -106,12 +115,3 @@ def _losses(model: Model, latents: Tensor | None) -> dict[str, float]:
             for reading, target in ((EPSILON, noise), (VELOCITY, velocity)):
                 sums[reading] += float((answer - target).square().mean()) / len(shares)
     return sums
-
-
-def _empty(model: Model) -> Conditioning:
-    """The empty prompt, or zeros if the text encoders are no longer in memory."""
-    if model.encoders:
-        return model.condition([model.tokenise("", {})], {})
-    ((key, width),) = model.source.widths.items()
-    shape = 1, model.source.windows[key], width
-    return Conditioning(torch.zeros(shape, device=model.device, dtype=model.hardware.dtype))

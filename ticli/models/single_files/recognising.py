@@ -204,7 +204,7 @@ class SingleFile:
     @property
     def given(self) -> Given:
         """What must be given again, or remembered, for this file to be the same model."""
-        if self.said_by_user or self.told_by == TRIED:
+        if self.told_by in (FLAG, EARLIER, TRIED):
             return Given(self.components, self.prediction, self.told_by)
         return Given(self.components)
 
@@ -271,8 +271,7 @@ def stated_prediction(contents: WeightsFile) -> tuple[str, str]:
     if stated in STATED:
         return STATED[stated], "its metadata"
     architecture = contents.metadata.get("modelspec.architecture", "").lower()
-    if "v2-768-v" in architecture:
-        return VELOCITY, "its metadata"
-    if "v2-512" in architecture:
-        return EPSILON, "its metadata"
+    for variant, prediction in (("v2-768-v", VELOCITY), ("v2-512", EPSILON)):
+        if variant in architecture:
+            return prediction, "its metadata"
     return "", ""

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 
 from ticli.errors import ModelUnavailable
+from ticli.families.family import State
 from ticli.models.single_files.recognising import is_open_clip, read_contents
 
 if TYPE_CHECKING:
     from ticli.models.single_files.recognising import SingleFile
 
-State = dict[str, torch.Tensor]
 Convert = Callable[[State, Mapping[str, Any]], State]
 LAYER = re.compile(r"transformer\.resblocks\.(\d+)\.")
 PROJECTION = "text_projection.weight"
@@ -42,15 +43,18 @@ def load_part(
     settings = {**single.configurations[part], **changes}
     with _without_weights():
         module = kind.from_config(settings) if convert else kind(kind.config_class(**settings))
-    tensors = _tensors(single, part)
-    number = len(tensors)
+    prefix = single.prefixes[part]
+    keys = read_contents(single.path, str(single.path)).under(prefix)
+    # The file is mapped, not read whole.
+    with safe_open(single.path, framework="pt", device="cpu") as file:
+        tensors = {key: file.get_tensor(f"{prefix}{key}") for key in keys}
     try:
         state = convert(tensors, dict(module.config)) if convert else _text_state(tensors, module)
     except KeyError as error:
         raise _incomplete(single, str(error)) from error
-    if kind.__name__ in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != number:
+    if kind.__name__ in ("UNet2DConditionModel", "AutoencoderKL") and len(state) != len(keys):
         raise ModelUnavailable(
-            f"{single.path} has {number - len(state)} tensors in its {part} that a plain model "
+            f"{single.path} has {len(keys) - len(state)} tensors in its {part} that a plain model "
             "of its family does not have",
             PLAIN,
         )
@@ -112,16 +116,6 @@ def _open_clip_state(tensors: State, module: Any) -> State:
         # Some files made of folders keep it as transformers does.
         found[PROJECTION] = tensors[PROJECTION]
     return found
-
-
-def _tensors(single: SingleFile, part: str) -> State:
-    """The tensors of one part without their prefix; the file is mapped, not read whole."""
-    from safetensors import safe_open
-
-    prefix = single.prefixes[part]
-    keys = read_contents(single.path, str(single.path)).under(prefix)
-    with safe_open(single.path, framework="pt", device="cpu") as file:
-        return {key: file.get_tensor(f"{prefix}{key}") for key in keys}
 
 
 def _incomplete(single: SingleFile, what: str) -> ModelUnavailable:
