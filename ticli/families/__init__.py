@@ -52,7 +52,7 @@ def family_with(encoders: Collection[str]) -> Family | None:
 def guess_family(encoders: Collection[str], *, named: bool) -> str:
     """The family that vectors for these encoders are for, "" where several would take them.
 
-    A file that names its one encoder may be a part of a larger set: then it is not told either.
+    A file that names its one encoder may be part of a set: other families must not have it.
     """
     family = family_with(encoders)
     if family is None or not family.guessed:

@@ -107,12 +107,13 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
 
 def described(source: ModelSource, current: bool) -> dict[str, Any]:
     """Everything known about a model as one JSON object. Raises ModelUnavailable."""
+    sampler, steps, guidance = source.defaults
     components = source.single.components if source.single else None
     return listed(source, current) | {
         "pipeline": FAMILIES[source.family].pipeline,
         "fingerprint": fingerprint(source),
         "grain": source.grain,
-        "defaults": dict(zip(("sampler", "steps", "guidance"), source.defaults, strict=True)),
+        "defaults": {"sampler": sampler, "steps": steps, "guidance": guidance},
         "negative_prompt": source.reads_negative,
         "safety_checker": source.safety_checker,
         "single_file": source.single is not None,

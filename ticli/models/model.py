@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,8 @@ def loading(name: str, part: str) -> Iterator[None]:
 
 def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> Any:
     """Load a text encoder on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
-    import transformers
-
     name = KINDS[part.kind].projected if part.projected else KINDS[part.kind].model
-    return _load(source, part.folder, getattr(transformers, name), dtype)
+    return _load(source, part.folder, "transformers", name, dtype)
 
 
 def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
@@ -90,43 +89,36 @@ def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
     folder, name = family.denoiser
     convert = family.single_file.state if family.single_file else None
     extra = family.in_half if dtype is torch.float16 else {}
-    return _load(source, folder, getattr(_diffusers(), name), dtype, convert, **extra)
+    return _load(source, folder, "diffusers", name, dtype, convert, **extra)
 
 
 def load_vae(source: ModelSource) -> Any:
     """Load the VAE as the denoiser, in float32, since some VAEs overflow in half precision."""
-    kind = getattr(_diffusers(), FAMILIES[source.family].vae)
-    return _load(source, "vae", kind, torch.float32, vae_state)
-
-
-def _diffusers() -> Any:
-    with quiet_libraries():
-        # Some of its modules ask for torchvision, which nothing here needs.
-        import diffusers
-
-    return diffusers
+    name = FAMILIES[source.family].vae
+    return _load(source, "vae", "diffusers", name, torch.float32, vae_state)
 
 
 def _load(
     source: ModelSource,
     part: str,
-    kind: Any,
+    library: str,
+    name: str,
     dtype: torch.dtype,
     convert: Convert | None = None,
     **options: Any,
 ) -> Any:
-    """Load a part by its class; `convert` renames the tensors of a single file by diffusers."""
-    if source.single and source.single.holds(part):
-        with loading(source.id, part):
-            return load_part(source.single, part, kind, dtype, convert, **options)
-    place = source.place(part)
-    _, variant = weights(place, source.id)
-    if hasattr(kind, "from_config"):
-        # A class of diffusers.
-        options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
-    else:
-        options["dtype"] = dtype
+    """Load a part by its class; `convert` gives a single file's tensors the names of diffusers."""
     with loading(source.id, part):
+        # Some modules of diffusers complain that torchvision is missing, which nothing here needs.
+        kind = getattr(import_module(library), name)
+        if source.single and source.single.holds(part):
+            return load_part(source.single, part, kind, dtype, convert, **options)
+        place = source.place(part)
+        _, variant = weights(place, source.id)
+        if library == "diffusers":
+            options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+        else:
+            options["dtype"] = dtype
         return load_whole(kind, place, variant=variant, **options)
 
 
@@ -254,7 +246,7 @@ class Model:
 
     @contextmanager
     def encoders_at_hand(self) -> Iterator[None]:
-        """Keep the text encoders on the device while a graph through them is used."""
+        """Keep the text encoders on the device, whatever the savings, while a graph needs them."""
         if not self.savings.cut:
             yield
             return
@@ -348,10 +340,12 @@ class Model:
     def pipeline(self, sampler: Any) -> Iterator[Any]:
         """A diffusers pipeline of these parts and the VAE. It takes embeddings and no prompt."""
         with self.vae() as vae, quiet_libraries():
+            import diffusers
+
             parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
             for part in self.family.encoders:
                 parts |= {part.folder: None, part.tokenizer: None}
-            kind = getattr(_diffusers(), self.family.pipeline)
+            kind = getattr(diffusers, self.family.pipeline)
             pipeline = kind(**parts, **self.family.left_out)
             pipeline.set_progress_bar_config(disable=True)
             yield pipeline
@@ -442,10 +436,10 @@ def load_clip_pair(model: Model, tower: Tower) -> ClipPair:
     Raises ModelUnavailable, DeviceFailed, and Conflict if the text half has another vocabulary
     than the model: vectors for one would mean nothing to the other.
     """
-    from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
-
     (own,) = (encoder for encoder in model.encoders if encoder.key == tower.part.key)
     with loading(str(tower.folder), "CLIP"):
+        from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+
         text = load_whole(CLIPTextModelWithProjection, tower.text, dtype=torch.float32)
         vision = load_whole(CLIPVisionModelWithProjection, tower.folder, dtype=torch.float32)
     part = replace(tower.part, projected=True, pooled=True)

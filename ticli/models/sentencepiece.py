@@ -1,7 +1,6 @@
 """SentencePiece vocabularies: some models ship their tokens in no other form.
 
-Our own reader: tokenizers (0.23) and transformers (5.23) read these files only if protobuf or
-sentencepiece is installed as well, and sentencepiece does not give the table of characters.
+Our own reader: tokenizers (0.23) and transformers (5.23) read these files only with protobuf.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _losses(model: Model, latents: Tensor | None) -> dict[str, float]:
         if model.encoders:
             empty = model.condition([model.tokenise("", {})], {})
         else:
-            # They are no longer in memory.
+            # The text encoders are no longer in memory.
             ((key, width),) = model.source.widths.items()
             shape = 1, model.source.windows[key], width
             empty = Conditioning(
