@@ -16,7 +16,6 @@ from ticli.families.family import (
     Encoding,
     Family,
     arguments,
-    as_they_are,
     usual_details,
 )
 
@@ -36,38 +35,18 @@ def _denoise(
     return transformer(noisy, conditioning.hidden, timestep=times / 1000).sample
 
 
-def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "prompt_attention_mask": positive.mask,
-        "negative_prompt_attention_mask": negative.mask,
-    }
-
-
 AURAFLOW = Family(
     name="auraflow",
     title="AuraFlow",
     pipeline="AuraFlowPipeline",
-    encoders=(
-        EncoderPart(
-            "pile_t5",
-            "text_encoder",
-            "tokenizer",
-            kind="t5",
-            widths=(2048,),
-            window=256,
-            masked=True,
-        ),
-    ),
+    encoders=(EncoderPart("pile_t5", kind="t5", widths=(2048,), window=256, masked=True),),
     denoiser=("transformer", "AuraFlowTransformer2DModel"),
-    vae="AutoencoderKL",
     patch=2,
     law=FLOW,
     details=usual_details(DEFAULTS),
     condition=_condition,
     denoise=_denoise,
-    arguments=_arguments,
-    unpack=as_they_are,
+    arguments=arguments,
     architecture=lambda pixels: "auraflow",
     exports={"diffusers": "diffusers", "comfyui": "encoder-keys"},
 )

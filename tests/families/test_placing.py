@@ -70,13 +70,13 @@ def test_every_encoder_feels_its_own_rows_and_no_others(models, name):
     model = models[name]
     tokens = [model.tokenise(PROMPT, {"mug": 2})]
     rows = rows_for(model)
-    plain = {e.key: e.hidden([tokens[0][e.key]], {"mug": rows}) for e in model.encoders}
+    plain = {e.key: e.encode([tokens[0][e.key]], {"mug": rows}).hidden for e in model.encoders}
     for encoder in model.encoders:
         for vector in range(2):
             changed = {key: value.clone() for key, value in rows.items()}
             changed[encoder.key][vector] += 0.5
             for other in model.encoders:
-                now = other.hidden([tokens[0][other.key]], {"mug": changed})
+                now = other.encode([tokens[0][other.key]], {"mug": changed}).hidden
                 same = torch.equal(now, plain[other.key])
                 assert same is (other.key != encoder.key), (encoder.key, other.key, vector)
             joined = model.condition(tokens, {"mug": changed})
@@ -129,7 +129,8 @@ def test_gemma_rows_are_kept_in_the_units_of_its_table(models):
     placed = models["sana"].tokenise("a photo of a<mug>", {"mug": 1})["gemma"]
     assert [slot.position for slot in placed.slots] == [spot]
     rows = {"mug": {"gemma": encoder.table[word : word + 1].detach()}}
-    assert torch.allclose(encoder.hidden([plain], {}), encoder.hidden([placed], rows), atol=1e-6)
+    texts = encoder.encode([plain], {}).hidden, encoder.encode([placed], rows).hidden
+    assert torch.allclose(*texts, atol=1e-6)
 
 
 def test_an_instruction_is_read_and_not_passed_on(models):
@@ -150,7 +151,7 @@ def test_tables_are_never_shrunk(models):
     (encoder,) = models["pixart"].encoders
     before = encoder.table.shape
     assert before[0] > len(encoder.tokenizer)
-    encoder.hidden(
+    encoder.encode(
         [models["pixart"].tokenise("a <mug>", {"mug": 1})["t5"]],
         {"mug": rows_for(models["pixart"], 1)},
     )
@@ -167,5 +168,7 @@ def test_padding_is_seen_only_where_an_encoder_says_so(models, name):
         whole = prompt[encoder.key]
         assert whole.end + 1 < len(whole.ids)
         alone = replace(whole, ids=whole.ids[: whole.end + 1])
-        read, bare = (encoder.hidden([text], rows)[:, : whole.end + 1] for text in (whole, alone))
+        read, bare = (
+            encoder.encode([text], rows).hidden[:, : whole.end + 1] for text in (whole, alone)
+        )
         assert torch.allclose(read, bare, atol=1e-5) == (not encoder.sees_padding)

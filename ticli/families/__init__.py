@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ticli.families.family import Family
+from ticli.families.family import EncoderPart, Family
 from ticli.families.flux import FLUX
 from ticli.families.pixart import PIXART
 from ticli.families.sana import SANA
@@ -26,23 +26,22 @@ CASCADE_EXPORTS = {
 
 def encoder_kinds() -> dict[str, str]:
     """The kind of each encoder, by its key, in the order in which pipelines number encoders."""
-    return {part.key: part.kind for family in FAMILIES.values() for part in family.encoders}
+    return {part.key: part.kind for part in _encoders()}
 
 
 def encoder_names() -> dict[str, str]:
     """The encoder that each name in a file stands for."""
-    parts = [part for family in FAMILIES.values() for part in family.encoders]
-    return {name: part.key for part in parts for name in (part.key, *part.aliases)}
+    return {name: part.key for part in _encoders() for name in (part.key, *part.aliases)}
 
 
 def encoder_widths() -> dict[int, str]:
     """The encoder whose vectors have a width. Files differ in names, never in widths."""
-    found: dict[int, str] = {}
-    for family in FAMILIES.values():
-        for part in family.encoders:
-            for width in part.widths:
-                found.setdefault(width, part.key)
-    return found
+    # The first family that has a width wins.
+    return {width: part.key for part in reversed(_encoders()) for width in part.widths}
+
+
+def _encoders() -> list[EncoderPart]:
+    return [part for family in FAMILIES.values() for part in family.encoders]
 
 
 def family_with(encoders: Collection[str]) -> Family | None:
@@ -53,7 +52,7 @@ def family_with(encoders: Collection[str]) -> Family | None:
 def guess_family(encoders: Collection[str], *, named: bool) -> str:
     """The family that vectors for these encoders are for, "" where several would take them.
 
-    Files that name their one encoder may be a part of a larger set: then it must be a family's own.
+    A file that names its one encoder may be part of a set: other families must not have it.
     """
     family = family_with(encoders)
     if family is None or not family.guessed:
@@ -74,21 +73,14 @@ def encoders_in_words(encoders: Collection[str]) -> str:
     """The family that takes these encoders' vectors, and the encoders."""
     held = ", ".join(sorted(encoders))
     family = family_with(encoders)
-    if family is not None:
-        return f"{family.title} ({held})"
-    return f"Stable Cascade ({held})" if set(encoders) == STABLE_CASCADE else held
-
-
-# Whether vectors can be used with a model: the one rule for all commands.
+    title = family.title if family else "Stable Cascade" if set(encoders) == STABLE_CASCADE else ""
+    return f"{title} ({held})" if title else held
 
 
 def fits(
     family: str, widths: Mapping[str, int], model_family: str, model_widths: Mapping[str, int]
 ) -> bool:
-    """Whether vectors of a family and of these widths belong in a model's text encoders.
-
-    A family "" is not known, and the widths decide alone.
-    """
+    """Whether vectors fit a model's text encoders; where no family is known, the widths decide."""
     return family in ("", model_family) and dict(widths) == dict(model_widths)
 
 

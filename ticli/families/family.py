@@ -8,13 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import torch
-
-    # Tensors by name, as a file of weights holds them.
-    State = dict[str, torch.Tensor]
-
-
-# What text encoders give and what a denoiser reads, whatever the family.
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -25,9 +19,9 @@ class Encoding:
     (batch, window) is 1 for the prompt's own tokens and 0 for padding.
     """
 
-    hidden: torch.Tensor
-    pooled: torch.Tensor | None
-    mask: torch.Tensor
+    hidden: Tensor
+    pooled: Tensor | None
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -37,30 +31,30 @@ class Conditioning:
     `pooled` is (batch, width) and `mask` (batch, tokens); each is None if the family has none.
     """
 
-    hidden: torch.Tensor
-    pooled: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
+    hidden: Tensor
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
 
     def part(self, rows: slice) -> Conditioning:
         """The conditioning of some of the prompts."""
-        pooled = None if self.pooled is None else self.pooled[rows]
-        mask = None if self.mask is None else self.mask[rows]
-        return Conditioning(self.hidden[rows], pooled, mask)
+        return self._each(lambda tensor: tensor[rows])
 
     def repeated(self, times: int) -> Conditioning:
         """Each prompt repeated in place, before the next one."""
-        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, 0)
-        mask = None if self.mask is None else self.mask.repeat_interleave(times, 0)
-        return Conditioning(self.hidden.repeat_interleave(times, 0), pooled, mask)
+        return self._each(lambda tensor: tensor.repeat_interleave(times, 0))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
+        pooled = None if self.pooled is None else change(self.pooled)
+        mask = None if self.mask is None else change(self.mask)
+        return Conditioning(change(self.hidden), pooled, mask)
 
     def first_zeroed(self) -> Conditioning:
         """The same with zeros for the first prompt and its pooled vector."""
-        hidden, pooled = self.hidden.clone(), self.pooled
-        hidden[0] = 0
-        if pooled is not None:
-            pooled = pooled.clone()
-            pooled[0] = 0
-        return Conditioning(hidden, pooled, self.mask)
+        zeroed = self._each(lambda tensor: tensor.clone())
+        zeroed.hidden[0] = 0
+        if zeroed.pooled is not None:
+            zeroed.pooled[0] = 0
+        return zeroed
 
     def halves(self) -> tuple[Conditioning, Conditioning]:
         """The first half of the prompts and the second: negative and positive ones."""
@@ -69,17 +63,18 @@ class Conditioning:
 
 
 Configuration = Mapping[str, Any]
+# Tensors by name, as a file of weights holds them.
+State = dict[str, "Tensor"]
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 
 
 @dataclass(frozen=True)
 class EncoderKind:
-    """An architecture of text encoders: its transformers classes, and how it frames a prompt.
+    """An architecture of text encoders, by its transformers classes.
 
-    `model` and `projected` are its classes without and with a projection of the pooled text.
-    `tables` are the names its token table may have. `start` and `end` say whether a start and an
-    end token stand around a prompt.
+    `projected` is the class that projects the pooled text. `tables` are the names its token table
+    may have. `start` and `end` say which tokens stand around a prompt.
     """
 
     model: str
@@ -90,20 +85,12 @@ class EncoderKind:
     end: bool = True
 
 
-# T5 has no start token, and Gemma gets no end.
+T5_TABLES = ("shared.weight", "encoder.embed_tokens.weight")
 KINDS: Mapping[str, EncoderKind] = {
     "clip": EncoderKind(
-        "CLIPTextModel",
-        "CLIPTokenizer",
-        ("token_embedding.weight",),
-        projected="CLIPTextModelWithProjection",
+        "CLIPTextModel", "CLIPTokenizer", ("token_embedding.weight",), "CLIPTextModelWithProjection"
     ),
-    "t5": EncoderKind(
-        "T5EncoderModel",
-        "T5TokenizerFast",
-        ("shared.weight", "encoder.embed_tokens.weight"),
-        start=False,
-    ),
+    "t5": EncoderKind("T5EncoderModel", "T5TokenizerFast", T5_TABLES, start=False),
     "gemma": EncoderKind("Gemma2Model", "GemmaTokenizerFast", ("embed_tokens.weight",), end=False),
 }
 
@@ -122,8 +109,7 @@ class EncoderPart:
     """
 
     key: str
-    folder: str
-    tokenizer: str
+    folder: str = "text_encoder"
     kind: str = "clip"
     widths: tuple[int, ...] = ()
     aliases: tuple[str, ...] = ()
@@ -138,6 +124,24 @@ class EncoderPart:
     open_clip: bool = False
     instruction: Callable[[], str] | None = None
 
+    @property
+    def tokenizer(self) -> str:
+        return self.folder.replace("text_encoder", "tokenizer")
+
+
+# Encoders that several families share.
+CLIP_L = EncoderPart("clip_l", widths=(768,))
+POOLED_CLIP_G = EncoderPart(
+    "clip_g",
+    "text_encoder_2",
+    widths=(1280,),
+    penultimate=True,
+    projected=True,
+    pooled=True,
+    open_clip=True,
+)
+T5 = EncoderPart("t5", kind="t5", widths=(4096,), aliases=("t5xxl",))
+
 
 @dataclass(frozen=True)
 class Law:
@@ -151,9 +155,9 @@ class Law:
 
     schedule: str
     samplers: Mapping[str, tuple[str, dict[str, Any]]]
-    times: Callable[[Any, torch.Tensor, tuple[int, ...]], torch.Tensor]
-    add_noise: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-    target: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+    times: Callable[[Any, Tensor, tuple[int, ...]], Tensor]
+    add_noise: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+    target: Callable[[Any, Tensor, Tensor, Tensor], Tensor]
     prediction: Callable[[Any], str]
 
 
@@ -194,8 +198,8 @@ class SingleFileLayout:
 
     marks: tuple[str, ...]
     state: Callable[[State, Configuration], State]
-    configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None
-    schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None
+    configuration: Callable[[Shapes, Mapping[str, Shapes], str], dict[str, Any]] | None = None
+    schedule: Callable[[Shapes, Collection[str], str], dict[str, Any]] | None = None
     keys: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = (DENOISER, "")
     prediction: str = "flow"
@@ -235,15 +239,15 @@ class Family:
     pipeline: str
     encoders: tuple[EncoderPart, ...]
     denoiser: tuple[str, str]
-    vae: str
-    patch: int
     law: Law
     details: Callable[[Configuration], Details]
     condition: Callable[[Mapping[str, Encoding], Configuration], Conditioning]
-    denoise: Callable[[Any, torch.Tensor, torch.Tensor, Conditioning], torch.Tensor]
-    arguments: Callable[[Conditioning, torch.Tensor, float], dict[str, Any]]
-    unpack: Callable[[torch.Tensor, int, int], torch.Tensor]
+    denoise: Callable[[Any, Tensor, Tensor, Conditioning], Tensor]
+    arguments: Callable[[Conditioning, Tensor, float], dict[str, Any]]
     architecture: Callable[[int], str]
+    vae: str = "AutoencoderKL"
+    patch: int = 1
+    unpack: Callable[[Tensor, int, int], Tensor] = lambda latents, height, width: latents
     exports: Mapping[str, str] = field(default_factory=dict)
     single_file: SingleFileLayout | None = None
     guessed: bool = True
@@ -265,77 +269,47 @@ def usual_details(defaults: tuple[str, int, float]) -> Callable[[Configuration],
     )
 
 
-def as_they_are(latents: torch.Tensor, _height: int, _width: int) -> torch.Tensor:
-    """Leave the layout of latents as it is."""
-    return latents
-
-
-def pooled_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and pooled text for a pipeline, the negative prompt's first in `pair`."""
+def arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
+    """Embeddings for the pipeline, which then reads no prompt; negative prompts come first."""
     negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "pooled_prompt_embeds": positive.pooled,
-        "negative_pooled_prompt_embeds": negative.pooled,
-    }
-
-
-def arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings for the pipeline, so that it reads no prompt itself."""
-    negative, positive = pair.halves()
-    return {
+    found = {
         "prompt_embeds": positive.hidden,
         "negative_prompt_embeds": negative.hidden,
         "latents": noise,
         "guidance_scale": guidance,
     }
+    if pair.pooled is not None:
+        found["pooled_prompt_embeds"] = positive.pooled
+        found["negative_pooled_prompt_embeds"] = negative.pooled
+    if pair.mask is not None:
+        found["prompt_attention_mask"] = positive.mask
+        found["negative_prompt_attention_mask"] = negative.mask
+    return found
 
 
-def masked_condition(
-    encodings: Mapping[str, Encoding], _transformer: Configuration
-) -> Conditioning:
+# For pipelines that would clean prompts and snap sizes by themselves.
+UNCHANGED = {"negative_prompt": None, "clean_caption": False, "use_resolution_binning": False}
+
+
+def masked_condition(encodings: Mapping[str, Encoding], _: Configuration) -> Conditioning:
     """The one encoder's last layer, with its mask."""
     (encoding,) = encodings.values()
     return Conditioning(encoding.hidden, mask=encoding.mask)
 
 
-def without_variance(output: torch.Tensor, channels: int) -> torch.Tensor:
-    """Drop the half of the channels that predicts a variance, if there is one."""
-    return output[:, :channels]
-
-
-def masked_arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
-    """Embeddings and masks for a pipeline that would clean prompts and snap sizes by itself."""
-    negative, positive = pair.halves()
-    return arguments(pair, noise, guidance) | {
-        "prompt_attention_mask": positive.mask,
-        "negative_prompt_attention_mask": negative.mask,
-        "negative_prompt": None,
-        "clean_caption": False,
-        "use_resolution_binning": False,
-    }
-
-
-# Models that predict the noise or the velocity of a variance-preserving diffusion.
-
-
-def _add_noise(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+def _add_noise(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Any:
     """z_t = √ᾱ_t · z + √(1 − ᾱ_t) · ε (2006.11239, eq. 4)."""
-    noisy: torch.Tensor = schedule.add_noise(latents, noise, timesteps)
-    return noisy
+    return schedule.add_noise(latents, noise, timesteps)
 
 
-def _target(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+def _target(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Any:
     """The noise (2006.11239), or √ᾱ_t · ε − √(1 − ᾱ_t) · z (2202.00512, appendix D)."""
     if schedule.config.prediction_type == "v_prediction":
-        velocity: torch.Tensor = schedule.get_velocity(latents, noise, timesteps)
-        return velocity
+        return schedule.get_velocity(latents, noise, timesteps)
     return noise
 
 
+# Models that predict the noise or the velocity of a variance-preserving diffusion.
 DIFFUSION = Law(
     "DDPMScheduler",
     {
@@ -356,50 +330,38 @@ DIFFUSION = Law(
 )
 
 
-# Models that predict the velocity of a straight path from photo to noise (rectified flow).
-
 # Flow transformers read latents in patches of two a side; shifts are given for their number.
 PATCH = 2
 
 
-def noise_levels(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def _noise_levels(schedule: Any, timesteps: Tensor, shape: tuple[int, ...]) -> Any:
     """The share σ of noise at each timestep, spread as the model's own sampler spreads it.
 
     More of a larger picture survives the same noise, so σ = s·u / (1 + (s − 1)·u) with a shift s
     above 1 (2403.03206, eq. 23). Some models compute s from the number of patches.
     """
-    uniform = (timesteps.float() + 1) / schedule.config.num_train_timesteps
-    shift = _shift(schedule.config, shape)
-    levels: torch.Tensor = shift * uniform / (1 + (shift - 1) * uniform)
-    return levels
+    config = schedule.config
+    shift = config.shift
+    if config.use_dynamic_shifting:
+        patches = (shape[-2] // PATCH) * (shape[-1] // PATCH)
+        slope = (config.max_shift - config.base_shift) / (
+            config.max_image_seq_len - config.base_image_seq_len
+        )
+        shift = config.base_shift + slope * (patches - config.base_image_seq_len)
+        if config.time_shift_type == "exponential":
+            shift = math.exp(shift)
+    uniform = (timesteps.float() + 1) / config.num_train_timesteps
+    return shift * uniform / (1 + (shift - 1) * uniform)
 
 
-def _shift(config: Any, shape: tuple[int, ...]) -> float:
-    if not config.use_dynamic_shifting:
-        return float(config.shift)
-    patches = (shape[-2] // PATCH) * (shape[-1] // PATCH)
-    slope = (config.max_shift - config.base_shift) / (
-        config.max_image_seq_len - config.base_image_seq_len
-    )
-    moved: float = config.base_shift + slope * (patches - config.base_image_seq_len)
-    return math.exp(moved) if config.time_shift_type == "exponential" else moved
-
-
-def _flow_times(schedule: Any, timesteps: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    levels = noise_levels(schedule, timesteps, shape)
-    times: torch.Tensor = levels * schedule.config.num_train_timesteps
-    return times
-
-
-def _flow_add_noise(
-    schedule: Any, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-) -> torch.Tensor:
+def _flow_add_noise(schedule: Any, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
     """z_t = (1 − σ) · z + σ · ε (2209.03003)."""
-    levels = noise_levels(schedule, timesteps, tuple(latents.shape))
+    levels: Tensor = _noise_levels(schedule, timesteps, tuple(latents.shape))
     sigma = levels.view(-1, *[1] * (latents.dim() - 1)).to(latents.dtype)
     return (1 - sigma) * latents + sigma * noise
 
 
+# Models that predict the velocity of a straight path from photo to noise (rectified flow).
 FLOW = Law(
     "FlowMatchEulerDiscreteScheduler",
     {
@@ -407,7 +369,9 @@ FLOW = Law(
         "dpm++": ("DPMSolverMultistepScheduler", {"solver_order": 2}),
         "unipc": ("UniPCMultistepScheduler", {"solver_order": 2}),
     },
-    times=_flow_times,
+    times=lambda schedule, timesteps, shape: (
+        _noise_levels(schedule, timesteps, shape) * schedule.config.num_train_timesteps
+    ),
     add_noise=_flow_add_noise,
     # The path's velocity dz_t/dσ = ε − z.
     target=lambda schedule, latents, noise, timesteps: noise - latents,

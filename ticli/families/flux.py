@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
+    CLIP_L,
     FLOW,
     PATCH,
+    T5,
     Conditioning,
     Configuration,
     Details,
-    EncoderPart,
     Encoding,
     Family,
     Shapes,
     SingleFileLayout,
+    State,
     count,
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from ticli.families.family import State
+    from torch import Tensor
 
 
 # The pipeline's own; the transformer's configuration names no size.
@@ -31,8 +32,6 @@ SIDE = 128
 GUIDED, DISTILLED = ("euler", 28, 3.5), ("euler", 4, 0.0)
 # The fast variant was distilled on shorter texts.
 WINDOW, DISTILLED_WINDOW = 512, 256
-# At 1 a model that is told its guidance predicts the velocity itself, which is the target.
-PLAIN_GUIDANCE = 1.0
 
 
 def _details(transformer: Configuration) -> Details:
@@ -47,7 +46,7 @@ def _condition(encodings: Mapping[str, Encoding], _transformer: Configuration) -
     return Conditioning(encodings["t5"].hidden, encodings["clip_l"].pooled)
 
 
-def pack(latents: torch.Tensor) -> torch.Tensor:
+def pack(latents: Tensor) -> Tensor:
     """(batch, channels, height, width) to (batch, patches, 4 · channels)."""
     batch, channels, height, width = latents.shape
     rows, columns = height // PATCH, width // PATCH
@@ -55,31 +54,30 @@ def pack(latents: torch.Tensor) -> torch.Tensor:
     return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
 
 
-def unpack(packed: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def unpack(packed: Tensor, height: int, width: int) -> Tensor:
     """Undo `pack` for latents of (height, width)."""
     rows, columns = height // PATCH, width // PATCH
     patches = packed.reshape(packed.shape[0], rows, columns, -1, PATCH, PATCH)
     return patches.permute(0, 3, 1, 4, 2, 5).reshape(packed.shape[0], -1, height, width)
 
 
-def _positions(noisy: torch.Tensor) -> torch.Tensor:
+def _positions(noisy: Tensor) -> Tensor:
     """The (0, row, column) of each patch, (patches, 3)."""
     import torch
 
-    rows, columns = noisy.shape[-2] // PATCH, noisy.shape[-1] // PATCH
-    grid = torch.zeros(rows, columns, 3, device=noisy.device, dtype=noisy.dtype)
-    grid[..., 1] += torch.arange(rows, device=noisy.device)[:, None]
-    grid[..., 2] += torch.arange(columns, device=noisy.device)[None, :]
-    return grid.reshape(-1, 3)
+    rows, columns = (
+        torch.arange(side // PATCH, device=noisy.device, dtype=noisy.dtype)
+        for side in noisy.shape[-2:]
+    )
+    return torch.cartesian_prod(noisy.new_zeros(1), rows, columns)
 
 
-def _denoise(
-    transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
+def _denoise(transformer: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Tensor:
     guidance = None
     if transformer.config.guidance_embeds:
-        guidance = times.new_full((noisy.shape[0],), PLAIN_GUIDANCE)
-    packed: torch.Tensor = transformer(
+        # At 1 it predicts the velocity itself, which is the target.
+        guidance = times.new_ones(noisy.shape[0])
+    packed: Tensor = transformer(
         hidden_states=pack(noisy),
         timestep=times / 1000,
         guidance=guidance,
@@ -91,7 +89,7 @@ def _denoise(
     return unpack(packed, noisy.shape[-2], noisy.shape[-1])
 
 
-def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+def _arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
     """The negative prompt stays unread: guidance is a number that the transformer is told."""
     _, positive = pair.halves()
     return {
@@ -102,8 +100,7 @@ def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict
     }
 
 
-# A model in one file, in its authors' names.
-
+# The names of tensors in a single file. diffusers' converter takes no other width than 3072.
 BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
 OUTER = {
     "img_in": "x_embedder",
@@ -114,7 +111,7 @@ OUTER = {
     "in_layer": "linear_1",
     "out_layer": "linear_2",
 }
-DOUBLE = {
+INNER = {
     "img_mod.lin": "norm1.linear",
     "txt_mod.lin": "norm1_context.linear",
     "img_attn.proj": "attn.to_out.0",
@@ -127,23 +124,19 @@ DOUBLE = {
     "img_attn.norm.key_norm": "attn.norm_k",
     "txt_attn.norm.query_norm": "attn.norm_added_q",
     "txt_attn.norm.key_norm": "attn.norm_added_k",
-}
-SINGLE = {
     "modulation.lin": "norm.linear",
     "linear2": "proj_out",
     "norm.query_norm": "attn.norm_q",
     "norm.key_norm": "attn.norm_k",
 }
-# Query, key and value are one matrix in the authors' layout.
+# These are one matrix in the authors' layout.
 JOINED = {
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
     "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
 }
-WITH_MLP = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
 GUIDANCE = "guidance_in.in_layer.weight"
 LAST = "final_layer.adaLN_modulation.1."
-
-
 POSITIONS_OF_HEADS = {128: (16, 56, 56)}
 
 
@@ -203,23 +196,15 @@ def flux_state(tensors: State, transformer: Configuration) -> State:
     return found
 
 
-def _block(block: re.Match[str], tensor: torch.Tensor, width: int) -> State:
+def _block(block: re.Match[str], tensor: Tensor, width: int) -> State:
     kind, number, inner, last = block.groups()
+    place = f"{'single_' if kind == 'single' else ''}transformer_blocks.{number}"
     last = "weight" if last == "scale" else last
-    names: tuple[str, ...]
-    if kind == "double":
-        place = f"transformer_blocks.{number}"
-        names = JOINED.get(inner, (DOUBLE.get(inner, inner),))
-        parts = tensor.chunk(3) if inner in JOINED else (tensor,)
-    else:
-        place = f"single_transformer_blocks.{number}"
-        names = WITH_MLP if inner == "linear1" else (SINGLE.get(inner, inner),)
-        cuts = (width, 2 * width, 3 * width)
-        parts = tensor.tensor_split(cuts) if inner == "linear1" else (tensor,)
-    return {
-        f"{place}.{name}.{last}": part.clone() if len(parts) > 1 else part
-        for name, part in zip(names, parts, strict=True)
-    }
+    if inner not in JOINED:
+        return {f"{place}.{INNER.get(inner, inner)}.{last}": tensor}
+    names = JOINED[inner]
+    parts = tensor.tensor_split([width * cut for cut in range(1, len(names))])
+    return {f"{place}.{name}.{last}": part.clone() for name, part in zip(names, parts, strict=True)}
 
 
 FLUX = Family(
@@ -227,27 +212,12 @@ FLUX = Family(
     title="Flux",
     pipeline="FluxPipeline",
     encoders=(
-        EncoderPart(
-            "clip_l",
-            "text_encoder",
-            "tokenizer",
-            widths=(768,),
-            prefix="text_encoders.clip_l.transformer.",
-            pooled=True,
-        ),
-        EncoderPart(
-            "t5",
-            "text_encoder_2",
-            "tokenizer_2",
-            kind="t5",
-            widths=(4096,),
-            aliases=("t5xxl",),
-            prefix="text_encoders.t5xxl.transformer.",
-            window=WINDOW,
+        replace(CLIP_L, prefix="text_encoders.clip_l.transformer.", pooled=True),
+        replace(
+            T5, folder="text_encoder_2", prefix="text_encoders.t5xxl.transformer.", window=WINDOW
         ),
     ),
     denoiser=("transformer", "FluxTransformer2DModel"),
-    vae="AutoencoderKL",
     patch=PATCH,
     law=FLOW,
     details=_details,

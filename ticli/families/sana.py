@@ -6,26 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
     FLOW,
+    UNCHANGED,
     Conditioning,
     Configuration,
     EncoderPart,
     Family,
     SingleFileLayout,
-    as_they_are,
-    masked_arguments,
+    State,
+    arguments,
     masked_condition,
     usual_details,
-    without_variance,
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from ticli.families.family import State
-
-
-# The pipeline's own guidance and steps.
-DEFAULTS = ("dpm++", 20, 4.5)
+    from torch import Tensor
 
 
 def instruction() -> str:
@@ -38,31 +32,30 @@ def instruction() -> str:
     return "\n".join(lines.default)
 
 
-def _denoise(
-    transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
+def _denoise(transformer: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
     output = transformer(
         noisy,
         encoder_hidden_states=conditioning.hidden,
         encoder_attention_mask=conditioning.mask,
         timestep=times * transformer.config.timestep_scale,
     ).sample
-    return without_variance(output, noisy.shape[1])
+    # Some models also predict a variance, in the other half of the channels.
+    return output[:, : noisy.shape[1]]
 
 
-def _arguments(pair: Conditioning, noise: torch.Tensor, guidance: float) -> dict[str, Any]:
+def _arguments(pair: Conditioning, noise: Tensor, guidance: float) -> dict[str, Any]:
     # The pipeline keeps latents in float32 between its steps.
-    return masked_arguments(pair, noise.float(), guidance) | {"complex_human_instruction": None}
+    found = arguments(pair, noise.float(), guidance)
+    return found | UNCHANGED | {"complex_human_instruction": None}
 
 
-def _state(tensors: State, _transformer: Configuration) -> State:
+def _state(tensors: State, _transformer: Configuration) -> Any:
     import torch
     from diffusers.loaders.single_file_utils import convert_sana_transformer_to_diffusers
 
     # It drops these two unread.
     unread = {"pos_embed": torch.empty(0), "y_embedder.y_embedding": torch.empty(0)}
-    found: State = convert_sana_transformer_to_diffusers({**unread, **tensors})
-    return found
+    return convert_sana_transformer_to_diffusers({**unread, **tensors})
 
 
 SANA = Family(
@@ -72,8 +65,6 @@ SANA = Family(
     encoders=(
         EncoderPart(
             "gemma",
-            "text_encoder",
-            "tokenizer",
             kind="gemma",
             widths=(2304,),
             window=300,
@@ -84,19 +75,16 @@ SANA = Family(
     ),
     denoiser=("transformer", "SanaTransformer2DModel"),
     vae="AutoencoderDC",
-    patch=1,
     law=FLOW,
-    details=usual_details(DEFAULTS),
+    # The pipeline's own guidance and steps.
+    details=usual_details(("dpm++", 20, 4.5)),
     condition=masked_condition,
     denoise=_denoise,
     arguments=_arguments,
-    unpack=as_they_are,
     architecture=lambda pixels: "sana",
     exports={"onetrainer": "encoder-keys"},
     single_file=SingleFileLayout(
         marks=("blocks.0.cross_attn.q_linear.weight", "attention_y_norm.weight"),
         state=_state,
-        configuration=None,
-        schedule=None,
     ),
 )

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
+    CLIP_L,
     FLOW,
     PATCH,
+    POOLED_CLIP_G,
+    T5,
     Conditioning,
     Configuration,
-    EncoderPart,
     Encoding,
     Family,
     Shapes,
     SingleFileLayout,
-    as_they_are,
+    State,
+    arguments,
     count,
-    pooled_arguments,
     usual_details,
 )
 
 if TYPE_CHECKING:
     import torch
 
-    from ticli.families.family import State
 
-
-# The pipeline's own: steps and guidance its authors publish pictures with.
-DEFAULTS = ("euler", 28, 7.0)
 T5_WINDOW = 256
 # What no tensor tells (2403.03206).
 SIDE, SHIFT, HEAD_WIDTH = 128, 3.0, 64
 
 
 def _condition(encodings: Mapping[str, Encoding], transformer: Configuration) -> Conditioning:
-    """CLIP vectors side by side, filled up with zeros to T5's width, then T5's (2403.03206).
-
-    A model may come without its T5, in whose place the transformer reads zeros.
-    """
+    """CLIP's vectors side by side, padded to T5's width, then T5's or zeros (2403.03206)."""
     import torch
 
     small, large = encodings["clip_l"], encodings["clip_g"]
@@ -56,14 +52,13 @@ def _condition(encodings: Mapping[str, Encoding], transformer: Configuration) ->
 
 def _denoise(
     transformer: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
-    output: torch.Tensor = transformer(
+) -> Any:
+    return transformer(
         hidden_states=noisy,
         timestep=times,
         encoder_hidden_states=conditioning.hidden,
         pooled_projections=conditioning.pooled,
     ).sample
-    return output
 
 
 def _configuration(
@@ -93,11 +88,10 @@ def _configuration(
     }
 
 
-def _state(tensors: State, _transformer: Configuration) -> State:
+def _state(tensors: State, _transformer: Configuration) -> Any:
     from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
 
-    found: State = convert_sd3_transformer_checkpoint_to_diffusers(tensors)
-    return found
+    return convert_sd3_transformer_checkpoint_to_diffusers(tensors)
 
 
 SD3 = Family(
@@ -105,48 +99,30 @@ SD3 = Family(
     title="Stable Diffusion 3",
     pipeline="StableDiffusion3Pipeline",
     encoders=(
-        EncoderPart(
-            "clip_l",
-            "text_encoder",
-            "tokenizer",
-            widths=(768,),
+        replace(
+            CLIP_L,
             prefix="text_encoders.clip_l.transformer.",
             penultimate=True,
             projected=True,
             pooled=True,
         ),
-        EncoderPart(
-            "clip_g",
-            "text_encoder_2",
-            "tokenizer_2",
-            widths=(1280,),
-            prefix="text_encoders.clip_g.transformer.",
-            penultimate=True,
-            projected=True,
-            pooled=True,
-            open_clip=True,
-        ),
-        EncoderPart(
-            "t5",
-            "text_encoder_3",
-            "tokenizer_3",
-            kind="t5",
-            widths=(4096,),
-            aliases=("t5xxl",),
+        replace(POOLED_CLIP_G, prefix="text_encoders.clip_g.transformer."),
+        replace(
+            T5,
+            folder="text_encoder_3",
             prefix="text_encoders.t5xxl.transformer.",
             window=T5_WINDOW,
             optional=True,
         ),
     ),
     denoiser=("transformer", "SD3Transformer2DModel"),
-    vae="AutoencoderKL",
     patch=PATCH,
     law=FLOW,
-    details=usual_details(DEFAULTS),
+    # The pipeline's own; its authors publish pictures with these steps and guidance.
+    details=usual_details(("euler", 28, 7.0)),
     condition=_condition,
     denoise=_denoise,
-    arguments=pooled_arguments,
-    unpack=as_they_are,
+    arguments=arguments,
     architecture=lambda pixels: "stable-diffusion-3-medium",
     exports={"comfyui": "t5", "onetrainer": "t5"},
     single_file=SingleFileLayout(

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ticli.families.family import (
+    CLIP_L,
     DENOISER,
     DIFFUSION,
+    POOLED_CLIP_G,
     Conditioning,
     Configuration,
     EncoderPart,
@@ -16,21 +18,16 @@ from ticli.families.family import (
     Family,
     Shapes,
     SingleFileLayout,
+    State,
     arguments,
-    as_they_are,
     count,
-    pooled_arguments,
     usual_details,
 )
 
 if TYPE_CHECKING:
-    import torch
-
-    from ticli.families.family import State
+    from torch import Tensor
 
 
-# What users of Stable Diffusion take.
-DEFAULTS = ("dpm++", 30, 7.5)
 # The width of the vectors of the model that comes with `ti`.
 STARTER_WIDTH = 256
 
@@ -41,15 +38,9 @@ def _condition(encodings: Mapping[str, Encoding], _unet: Configuration) -> Condi
     return Conditioning(encoding.hidden)
 
 
-def _denoise(
-    unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
-    """Call the U-Net; the result has the shape of `noisy`."""
-    output: torch.Tensor = unet(noisy, times, conditioning.hidden).sample
-    return output
+def _denoise(unet: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
+    return unet(noisy, times, conditioning.hidden).sample
 
-
-# A model in one file, in its authors' names.
 
 # No tensor tells these; they are what the models' authors published (2112.10752, 2307.01952).
 GROUPS = 32
@@ -110,14 +101,6 @@ def _unet(shapes: Shapes, side: int) -> dict[str, Any]:
     }
 
 
-def _unet_of_sd1(shapes: Shapes, _texts: Mapping[str, Shapes], _prediction: str) -> dict[str, Any]:
-    return _unet(shapes, SIDE) | {"attention_head_dim": HEADS_OF_SD1}
-
-
-def _unet_of_sd2(shapes: Shapes, _texts: Mapping[str, Shapes], prediction: str) -> dict[str, Any]:
-    return _unet(shapes, SIDE_OF_VELOCITY if prediction == "v_prediction" else SIDE)
-
-
 def _unet_of_sdxl(shapes: Shapes, texts: Mapping[str, Shapes], _prediction: str) -> dict[str, Any]:
     """Pooled text and six numbers of the picture's size, each spread over as many channels."""
     width, pooled = shapes["label_emb.0.0.weight"][1], projected_width(texts["text_encoder_2"])
@@ -129,30 +112,24 @@ def _unet_of_sdxl(shapes: Shapes, texts: Mapping[str, Shapes], _prediction: str)
 
 
 def projected_width(shapes: Shapes) -> int:
-    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection.
-
-    Some files made of folders keep it as transformers does, from the other side.
-    """
+    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection."""
     if "text_projection.weight" in shapes:
         return shapes["text_projection.weight"][0]
     return shapes["text_projection"][1]
 
 
 def _schedule(_shapes: Shapes, names: Collection[str], prediction: str) -> dict[str, Any]:
-    ending = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return {
-        **NOISE,
-        "prediction_type": prediction or "v_prediction",
-        **(ending if "ztsnr" in names else {}),
-    }
+    found = NOISE | {"prediction_type": prediction or "v_prediction"}
+    if "ztsnr" in names:
+        found |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return found
 
 
-def _state(tensors: State, unet: Configuration) -> State:
+def _state(tensors: State, unet: Configuration) -> Any:
     from diffusers.loaders.single_file_utils import LDM_UNET_KEY, convert_ldm_unet_checkpoint
 
     whole = {f"{LDM_UNET_KEY}{key}": tensor for key, tensor in tensors.items()}
-    found: State = convert_ldm_unet_checkpoint(whole, unet)
-    return found
+    return convert_ldm_unet_checkpoint(whole, unet)
 
 
 # What programs of Stable Diffusion read: one tensor, or one an encoder.
@@ -168,7 +145,9 @@ SD1_FILE = SingleFileLayout(
     keys=("cond_stage_model.transformer.*embeddings.token_embedding.weight",),
     prefixes=(DENOISER,),
     state=_state,
-    configuration=_unet_of_sd1,
+    configuration=lambda shapes, texts, prediction: (
+        _unet(shapes, SIDE) | {"attention_head_dim": HEADS_OF_SD1}
+    ),
     schedule=_schedule,
     prediction="epsilon",
     scaling=(0.18215, None),
@@ -179,23 +158,15 @@ SD1 = Family(
     title="Stable Diffusion 1",
     pipeline="StableDiffusionPipeline",
     encoders=(
-        EncoderPart(
-            "clip_l",
-            "text_encoder",
-            "tokenizer",
-            widths=(768, STARTER_WIDTH),
-            prefix="cond_stage_model.transformer.",
-        ),
+        replace(CLIP_L, widths=(768, STARTER_WIDTH), prefix="cond_stage_model.transformer."),
     ),
     denoiser=("unet", "UNet2DConditionModel"),
-    vae="AutoencoderKL",
-    patch=1,
     law=DIFFUSION,
-    details=usual_details(DEFAULTS),
+    # What users of Stable Diffusion take.
+    details=usual_details(("dpm++", 30, 7.5)),
     condition=_condition,
     denoise=_denoise,
     arguments=arguments,
-    unpack=as_they_are,
     architecture=lambda pixels: "stable-diffusion-v1",
     exports=ONE_TENSOR,
     single_file=SD1_FILE,
@@ -203,29 +174,23 @@ SD1 = Family(
 )
 
 
-# Stable Diffusion 2: Stable Diffusion 1 with an OpenCLIP ViT-H, predicting noise or velocity.
-
+# An OpenCLIP ViT-H; it predicts noise or velocity.
 SD2 = replace(
     SD1,
     name="sd2",
     title="Stable Diffusion 2",
     # diffusers' files of ViT-H leave its last layer out, so that the last one is the one to read.
     encoders=(
-        EncoderPart(
-            "clip_h",
-            "text_encoder",
-            "tokenizer",
-            widths=(1024,),
-            prefix="cond_stage_model.model.",
-            open_clip=True,
-        ),
+        EncoderPart("clip_h", widths=(1024,), prefix="cond_stage_model.model.", open_clip=True),
     ),
     # Both variants have the same encoder; only the pixels of a run tell them apart.
     architecture=lambda pixels: f"stable-diffusion-{'v2-768-v' if pixels >= 768 else 'v2-512'}",
     single_file=replace(
         SD1_FILE,
         keys=("cond_stage_model.model.token_embedding.weight",),
-        configuration=_unet_of_sd2,
+        configuration=lambda shapes, texts, prediction: _unet(
+            shapes, SIDE_OF_VELOCITY if prediction == "v_prediction" else SIDE
+        ),
         # The names are the same whether a model predicts noise or velocity.
         prediction="",
         # ViT-H has 24 layers and the last one is not read; files made of folders have 23.
@@ -236,11 +201,7 @@ SD2 = replace(
 )
 
 
-# Stable Diffusion XL: CLIP ViT-L beside OpenCLIP ViT-bigG, pooled text, the picture's size.
-
-# The pipeline's own guidance; steps and sampler as users take them.
-SDXL_DEFAULTS = ("dpm++", 30, 5.0)
-# Sizes are told in pixels, and the VAE of Stable Diffusion XL halves a picture three times.
+# Sizes are given in pixels, and the VAE of Stable Diffusion XL halves a picture three times.
 PIXELS = 8
 
 
@@ -252,7 +213,7 @@ def _condition_of_sdxl(encodings: Mapping[str, Encoding], _unet: Configuration) 
     return Conditioning(torch.cat([small.hidden, large.hidden], dim=-1), large.pooled)
 
 
-def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
+def size_conditioning(noisy: Tensor) -> Tensor:
     """Original size, crop and target size of whole pictures, pixels: (batch, 6)."""
     import torch
 
@@ -264,44 +225,25 @@ def size_conditioning(noisy: torch.Tensor) -> torch.Tensor:
     return sizes
 
 
-def _denoise_of_sdxl(
-    unet: Any, noisy: torch.Tensor, times: torch.Tensor, conditioning: Conditioning
-) -> torch.Tensor:
+def _denoise_of_sdxl(unet: Any, noisy: Tensor, times: Tensor, conditioning: Conditioning) -> Any:
     added = {"text_embeds": conditioning.pooled, "time_ids": size_conditioning(noisy)}
-    output: torch.Tensor = unet(noisy, times, conditioning.hidden, added_cond_kwargs=added).sample
-    return output
+    return unet(noisy, times, conditioning.hidden, added_cond_kwargs=added).sample
 
 
+# CLIP ViT-L beside OpenCLIP ViT-bigG, pooled text, the picture's size.
 SDXL = replace(
     SD1,
     name="sdxl",
     title="Stable Diffusion XL",
     pipeline="StableDiffusionXLPipeline",
     encoders=(
-        EncoderPart(
-            "clip_l",
-            "text_encoder",
-            "tokenizer",
-            widths=(768,),
-            prefix="conditioner.embedders.0.transformer.",
-            penultimate=True,
-        ),
-        EncoderPart(
-            "clip_g",
-            "text_encoder_2",
-            "tokenizer_2",
-            widths=(1280,),
-            prefix="conditioner.embedders.1.model.",
-            penultimate=True,
-            projected=True,
-            pooled=True,
-            open_clip=True,
-        ),
+        replace(CLIP_L, prefix="conditioner.embedders.0.transformer.", penultimate=True),
+        replace(POOLED_CLIP_G, prefix="conditioner.embedders.1.model."),
     ),
-    details=usual_details(SDXL_DEFAULTS),
+    # The pipeline's own guidance; steps and sampler as users take them.
+    details=usual_details(("dpm++", 30, 5.0)),
     condition=_condition_of_sdxl,
     denoise=_denoise_of_sdxl,
-    arguments=pooled_arguments,
     architecture=lambda pixels: "stable-diffusion-xl-v1-base",
     exports={
         "diffusers": "diffusers-pair",

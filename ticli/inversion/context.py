@@ -122,7 +122,7 @@ def _outputs(
     rows: Mapping[str, Mapping[str, torch.Tensor]],
 ) -> torch.Tensor:
     """Float32 outputs (prompts, tokens, width), also of an encoder that was sent away."""
-    return encoder.hidden(prompts, rows).float().to(model.device)
+    return encoder.encode(prompts, rows).hidden.float().to(model.device)
 
 
 def _places(encoder: TextEncoder, prompt: Tokenised) -> list[int]:

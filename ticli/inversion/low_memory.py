@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -27,7 +27,6 @@ from ticli.models.memory_ladder import (
     both,
     ladder,
     said,
-    savings_from,
 )
 from ticli.models.model import Model, load_model
 from ticli.models.single_files.probing import MOST_PHOTOS, find_prediction
@@ -83,7 +82,7 @@ def keep_savings(folder: Path, model: Model) -> None:
     """Note in a run's folder what its model has given up, if anything."""
     if model.savings == NONE:
         return
-    document = {"savings": model.savings.as_json(), "given_up": model.given_up}
+    document = {"savings": asdict(model.savings), "given_up": model.given_up}
     write_file(folder / FILE, json.dumps(document).encode(), replace=True)
 
 
@@ -94,7 +93,7 @@ def take_up_savings(folder: Path, model: Model) -> None:
         return
     try:
         document = json.loads(path.read_text("utf-8"))
-        stage = both(model.savings, savings_from(document["savings"]))
+        stage = both(model.savings, Savings(**document["savings"]))
         before = [str(text) for text in document["given_up"]]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadContent(

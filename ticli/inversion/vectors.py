@@ -99,7 +99,8 @@ def _encoded(model: Model, encoder: TextEncoder, values: torch.Tensor) -> torch.
     """
     prompt = model.tokenise("<init>", {"init": len(values)})[encoder.key]
     with torch.no_grad():
-        hidden = encoder.hidden([prompt], {"init": {encoder.key: values}})[0].float()
+        encoding = encoder.encode([prompt], {"init": {encoder.key: values}})
+        hidden = encoding.hidden[0].float()
     if hidden.shape[1] != values.shape[1]:
         raise Usage(
             f"{encoder.key} reads vectors of {values.shape[1]} numbers and gives out "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ticli.errors import BadContent, ModelUnavailable, first_line
-from ticli.models.folder import PICKLED, STEMS, VARIANTS, families_named, names_part, read_json
+from ticli.models.folder import choose_weights, families_named, read_json, weighty_parts
 
 INDEX, CARD = "model_index.json", "README.md"
 SMALL = (".json", ".txt", ".model")
@@ -40,7 +40,7 @@ def download(name: str, announce: Announce) -> Path:
     an interrupted download continues. Raises ModelUnavailable, and BadContent if the disk is too
     small.
     """
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
     with _explained(name):
         found = HfApi().model_info(name, files_metadata=True)
@@ -53,9 +53,20 @@ def download(name: str, announce: Announce) -> Path:
         revision = str(found.sha)
         index = Path(hf_hub_download(name, INDEX, revision=revision))
         wanted = needed(read_json(index, name), sizes, name)
+        absent = {
+            file: size
+            for file, size in wanted.items()
+            if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
+        }
         cache = Path(constants.HF_HUB_CACHE)
-        parcel = Parcel(name, revision, _absent(name, wanted, revision), cache)
-        _check_room(parcel)
+        parcel = Parcel(name, revision, absent, cache)
+        place = next(folder for folder in (cache, *cache.parents) if folder.exists())
+        free = shutil.disk_usage(place).free
+        if free < parcel.bytes:
+            raise BadContent(
+                f"{name} takes {parcel.bytes:,} bytes, and {place} has {free:,} free",
+                "make room, or set HF_HOME to a folder on a larger disk",
+            )
         announce(parcel)
         for file in wanted:
             hf_hub_download(name, file, revision=revision)
@@ -73,59 +84,24 @@ def cached_folder(name: str) -> Path | None:
 
 
 def needed(index: Mapping[str, object], sizes: Mapping[str, int], name: str) -> dict[str, int]:
-    """The files of a repository that its family uses, by name, with their sizes.
-
-    Raises ModelUnavailable if the family is unknown or a part has no safetensors weights.
-    """
-    family = families_named(index, name)[0]
-    texts = [
-        part for part in family.encoders if not part.optional or names_part(index, part.folder)
-    ]
-    weighty = [*(part.folder for part in texts), family.denoiser[0], "vae"]
+    """The files of a repository that its family uses, with sizes. Raises ModelUnavailable."""
+    weighty = weighty_parts(index, families_named(index, name)[0])
     chosen = {INDEX, CARD} & sizes.keys()
-    for folder in (*weighty, *(part.tokenizer for part in texts), "scheduler"):
-        chosen |= {
-            file
-            for file in sizes
-            if file.endswith(SMALL) and PurePosixPath(file).parent == PurePosixPath(folder)
-        }
-    for folder in weighty:
-        chosen |= _weights(folder, sizes, name)
+    tokenizers = [part.replace("text_encoder", "tokenizer") for part in weighty]
+    folders = {PurePosixPath(part) for part in (*weighty, *tokenizers, "scheduler")}
+    chosen |= {f for f in sizes if f.endswith(SMALL) and PurePosixPath(f).parent in folders}
+    for part in weighty:
+        chosen |= _weights(part, sizes, name)
     return {file: sizes[file] for file in sorted(chosen)}
 
 
-def _weights(folder: str, sizes: Mapping[str, int], name: str) -> set[str]:
+def _weights(part: str, sizes: Mapping[str, int], name: str) -> set[str]:
     """The weights of a part that `folder.weights` would take, whole or in shards."""
-    stem = STEMS["transformers" if folder.startswith("text_encoder") else "diffusers"]
-    for variant in VARIANTS:
-        dotted = f".{variant}" if variant else ""
-        whole = f"{folder}/{stem}{dotted}.safetensors"
-        if whole in sizes:
-            return {whole}
-        if f"{folder}/{stem}.safetensors.index{dotted}.json" in sizes:
-            shards = f"{folder}/{stem}{dotted}-"
-            return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
-    raise ModelUnavailable(f"{name} has no {folder}/{stem}.safetensors", PICKLED)
-
-
-def _absent(name: str, wanted: Mapping[str, int], revision: str) -> dict[str, int]:
-    from huggingface_hub import try_to_load_from_cache
-
-    return {
-        file: size
-        for file, size in wanted.items()
-        if not isinstance(try_to_load_from_cache(name, file, revision=revision), str)
-    }
-
-
-def _check_room(parcel: Parcel) -> None:
-    place = next(folder for folder in (parcel.cache, *parcel.cache.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if free < parcel.bytes:
-        raise BadContent(
-            f"{parcel.id} takes {parcel.bytes:,} bytes, and {place} has {free:,} free",
-            "make room, or set HF_HOME to a folder on a larger disk",
-        )
+    file, _ = choose_weights(part, name, lambda file: f"{part}/{file}" in sizes)
+    if not file.endswith(".json"):
+        return {f"{part}/{file}"}
+    shards = f"{part}/{file.replace('.safetensors.index', '').removesuffix('.json')}-"
+    return {f for f in sizes if f.startswith(shards) and f.endswith(".safetensors")}
 
 
 @contextmanager
@@ -142,40 +118,34 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except network as error:
-        raise _in_words(error, name) from error
+        raise ModelUnavailable(*_in_words(error, name)) from error
     finally:
         logger.setLevel(level)
 
 
-def _in_words(error: Exception, name: str) -> ModelUnavailable:
-    from huggingface_hub import errors
+def _in_words(error: Exception, name: str) -> tuple[str, str]:
+    """What went wrong, and what to do about it."""
+    from huggingface_hub import constants, errors
 
+    page = f"{constants.ENDPOINT}/{name}"
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         # This one blames the connection, whatever the hub answered.
         error = error.__cause__
     first = first_line(error)
-    said = f"the download of {name} broke off: {first}"
-    advice = "the same command goes on where it ended"
     if isinstance(error, errors.GatedRepoError):
         said = f"{name} is open only to those who accepted its terms"
-        advice = f"accept them at {_page(name)}, then log in: hf auth login"
-    elif isinstance(error, errors.RepositoryNotFoundError):
+        return said, f"accept them at {page}, then log in: hf auth login"
+    if isinstance(error, errors.RepositoryNotFoundError):
         said = f"the hub knows no model {name}, or it is private"
-        advice = "check how it is written; for a private one log in: hf auth login"
-    elif isinstance(error, errors.HfHubHTTPError):
+        return said, "check how it is written; for a private one log in: hf auth login"
+    if isinstance(error, errors.HfHubHTTPError):
         status = getattr(error.response, "status_code", 0)
-        said = f"the hub failed on {name}: it answered {status}"
-        advice = "try again later"
         if status in (401, 403):
             said = f"the hub refused {name}: it answered {status}"
-            advice = f"log in: hf auth login, and look at {_page(name)}"
-    elif type(error).__name__.startswith("Connect"):
+            return said, f"log in: hf auth login, and look at {page}"
+        return f"the hub failed on {name}: it answered {status}", "try again later"
+    if type(error).__name__.startswith("Connect"):
         said = f"the hub cannot be reached for {name}: {first}"
-        advice = "go online, or use a model that ti models lists"
-    return ModelUnavailable(said, advice)
-
-
-def _page(name: str) -> str:
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{name}"
+        return said, "go online, or use a model that ti models lists"
+    said = f"the download of {name} broke off: {first}"
+    return said, "the same command goes on where it ended"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.durable import make_folder, write_file
-from ticli.errors import BadContent, ModelUnavailable, TiError
+from ticli.errors import ModelUnavailable, TiError
 from ticli.families.family import KINDS, EncoderPart
-from ticli.library.formats.tensor_file import as_float32, read_header
-from ticli.models.folder import ModelSource, encoder_parts, tokenizer_words, weights
+from ticli.library.formats.tensor_file import as_float32
+from ticli.models.folder import AGAIN, ModelSource, encoder_parts, token_ids, weights
+from ticli.models.single_files.recognising import read_contents
 from ticli.paths import places
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def _state_of_files(source: ModelSource) -> str:
     digest = hashlib.sha256()
     for part in encoder_parts(source):
         files, _ = _weights(source, part)
-        tokenizer = sorted(source.place(part.tokenizer).glob("*"))
-        for file in (*files, *tokenizer):
+        for file in (*files, *sorted(source.place(part.tokenizer).glob("*"))):
             known = file.stat()
             facts = (str(file.resolve()), known.st_size, known.st_mtime_ns, known.st_ctime_ns)
             digest.update(repr(facts).encode("utf-8", "surrogateescape"))
@@ -68,10 +68,7 @@ def _state_of_files(source: ModelSource) -> str:
 
 
 def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.float16]]:
-    """An encoder's table, or all tensors of the starter's, by name, each as flat float16.
-
-    Rows that somebody added to a table are left out.
-    """
+    """An encoder's table without added rows, or all tensors of the starter's, as flat float16."""
     files, prefix = _weights(source, part)
     tables = KINDS[part.kind].tables
     found = False
@@ -81,10 +78,10 @@ def _tensors(source: ModelSource, part: EncoderPart) -> Iterator[NDArray[np.floa
             if is_table and found and not source.is_starter:
                 continue
             found = found or is_table
-            words = tokenizer_words(source, part) if is_table and part.kind == "clip" else 0
+            words = len(token_ids(source, part)) if is_table and part.kind == "clip" else 0
             yield values[: words * width] if words else values
     if not found:
-        raise ModelUnavailable(f"{files[0]} has no token table", "download the model again")
+        raise ModelUnavailable(f"{files[0]} has no token table", AGAIN)
 
 
 def _weights(source: ModelSource, part: EncoderPart) -> tuple[list[Path], str]:
@@ -101,36 +98,23 @@ def _read(
 
     Without endings, all with the prefix.
     """
+    entries = read_contents(file, str(file)).entries
     try:
         with file.open("rb") as stream:
-
-            def part(start: int, length: int) -> bytes:
-                stream.seek(start)
-                return stream.read(length)
-
-            entries = read_header(part, file.stat().st_size, str(file)).entries
-            for entry in sorted(entries, key=lambda entry: entry.key):
-                if entry.key.startswith(prefix) and (not endings or entry.key.endswith(endings)):
-                    values = _numbers(part(entry.start, entry.end - entry.start), entry.dtype)
-                    yield entry.key, values.astype("<f2"), (entry.shape or (1,))[-1]
-    except (OSError, ValueError, KeyError, TypeError, BadContent) as error:
-        raise ModelUnavailable(
-            f"{file} cannot be read: {error}", "download the model again"
-        ) from error
+            for key, entry in sorted(entries.items()):
+                if key.startswith(prefix) and (not endings or key.endswith(endings)):
+                    stream.seek(entry.start)
+                    values = _numbers(stream.read(entry.end - entry.start), entry.dtype)
+                    yield key, values.astype("<f2"), (entry.shape or (1,))[-1]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelUnavailable(f"{file} cannot be read: {error}", AGAIN) from error
 
 
 def _numbers(data: bytes, dtype: str) -> NDArray[np.float32]:
     """The numbers of a tensor; large encoders also come in eight bits (2209.05433)."""
-    import numpy as np
+    if not dtype.startswith("F8_"):
+        return as_float32(data, dtype)
+    import torch
 
-    if dtype == "F8_E5M2":
-        # The upper half of a float16.
-        return (np.frombuffer(data, "u1").astype("<u2") << 8).view("<f2").astype(np.float32)
-    if dtype == "F8_E4M3":
-        bits = np.arange(256)
-        exponent, fraction = (bits >> 3) & 15, (bits & 7) / 8
-        size = np.where(exponent, (1 + fraction) * 2.0 ** (exponent - 7), fraction * 2.0**-6)
-        values = np.where(bits & 127 == 127, np.nan, np.where(bits & 128, -size, size))
-        table: NDArray[np.float32] = values.astype(np.float32)[np.frombuffer(data, "u1")]
-        return table
-    return as_float32(data, dtype)
+    kinds = {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}
+    return torch.frombuffer(bytearray(data), dtype=kinds[dtype]).float().numpy()

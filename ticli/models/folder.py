@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,47 +13,45 @@ from typing import TYPE_CHECKING, Any
 from ticli.errors import Conflict, ModelUnavailable, NotFound
 from ticli.families import FAMILIES, fits, model_in_words
 from ticli.families.family import KINDS, EncoderPart, Family
-from ticli.models.sentencepiece import FILE, read_vocabulary
+from ticli.models.sentencepiece import FILE, has_sentencepiece_only, read_vocabulary
 
 if TYPE_CHECKING:
     from ticli.concept import Concept
     from ticli.models.single_files.recognising import SingleFile
 
-STEMS = {"transformers": "model", "diffusers": "diffusion_pytorch_model"}
-# No variant first: those are the weights the model's authors meant.
-VARIANTS = (None, "fp16", "bf16")
 PICKLED = "the download is incomplete, or the model has only pickled weights, which are never read"
-
-
-def stem(part: Path) -> str:
-    """The file name of a part's weights; text encoders are saved by transformers."""
-    return STEMS["transformers" if part.name.startswith("text_encoder") else "diffusers"]
+AGAIN = "download the model again"
 
 
 def weights(part: Path, name: str) -> tuple[list[Path], str | None]:
-    """The safetensors files of one part of a model, and its diffusers variant ("fp16" or None).
+    """The files of a part's weights, and the diffusers variant ("fp16" or None).
 
-    An index names the files of large weights. Raises ModelUnavailable if any is missing; pickled
-    weights are never read.
+    Raises ModelUnavailable if any is missing; pickled weights are never read.
     """
-    for variant in VARIANTS:
+    file, variant = choose_weights(part.name, name, lambda file: (part / file).is_file())
+    if file.endswith(".json"):
+        return _shards(part / file, name), variant
+    return [part / file], variant
+
+
+def choose_weights(part: str, name: str, has: Callable[[str], bool]) -> tuple[str, str | None]:
+    """The file of a part's weights or of their index, and the variant. Raises ModelUnavailable."""
+    # Text encoders are saved by transformers.
+    stem = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
+    # No variant first: those are the weights the model's authors meant.
+    for variant in (None, "fp16", "bf16"):
         dotted = f".{variant}" if variant else ""
-        whole = part / f"{stem(part)}{dotted}.safetensors"
-        if whole.is_file():
-            return [whole], variant
-        index = part / f"{stem(part)}.safetensors.index{dotted}.json"
-        if index.is_file():
-            return _shards(index, name), variant
-    raise ModelUnavailable(f"{name} has no {part.name}/{stem(part)}.safetensors", PICKLED)
+        for file in (f"{stem}{dotted}.safetensors", f"{stem}.safetensors.index{dotted}.json"):
+            if has(file):
+                return file, variant
+    raise ModelUnavailable(f"{name} has no {part}/{stem}.safetensors", PICKLED)
 
 
 def _shards(index: Path, name: str) -> list[Path]:
     try:
         named = sorted({str(file) for file in read_json(index, name)["weight_map"].values()})
     except (KeyError, AttributeError) as error:
-        raise ModelUnavailable(
-            f"{index} does not say where the weights are", "download the model again"
-        ) from error
+        raise ModelUnavailable(f"{index} does not say where the weights are", AGAIN) from error
     files = [index.parent / file for file in named]
     for file in files:
         if Path(file.name) != file.relative_to(index.parent) or not file.is_file():
@@ -62,10 +61,9 @@ def _shards(index: Path, name: str) -> list[Path]:
 
 def place_of(name: str) -> Path:
     """A name as a path; ~ is the home folder, unless no such user has one."""
-    try:
+    with suppress(RuntimeError):
         return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
+    return Path(name)
 
 
 def names_part(index: Mapping[str, object], part: str) -> bool:
@@ -84,17 +82,14 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
             "give a folder in the diffusers layout, the one that holds model_index.json",
         ) from None
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(
-            f"{path} cannot be read: {error}", "download the model again"
-        ) from error
+        raise ModelUnavailable(f"{path} cannot be read: {error}", AGAIN) from error
     if not isinstance(document, dict):
-        raise ModelUnavailable(f"{path} holds no settings", "download the model again")
+        raise ModelUnavailable(f"{path} holds no settings", AGAIN)
     return document
 
 
 # Up to this side of latents a U-Net's whole attention map, 32⁴ numbers a head, is small.
 SMALL_SIDE = 32
-AGAIN = "download the model again"
 # The setting of a model_index.json that replaces an absent negative prompt with zeros.
 ZEROED = "force_zeros_for_empty_prompt"
 
@@ -112,16 +107,16 @@ class ModelSource:
 
     id: str
     folder: Path
-    revision: str
     family: str
     widths: Mapping[str, int]
     windows: Mapping[str, int]
     size: int
-    license: str
-    safety_checker: bool
-    grain: int = 8
-    defaults: tuple[str, int, float] = ("dpm++", 30, 7.5)
-    reads_negative: bool = True
+    grain: int
+    defaults: tuple[str, int, float]
+    reads_negative: bool
+    revision: str = ""
+    license: str = ""
+    safety_checker: bool = False
     zeroed_negative: bool = False
     single: SingleFile | None = None
 
@@ -175,9 +170,7 @@ def identify(folder: Path, name: str, revision: str) -> ModelSource:
     """Read a diffusers folder's configuration. Raises ModelUnavailable saying what is missing."""
     index = read_json(folder / "model_index.json", name)
     family = _family(index, folder, name)
-    # Only optional encoders may be left out.
-    encoders = [p for p in family.encoders if not p.optional or names_part(index, p.folder)]
-    parts = (*(part.folder for part in encoders), family.denoiser[0], "vae")
+    parts = weighty_parts(index, family)
     for part in parts:
         weights(folder / part, name)
     configurations = {part: read_json(folder / part / "config.json", name) for part in parts}
@@ -227,13 +220,10 @@ def from_configurations(
     return ModelSource(
         id=name,
         folder=Path(name),
-        revision="",
         family=family.name,
         widths=widths,
         windows=windows,
         size=details.side * pixels,
-        license="",
-        safety_checker=False,
         grain=pixels * family.patch,
         defaults=details.defaults,
         reads_negative=details.reads_negative,
@@ -255,24 +245,20 @@ def encoder_parts(source: ModelSource) -> list[EncoderPart]:
 
 def vocabulary(source: ModelSource) -> dict[str, int]:
     """The tokens of the first tokenizer with their ids; `</w>` marks the end of a word."""
-    entries = _entries(source, encoder_parts(source)[0])
+    ids = token_ids(source, encoder_parts(source)[0])
     # SentencePiece marks where a word begins, CLIP where it ends.
-    return {f"{w[1:]}</w>" if w[:1] == "▁" else w: number for w, number in entries.items()}
+    return {f"{w[1:]}</w>" if w[:1] == "▁" else w: number for w, number in ids.items()}
 
 
-def tokenizer_words(source: ModelSource, part: EncoderPart) -> int:
-    """How many tokens an encoder's tokenizer has, without those that somebody added."""
-    return len(_entries(source, part))
-
-
-def _entries(source: ModelSource, part: EncoderPart) -> dict[str, int]:
+def token_ids(source: ModelSource, part: EncoderPart) -> dict[str, int]:
+    """The tokens of an encoder's tokenizer, without those that somebody added."""
     folder = source.place(part.tokenizer)
     words: Any
     try:
         if (folder / "vocab.json").is_file():
             words = read_json(folder / "vocab.json", source.id)
-        elif (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
-            words = [[piece] for piece, _ in read_vocabulary(folder / FILE).pieces]
+        elif has_sentencepiece_only(folder):
+            words = [[piece] for piece, _ in read_vocabulary(folder / FILE)[0]]
         else:
             words = read_json(folder / "tokenizer.json", source.id).get("model", {})
             words = words.get("vocab", {})
@@ -304,6 +290,12 @@ def _family(index: Mapping[str, Any], folder: Path, name: str) -> Family:
     return next((family for family in found if width in family.encoders[0].widths), found[0])
 
 
+def weighty_parts(index: Mapping[str, Any], family: Family) -> list[str]:
+    """The parts of a model that have weights; only optional encoders may be left out."""
+    encoders = [p for p in family.encoders if not p.optional or names_part(index, p.folder)]
+    return [*(part.folder for part in encoders), family.denoiser[0], "vae"]
+
+
 def _license(folder: Path) -> str:
     """The licence a model card names: its front matter, or the starter's sentence."""
     card = folder / "README.md"
@@ -316,9 +308,7 @@ def _license(folder: Path) -> str:
     return front[1] if front else offered[1] if offered else ""
 
 
-# The picture encoder that belongs to a model's text encoder.
-
-# Where a diffusers model keeps it.
+# Where a diffusers model keeps the picture encoder that belongs to its text encoder.
 FOLDER, PIXELS = "image_encoder", "preprocessor_config.json"
 OWN = "model"
 # CLIP's own values, for a folder that gives none (2103.00020).
@@ -348,7 +338,7 @@ def find_tower(source: ModelSource, named: str) -> Tower:
     """
     clips = [part for part in FAMILIES[source.family].encoders if part.kind == "clip"]
     if named == OWN:
-        return _own(source, clips)
+        return _own_tower(source, [part for part in clips if part.projected])
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise NotFound(
@@ -373,23 +363,21 @@ def find_tower(source: ModelSource, named: str) -> Tower:
     )
 
 
-def _own(source: ModelSource, clips: list[EncoderPart]) -> Tower:
+def _own_tower(source: ModelSource, projected: list[EncoderPart]) -> Tower:
     folder = source.folder / FOLDER
-    fitting = [part for part in clips if part.projected]
-    if not fitting or not (folder / "config.json").is_file():
+    hint = "give the folder of the CLIP that its text encoder comes from, or no --warm-start"
+    if not projected or not (folder / "config.json").is_file():
         raise ModelUnavailable(
-            f"{source.id} has no image encoder that matches its text encoder",
-            "give the folder of the CLIP that its text encoder comes from, or no --warm-start",
+            f"{source.id} has no image encoder that matches its text encoder", hint
         )
     settings = read_json(folder / "config.json", source.id)
-    for part in fitting:
+    for part in projected:
         text = source.folder / part.folder
         own = read_json(text / "config.json", source.id)
         if own.get("projection_dim", 512) == settings.get("projection_dim", 512):
             return _tower(part, folder, text, settings)
     raise ModelUnavailable(
-        f"the image encoder of {source.id} belongs to none of its text encoders",
-        "give the folder of the CLIP that its text encoder comes from, or no --warm-start",
+        f"the image encoder of {source.id} belongs to none of its text encoders", hint
     )
 
 

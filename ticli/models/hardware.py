@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # CPUs overflow in float16, and MPS has gone wrong in both half precisions.
 PRECISIONS = {"cuda": ("fp32", "fp16", "bf16"), "cpu": ("fp32", "bf16"), "mps": ("fp32",)}
 # With one of these, a denoiser's two passes take 0.6 to 0.75 of the time of float32.
-NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
@@ -49,43 +49,30 @@ def pick_hardware(
     """
     import torch
 
-    chosen, why = _tested(*_device(device))
-    wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    chosen, why = _device(device)
+    if chosen.type == "mps":
+        from ticli.models.selftest import fault_of
+
+        if fault := fault_of(chosen):
+            chosen, why = torch.device("cpu"), f"not MPS, since {fault}"
     if dtype != "auto":
         if dtype not in PRECISIONS[chosen.type]:
             known = " or ".join(PRECISIONS[chosen.type])
             raise Usage(f"{chosen.type} runs in {known}, not {dtype}", "leave --dtype out")
+        wanted = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
         return Hardware(chosen, wanted[dtype], why)
+    picked = torch.float32
     if chosen.type == "cuda":
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
-        return Hardware(chosen, half, why)
-    native = chosen.type == "cpu" and not NATIVE_BFLOAT16.isdisjoint(_cpu_features())
-    return Hardware(chosen, torch.bfloat16 if half_on_cpu and native else torch.float32, why)
-
-
-def _cpu_features() -> set[str]:
-    import torch
-
-    return {name for name, has in torch.cpu.get_capabilities().items() if has is True}
-
-
-def _tested(device: torch.device, why: str) -> tuple[torch.device, str]:
-    """The device, or the CPU if it is an MPS device that computes wrong numbers."""
-    import torch
-
-    if device.type != "mps":
-        return device, why
-    from ticli.models.selftest import fault_of
-
-    fault = fault_of(device)
-    return (device, why) if fault is None else (torch.device("cpu"), f"not MPS, since {fault}")
+        picked = torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
+    elif chosen.type == "cpu" and half_on_cpu:
+        features = torch.cpu.get_capabilities()
+        if any(features.get(name) is True for name in NATIVE_BFLOAT16):
+            picked = torch.bfloat16
+    return Hardware(chosen, picked, why)
 
 
 def make_deterministic() -> None:
-    """Make every kernel give the same bits in every run, or fail.
-
-    The environment must be prepared before CUDA starts.
-    """
+    """Make every kernel give the same bits in every run, or fail. Call it before CUDA starts."""
     import torch
 
     torch.use_deterministic_algorithms(True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ticli.errors import ModelUnavailable, first_line
-from ticli.models.locate import HUB_ID, STARTER, STARTER_ID
+from ticli.errors import ModelUnavailable
+from ticli.models.folder import read_json
+from ticli.models.locate import HUB_ID, STARTER, STARTER_ID, starter_version
 
 if TYPE_CHECKING:
     import torch
@@ -70,11 +69,6 @@ class ImageEncoder:
     window: int
     preprocessing: Preprocessing
 
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = next(self.module.parameters()).device
-        return device
-
 
 def locate_image_encoder(name: str) -> ImageEncoderSource:
     """Find an encoder: "starter", a folder in transformers' layout, or a hub id in the cache.
@@ -82,7 +76,7 @@ def locate_image_encoder(name: str) -> ImageEncoderSource:
     Nothing is downloaded. Raises ModelUnavailable that names what is missing.
     """
     if name == STARTER_ID:
-        return _identify(STARTER / "scorer", STARTER_ID, "")
+        return _identify(STARTER / "scorer", STARTER_ID, starter_version())
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _identify(folder.absolute(), str(folder.absolute()), "")
@@ -106,28 +100,27 @@ def locate_image_encoder(name: str) -> ImageEncoderSource:
 def load_image_encoder(source: ImageEncoderSource, device: torch.device) -> ImageEncoder:
     """Load an encoder in float32, frozen. Raises ModelUnavailable if a file is damaged."""
     import torch
+    import transformers
 
-    from ticli.models.model import quiet_libraries
+    from ticli.models.model import load_whole, loading
 
-    options: dict[str, Any] = {
-        "dtype": torch.float32,
-        "use_safetensors": True,
-        "local_files_only": True,
-    }
-    try:
-        with quiet_libraries():
-            module = _network(source, options).requires_grad_(False).eval().to(device)
-            tokenizer = _tokenizer(source)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        first = first_line(error)
-        raise ModelUnavailable(
-            f"encoder {source.id} cannot be loaded: {first}", "download it again"
-        ) from error
-    window = module.config.text_config.max_position_embeddings if source.reads else 0
-    return ImageEncoder(source, module, tokenizer, int(window), read_preprocessing(source))
+    kind = {CLIP: "CLIPModel", "vit": "ViTModel"}.get(source.kind, "AutoModel")
+    # DINO's feature is the class token itself, without the pooling layer of a ViT.
+    extra = {"add_pooling_layer": False} if source.kind == "vit" else {}
+    tokenizer, window = None, 0
+    with loading(source.id, "encoder"):
+        module = load_whole(
+            getattr(transformers, kind), source.folder, dtype=torch.float32, **extra
+        ).to(device)
+        if source.reads:
+            tokenizer = transformers.CLIPTokenizer.from_pretrained(
+                source.folder, local_files_only=True
+            )
+            window = int(module.config.text_config.max_position_embeddings)
+    return ImageEncoder(source, module, tokenizer, window, _preprocessing(source))
 
 
-def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
+def _preprocessing(source: ImageEncoderSource) -> Preprocessing:
     """Read preprocessor_config.json. Raises ModelUnavailable if it is missing or damaged."""
     settings = _read_json(source.folder / "preprocessor_config.json", source.id)
     try:
@@ -153,36 +146,6 @@ def read_preprocessing(source: ImageEncoderSource) -> Preprocessing:
         ) from error
 
 
-def _network(source: ImageEncoderSource, options: dict[str, Any]) -> Any:
-    """The network, if its weights are complete: transformers would fill in random ones."""
-    if source.kind == CLIP:
-        from transformers.models.clip.modeling_clip import CLIPModel
-
-        kind: Any = CLIPModel
-    elif source.kind == "vit":
-        from transformers.models.vit.modeling_vit import ViTModel
-
-        kind = ViTModel
-        # DINO's feature is the class token itself, without the pooling layer of a ViT.
-        options = {**options, "add_pooling_layer": False}
-    else:
-        from transformers import AutoModel
-
-        kind = AutoModel
-    network, found = kind.from_pretrained(source.folder, output_loading_info=True, **options)
-    if missing := sorted(found["missing_keys"]):
-        raise ValueError(f"its weights lack {missing[0]}")
-    return network
-
-
-def _tokenizer(source: ImageEncoderSource) -> Any:
-    if not source.reads:
-        return None
-    from transformers.models.clip.tokenization_clip import CLIPTokenizer
-
-    return CLIPTokenizer.from_pretrained(source.folder, local_files_only=True)
-
-
 def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
     kind = _read_json(folder / "config.json", name).get("model_type")
     if kind != CLIP and kind not in DINO:
@@ -190,9 +153,8 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
             f"{name} is a {kind}, which cannot compare pictures here",
             f"give a CLIP ({CLIP}) or a DINO ({', '.join(DINO)})",
         )
-    weights = folder / WEIGHTS
     try:
-        with weights.open("rb") as file:
+        with (folder / WEIGHTS).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelUnavailable(
@@ -200,23 +162,14 @@ def _identify(folder: Path, name: str, revision: str) -> ImageEncoderSource:
             "pickled weights are never read: if you trust it, load it in transformers, write it "
             "with save_pretrained, and give that folder",
         ) from error
-    version = ""
-    if name == STARTER_ID:
-        card = re.search(
-            r"^## This version\s+`([^`]+)`", (STARTER / "README.md").read_text("utf-8"), re.M
-        )
-        version = card[1] if card else ""
-    return ImageEncoderSource(name, folder, revision or version, str(kind), sha256)
+    return ImageEncoderSource(name, folder, revision, str(kind), sha256)
 
 
 def _read_json(path: Path, name: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path, name)
+    except ModelUnavailable as error:
         raise ModelUnavailable(
             f"{name} is not an encoder: {path.name} cannot be read",
             "give a folder in transformers' layout, with config.json and preprocessor_config.json",
         ) from error
-    if not isinstance(document, dict):
-        raise ModelUnavailable(f"{path} holds no settings", "download it again")
-    return document

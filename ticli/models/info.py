@@ -6,6 +6,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,61 +19,43 @@ from ticli.models.folder import encoder_parts, place_of
 from ticli.models.hardware import pick_hardware
 from ticli.models.locate import ModelSource, locate, short_names
 from ticli.models.single_files.assembly import remember
-from ticli.models.single_files.recognising import (
-    NOTHING_GIVEN,
-    PREDICTION_WORDS,
-    Given,
-    SingleFile,
-)
+from ticli.models.single_files.recognising import NOTHING_GIVEN, PREDICTION_WORDS, Given
 from ticli.settings import Settings
 
 
 def disk_use(source: ModelSource) -> int:
-    """Bytes of a model's files; links are followed, and each file is counted once.
-
-    A model in one file includes the parts from its folder of components.
-    """
-    single = source.single
+    """Bytes of a model's files and components; links are followed, each file is counted once."""
+    paths, single = [source.folder], source.single
+    if single and single.components:
+        parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
+        with_us = {*single.prefixes, *single.pads}
+        paths += [single.place(part) for part in (*parts, "vae") if part not in with_us]
     seen: dict[tuple[int, int], int] = {}
-    for path in [single.path, *_components(source, single)] if single else [source.folder]:
+    for path in paths:
         under = [Path(place) / name for place, _, names in os.walk(path) for name in names]
         for file in [path] if path.is_file() else under:
-            try:
+            # A link to a missing file takes no space.
+            with suppress(OSError):
                 known = file.stat()
-            except OSError:
-                # A link to a missing file takes no space.
-                continue
-            seen[known.st_dev, known.st_ino] = known.st_size
+                seen[known.st_dev, known.st_ino] = known.st_size
     return sum(seen.values())
-
-
-def _components(source: ModelSource, single: SingleFile) -> list[Path]:
-    if not single.components:
-        return []
-    parts = [name for part in encoder_parts(source) for name in (part.folder, part.tokenizer)]
-    with_us = {*single.prefixes, *single.pads}
-    return [single.place(part) for part in (*parts, "vae") if part not in with_us]
-
-
-def names_of(source: ModelSource) -> list[str]:
-    """The short names that stand for a model."""
-    return [
-        name
-        for name, model in short_names().items()
-        if source.id in (model, str(place_of(model).absolute()))
-    ]
 
 
 def notes(source: ModelSource) -> list[str]:
     """What a user should know before using a model."""
-    silent = "its metadata names no licence" if source.single else "its card names no licence"
+    single = source.single
+    silent = f"its {'metadata' if single else 'card'} names no licence"
     found = [f"licence: {source.license}" if source.license else silent]
-    if source.single:
-        found += _single_notes(source.single)
+    if single:
+        if single.components:
+            found.append(f"what it lacks is taken from {single.components}")
+        if single.prediction in PREDICTION_WORDS:
+            predicted = PREDICTION_WORDS[single.prediction]
+            found.append(f"it predicts the {predicted}, as {single.told_by} says")
+        found += single.remarks
     if source.safety_checker:
         found.append("it comes with a safety checker, which ti does not use")
-    found += FAMILIES[source.family].notes
-    return found
+    return [*found, *FAMILIES[source.family].notes]
 
 
 def current(settings: Settings) -> tuple[str, str]:
@@ -98,19 +81,13 @@ def check_file(model: str, given: Given) -> list[str]:
     return single.remarks
 
 
-def _single_notes(single: SingleFile) -> list[str]:
-    found = []
-    if single.components:
-        found.append(f"what it lacks is taken from {single.components}")
-    if single.prediction in PREDICTION_WORDS:
-        found.append(
-            f"it predicts the {PREDICTION_WORDS[single.prediction]}, as {single.told_by} says"
-        )
-    return [*found, *single.remarks]
-
-
 def listed(source: ModelSource, current: bool) -> dict[str, Any]:
-    """A usable model as one JSON object."""
+    """A usable model as one JSON object, with the short names that stand for it."""
+    names = [
+        name
+        for name, model in short_names().items()
+        if source.id in (model, str(place_of(model).absolute()))
+    ]
     return {
         "id": source.id,
         "family": source.family,
@@ -121,7 +98,7 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
         "license": source.license,
         "folder": str(source.folder),
         "current": current,
-        "names": names_of(source),
+        "names": names,
         "bytes": disk_use(source),
         "here": True,
         "problem": "",
@@ -129,10 +106,7 @@ def listed(source: ModelSource, current: bool) -> dict[str, Any]:
 
 
 def described(source: ModelSource, current: bool) -> dict[str, Any]:
-    """Everything known about a model as one JSON object.
-
-    Raises ModelUnavailable if its weights cannot be read.
-    """
+    """Everything known about a model as one JSON object. Raises ModelUnavailable."""
     sampler, steps, guidance = source.defaults
     components = source.single.components if source.single else None
     return listed(source, current) | {
@@ -148,8 +122,6 @@ def described(source: ModelSource, current: bool) -> dict[str, Any]:
         "notes": notes(source),
     }
 
-
-# What `ti doctor` says of versions, device and model.
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "pillow", "sqlite-utils")
 LITTLE_MEMORY = 1 << 30
@@ -183,30 +155,22 @@ def check_model(name: str, origin: str) -> Check:
 
 
 def check_device(device: str, dtype: str) -> Check:
-    """Whether the default device works. Imports torch."""
+    """Whether the default device works, and the free memory of a CUDA device. Imports torch."""
     try:
         hardware = pick_hardware(device, dtype)
         said = f"{hardware.describe()}: {hardware.why}"
-        free = _free_memory(hardware.device.type)
+        if hardware.device.type != "cuda":
+            return Check("device", "ok", said)
+        import torch
+
+        free, _ = torch.cuda.mem_get_info()
     except TiError as error:
         return Check("device", "fail", error.message, error.hint)
     except (ImportError, OSError) as error:
         # A torch for another CUDA, or a missing system library, fails to load.
         said = f"torch cannot be loaded: {error}"
         return Check("device", "fail", said, "pip install --force-reinstall torch")
-    if free is None:
-        return Check("device", "ok", said)
     said = f"{said}, {free / 1e9:,.1f} GB of memory free"
     if free < LITTLE_MEMORY:
         return Check("device", "warn", said, "close other programs that use it")
     return Check("device", "ok", said)
-
-
-def _free_memory(kind: str) -> int | None:
-    """Free bytes of a CUDA device; other devices do not tell."""
-    import torch
-
-    if kind != "cuda":
-        return None
-    free, _ = torch.cuda.mem_get_info()
-    return int(free)

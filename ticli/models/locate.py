@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,26 @@ from ticli.paths import places
 from ticli.plain_text import read_mapping
 from ticli.settings import change_line, written
 
-# Short names for models, in a file beside the settings.
+STARTER = Path(__file__).parent / "starter"
+STARTER_ID = "starter"
+# From the starter's card.
+STARTER_DEFAULTS = ("ddim", 25, 4.0)
+# Not the starter's own id.
+SHORT_NAME = re.compile(r"(?!starter$)[a-z0-9][a-z0-9._-]{0,63}")
+PICKLED, SINGLE = (".ckpt", ".pt", ".pth", ".bin"), ".safetensors"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-SHORT_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-RESERVED = ("starter",)
 
-
-def names_file() -> Path:
-    """The file of short names; it may not exist."""
+def _names_file() -> Path:
     return places().config.parent / "models.yaml"
 
 
 def short_names() -> dict[str, str]:
     """Each short name with the folder or hub id it stands for. Raises BadContent."""
-    path = names_file()
-    if not path.is_file():
-        return {}
-    found = read_mapping(path)
+    path = _names_file()
+    found = read_mapping(path) if path.is_file() else {}
     for name, model in found.items():
-        if not isinstance(model, str) or not SHORT_NAME.fullmatch(name) or name in RESERVED:
+        if not isinstance(model, str) or not SHORT_NAME.fullmatch(name):
             raise BadContent(
                 f"{path}: {name!r} is not a short name for a model",
                 "write one `name: MODEL` a line",
@@ -46,11 +48,8 @@ def short_names() -> dict[str, str]:
 
 
 def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
-    """Give a model, written as `to_keep` returns it, a short name.
-
-    Raises Usage, and Conflict if the name stands for another model.
-    """
-    if not SHORT_NAME.fullmatch(name) or name in RESERVED:
+    """Give a model a short name; `to_keep` says how to write it. Raises Usage, Conflict."""
+    if not SHORT_NAME.fullmatch(name):
         raise Usage(
             f"{name!r} cannot be a short name",
             "lower-case letters, digits, . _ and -, beginning with a letter or digit",
@@ -60,7 +59,7 @@ def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
     standing = short_names().get(name)
     if standing is not None and standing != model and not replace:
         raise Conflict(f"{name} stands for {standing} already", "give --replace, or another name")
-    change_line(names_file(), name, written(name, model), model)
+    change_line(_names_file(), name, written(name, model), model)
 
 
 def remove_short_name(name: str) -> str:
@@ -70,20 +69,12 @@ def remove_short_name(name: str) -> str:
         raise NotFound(
             f"no short name {name!r}", did_you_mean(name, known) if known else "there are none yet"
         )
-    change_line(names_file(), name, None, None)
+    change_line(_names_file(), name, None, None)
     return known[name]
 
 
-STARTER = Path(__file__).parent / "starter"
-STARTER_ID = "starter"
-# From the starter's card.
-STARTER_DEFAULTS = ("ddim", 25, 4.0)
-PICKLED, SINGLE = (".ckpt", ".pt", ".pth", ".bin"), ".safetensors"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-
-
-def starter() -> ModelSource:
-    """The small model that comes with `ti`. Raises ModelUnavailable if it cannot be read."""
+def starter_version() -> str:
+    """The version on the starter's card. Raises ModelUnavailable if it cannot be read."""
     try:
         card = (STARTER / "README.md").read_text("utf-8")
     except OSError as error:
@@ -92,8 +83,12 @@ def starter() -> ModelSource:
             "install ti again, where you may read it",
         ) from error
     version = re.search(r"^## This version\s+`([^`]+)`", card, re.MULTILINE)
-    found = identify(STARTER, STARTER_ID, version[1] if version else "")
-    return replace(found, defaults=STARTER_DEFAULTS)
+    return version[1] if version else ""
+
+
+def starter() -> ModelSource:
+    """The small model that comes with `ti`. Raises ModelUnavailable if it cannot be read."""
+    return replace(identify(STARTER, STARTER_ID, starter_version()), defaults=STARTER_DEFAULTS)
 
 
 def locate(
@@ -110,31 +105,27 @@ def locate(
     one file. Raises ModelUnavailable, NotFound if the folder of components is missing, and Usage if
     `given` is about another kind of model.
     """
-    name = short_names().get(name, name)
+    name = short_names().get(name, name) or STARTER_ID
     path = place_of(name)
-    is_file, is_folder = looked_at(path)
-    if name not in ("", STARTER_ID) and is_file:
+    is_file, is_folder = _looked_at(path)
+    if name != STARTER_ID and is_file:
         return _from_file(path, given)
     if given != NOTHING_GIVEN:
         raise Usage(
-            f"{name or STARTER_ID} is not a model in one file",
+            f"{name} is not a model in one file",
             "--components and --prediction are for those: leave them out",
         )
-    if name in ("", STARTER_ID):
+    if name == STARTER_ID:
         return starter()
     if is_folder:
         return identify(path.absolute(), str(path.absolute()), "")
     if is_hub_id(name):
         return _from_hub(name, None if offline else announce)
-    pickled = path.suffix.lower() in PICKLED
-    hint = did_you_mean(
-        name,
-        (STARTER_ID, *short_names()),
-        "ti models lists what can be used; -m starter always works",
-    )
-    raise ModelUnavailable(
-        f"no model folder or file {name!r}", f"{CONVERT}\n{hint}" if pickled else hint
-    )
+    otherwise = "ti models lists what can be used; -m starter always works"
+    hint = did_you_mean(name, (STARTER_ID, *short_names()), otherwise)
+    if path.suffix.lower() in PICKLED:
+        hint = f"{CONVERT}\n{hint}"
+    raise ModelUnavailable(f"no model folder or file {name!r}", hint)
 
 
 def is_hub_id(name: str) -> bool:
@@ -158,7 +149,7 @@ def to_keep(model: str) -> str:
     for a name that is not a hub id, an existing file or folder, or written as a path.
     """
     path = place_of(model)
-    if model not in ("", STARTER_ID) and any(looked_at(path)):
+    if model not in ("", STARTER_ID) and any(_looked_at(path)):
         return str(path.absolute())
     if model == STARTER_ID or is_hub_id(model):
         return model
@@ -170,7 +161,7 @@ def to_keep(model: str) -> str:
     )
 
 
-def looked_at(path: Path) -> tuple[bool, bool]:
+def _looked_at(path: Path) -> tuple[bool, bool]:
     """Whether a path is a file, and whether a folder. Raises ModelUnavailable."""
     try:
         return path.is_file(), path.is_dir()
@@ -183,11 +174,12 @@ def looked_at(path: Path) -> tuple[bool, bool]:
 
 def _from_file(path: Path, given: Given) -> ModelSource:
     known = recall(path)
-    told = given if given.prediction else known
+    components = given.components
     # If the folder is gone since, the parts that are missing will be named.
-    there = known.components if known.components and known.components.is_dir() else None
-    components = given.components or there
-    return open_single_file(path, Given(components, told.prediction, told.told_by))
+    if not components and known.components and known.components.is_dir():
+        components = known.components
+    told = given if given.prediction else known
+    return open_single_file(path, replace(told, components=components))
 
 
 def _from_hub(name: str, announce: Announce | None) -> ModelSource:
@@ -213,53 +205,40 @@ def usable(configured: str = "") -> list[ModelSource]:
     from huggingface_hub.errors import CacheNotFound
 
     found = {STARTER_ID: starter()}
-    names = [*([configured] if configured else []), *short_names().values()]
-    try:
+    names = [configured, *short_names().values()]
+    with suppress(CacheNotFound):
         repos = scan_cache_dir().repos
-    except CacheNotFound:
-        repos = frozenset()
-    names += sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
-    for name in names:
-        try:
+        names += sorted(repo.repo_id for repo in repos if repo.repo_type == "model")
+    for name in filter(None, names):
+        # The cache also holds models of other kinds, and downloads that were cut off.
+        with suppress(ModelUnavailable):
             source = locate(name)
-        except ModelUnavailable:
-            # The cache also holds models of other kinds, and downloads that were cut off.
-            continue
-        found[source.id] = source
+            found[source.id] = source
     return list(found.values())
 
 
 def unusable_names() -> list[dict[str, Any]]:
-    """Each model with a short name that cannot be used now, with the JSON keys of a usable one.
+    """Models with short names that cannot be used now, with the JSON keys of usable ones.
 
     `here` tells whether any of it is on this machine, `problem` why it cannot be used.
     """
-    problems: dict[str, tuple[list[str], str]] = {}
+    problems: dict[str, dict[str, Any]] = {}
     for name, model in short_names().items():
         try:
             locate(name)
         except ModelUnavailable as error:
-            problems.setdefault(model, ([], error.message))[0].append(name)
-    nothing: dict[str, Any] = {
-        "family": "", "revision": "", "widths": {}, "windows": {}, "size": 0, "license": "",
-        "folder": "", "current": False,
-    }  # fmt: skip
-    return [
-        {
-            "id": model,
-            **nothing,
-            "names": names,
-            "bytes": 0,
-            "here": _is_here(model),
-            "problem": why,
-        }
-        for model, (names, why) in problems.items()
-    ]
+            entry = {
+                "id": model, "family": "", "revision": "", "widths": {}, "windows": {}, "size": 0,
+                "license": "", "folder": "", "current": False, "names": [], "bytes": 0,
+                "here": _is_here(model), "problem": error.message,
+            }  # fmt: skip
+            problems.setdefault(model, entry)["names"].append(name)
+    return list(problems.values())
 
 
 def _is_here(model: str) -> bool:
-    try:
-        there = any(looked_at(place_of(model)))
-    except ModelUnavailable:
-        return False
-    return there or (is_hub_id(model) and cached_folder(model) is not None)
+    with suppress(ModelUnavailable):
+        if any(_looked_at(place_of(model))):
+            return True
+        return is_hub_id(model) and cached_folder(model) is not None
+    return False

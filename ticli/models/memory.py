@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -80,30 +81,16 @@ def free_on_this_machine(
     memory: Path = MEMORY, group: Path = CONTROL_GROUP, pages: str = "SC_AVPHYS_PAGES"
 ) -> int | None:
     """Bytes of main memory that are free, within the limit of a control group if there is one."""
-    found = [size for size in (_available(memory), _within_group(group)) if size is not None]
+    found: list[int] = []
+    with suppress(OSError):
+        # What programs can use without swapping, caches included.
+        line = re.search(r"^MemAvailable:\s*(\d+)", memory.read_text("ascii"), re.MULTILINE)
+        found += [int(line[1]) << 10] if line else []
+    with suppress(OSError, ValueError):
+        # What a container's limit leaves; "max" means that it has none.
+        limit = int((group / "memory.max").read_text("ascii"))
+        used = int((group / "memory.current").read_text("ascii"))
+        found.append(max(0, limit - used))
     if not found and pages in os.sysconf_names:
         found = [os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")]
     return min(found, default=None)
-
-
-def _available(memory: Path) -> int | None:
-    """MemAvailable: what programs can use without swapping, caches included."""
-    try:
-        lines = memory.read_text("ascii").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) << 10
-    return None
-
-
-def _within_group(group: Path) -> int | None:
-    """What a container's limit leaves; None if there is no limit."""
-    try:
-        limit = (group / "memory.max").read_text("ascii").strip()
-        used = int((group / "memory.current").read_text("ascii"))
-    except (OSError, ValueError):
-        return None
-    return max(0, int(limit) - used) if limit.isdigit() else None

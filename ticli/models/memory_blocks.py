@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ticli.models.memory_ladder import Savings
 
-Fetch = Callable[[torch.Tensor], torch.Tensor]
+Fetch = Callable[[Tensor], Tensor]
 
 # The lists of blocks in diffusers' denoisers. Where one contains another, the inner one counts.
 LISTS = ("resnets", "downsamplers", "upsamplers", "transformer_blocks", "single_transformer_blocks")
@@ -43,7 +45,20 @@ def compute_twice(denoiser: torch.nn.Module, fetch: Fetch | None = None) -> None
     """
     for unit in units_of(denoiser):
         # An attribute of the instance takes precedence over the method of the class.
-        unit.forward = _twice(Bare(unit), fetch)
+        unit.forward = partial(_recomputed, partial(_called, Bare(unit), fetch))
+
+
+def _called(bare: Bare, fetch: Fetch | None, /, *args: Any, **kwargs: Any) -> Any:
+    if fetch is None:
+        return bare(*args, **kwargs)
+    return functional_call(bare, {n: fetch(t) for n, t in _tensors(bare).items()}, args, kwargs)
+
+
+def _recomputed(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return function(*args, **kwargs)
+    # Frozen models in evaluation mode use no randomness, so no generator state is kept.
+    return checkpoint(function, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
@@ -59,35 +74,15 @@ def keep_away(denoiser: torch.nn.Module, device: torch.device) -> None:
             tensor.data = tensor.data.pin_memory()
 
 
-def _twice(bare: Bare, fetch: Fetch | None) -> Callable[..., Any]:
-    def whole(*args: Any, **kwargs: Any) -> Any:
-        if fetch is None:
-            return bare(*args, **kwargs)
-        return functional_call(bare, {n: fetch(t) for n, t in _tensors(bare).items()}, args, kwargs)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return whole(*args, **kwargs)
-        # Frozen models in evaluation mode use no randomness, so no generator state is kept.
-        return checkpoint(whole, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
-
-    return forward
-
-
-def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _tensors(module: torch.nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
-
-
-# Frozen linear layers with 8-bit weights, half the size of bfloat16.
-
-LARGEST = 127
 
 
 class _Product(torch.autograd.Function):
     """x·Wᵀ for a W kept in 8 bits. W is widened for the product; the graph never holds it wide."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor) -> Any:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor) -> Any:
         ctx.save_for_backward(weight, scale)
         return x @ _widened(weight, scale, x.dtype).t()
 
@@ -99,7 +94,7 @@ class _Product(torch.autograd.Function):
 
 
 class EightBitLinear(torch.nn.Module):
-    """A frozen linear layer; the weights of each output are whole numbers times one scale.
+    """A frozen linear layer; the weights of each output are 8-bit numbers times one scale.
 
     The scale is the largest weight divided by 127, so the error of a weight is at most half of it
     (LLM.int8's vector-wise rounding, 2208.07339, without its outliers).
@@ -109,27 +104,24 @@ class EightBitLinear(torch.nn.Module):
     weights in the graph, and torchao, bitsandbytes and optimum-quanto would be new dependencies.
     """
 
-    weight: torch.Tensor
-    scale: torch.Tensor
+    weight: Tensor
+    scale: Tensor
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         exact = linear.weight.detach().float()
-        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / LARGEST
+        scale = exact.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127
         self.register_buffer("weight", (exact / scale).round().to(torch.int8))
         self.register_buffer("scale", scale)
         self.bias = linear.bias
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = _Product.apply(x, self.weight, self.scale)  # type: ignore[no-untyped-call]
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = _Product.apply(x, self.weight, self.scale)  # type: ignore[no-untyped-call]
         return found if self.bias is None else found + self.bias
 
 
 def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
-    """Replace the linear layers in a denoiser's blocks; return how many were replaced.
-
-    The few outside of blocks stay as they are. A second call replaces nothing.
-    """
+    """Replace the linear layers in a denoiser's blocks, once; return how many were replaced."""
     count = 0
     for unit in units_of(denoiser):
         for module in list(unit.modules()):
@@ -140,13 +132,9 @@ def keep_in_eight_bits(denoiser: torch.nn.Module) -> int:
     return count
 
 
-def _widened(weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _widened(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     return (weight * scale).to(dtype)
 
-
-# Attention of a U-Net one slice at a time, for MPS, where PyTorch's attention holds the whole map
-# when it needs a gradient. On CUDA and the CPU the fused kernels hold none: a step over 4096 tokens
-# and 8 heads takes 32 MiB on a CPU instead of 1561 MiB (torch 2.13).
 
 # How many numbers of an attention map are held at once: 2²⁴ are 64 MiB in float32.
 SLICE = 1 << 24
@@ -155,50 +143,43 @@ SLICE = 1 << 24
 class SlicedAttention:
     """softmax(Q·Kᵀ/√d)·V by heads and rows of Q; each slice is computed again for its gradient.
 
-    A processor for diffusers' Attention without a norm or residual of its own.
+    A processor for diffusers' Attention without a norm or residual of its own. It is for MPS, where
+    PyTorch's attention holds the whole map when it needs a gradient. On CUDA and the CPU the fused
+    kernels hold none: a step over 4096 tokens and 8 heads takes 32 MiB on a CPU instead of 1561 MiB
+    (torch 2.13).
     """
 
     def __call__(
         self,
         attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        temb: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Any:
         """Attend from (batch, length, width) to another sequence, or to itself."""
         if attention_mask is not None:
             raise TypeError("sliced attention takes no mask")
-        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        source = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query = _by_head(attn.to_q(hidden_states), attn.heads)
-        key, value = (_by_head(part(told), attn.heads) for part in (attn.to_k, attn.to_v))
+        key, value = (_by_head(part(source), attn.heads) for part in (attn.to_k, attn.to_v))
         rows = max(1, min(SLICE // key.shape[1], query.shape[1]))
         heads = max(1, SLICE // (rows * key.shape[1]))
         slices = []
         for first in range(0, len(query), heads):
             own = slice(first, first + heads)
             parts = [
-                _attend(query[own, row : row + rows], key[own], value[own], attn.scale)
+                _recomputed(_attend, query[own, row : row + rows], key[own], value[own], attn.scale)
                 for row in range(0, query.shape[1], rows)
             ]
             slices.append(torch.cat(parts, dim=1))
         found = torch.cat(slices)
         batch = hidden_states.shape[0]
         found = found.reshape(batch, attn.heads, *found.shape[1:]).transpose(1, 2).flatten(2)
-        answer: torch.Tensor = attn.to_out[1](attn.to_out[0](found))
-        return answer
+        return attn.to_out[1](attn.to_out[0](found))
 
 
-def attend_in_slices(denoiser: Any) -> None:
-    """Make every plain attention of a U-Net work in slices; others stay as they are."""
-    if not can_be_sliced(denoiser):
-        return
-    for module in denoiser.modules():
-        if hasattr(module, "set_processor") and _is_plain(module):
-            module.set_processor(SlicedAttention())
-
-
-def can_be_sliced(denoiser: Any) -> bool:
+def _can_be_sliced(denoiser: Any) -> bool:
     """Whether a denoiser is a U-Net: transformers use masks or norms in their attention."""
     from diffusers import UNet2DConditionModel
 
@@ -218,28 +199,15 @@ def _is_plain(attn: Any) -> bool:
     )
 
 
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
-) -> torch.Tensor:
-    def slice_of(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1) @ v
-
-    if not torch.is_grad_enabled():
-        return slice_of(query, key, value)
-    found: torch.Tensor = checkpoint(
-        slice_of, query, key, value, use_reentrant=False, preserve_rng_state=False
-    )
-    return found
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    return torch.softmax(torch.bmm(q * scale, k.transpose(1, 2)), dim=-1) @ v
 
 
-def _by_head(sequence: torch.Tensor, heads: int) -> torch.Tensor:
+def _by_head(sequence: Tensor, heads: int) -> Tensor:
     """(batch, length, width) as (batch · heads, length, width / heads)."""
     batch, length, width = sequence.shape
     split = sequence.view(batch, length, heads, width // heads).transpose(1, 2)
     return split.reshape(batch * heads, length, width // heads)
-
-
-# The stages of the ladder, applied to a denoiser.
 
 
 def possible_savings(denoiser: Any, device: torch.device) -> frozenset[str]:
@@ -249,7 +217,7 @@ def possible_savings(denoiser: Any, device: torch.device) -> frozenset[str]:
         possible |= {"checkpoint", "eight_bit"}
         # Fetching from the CPU to the CPU would free nothing.
         possible |= {"offload"} if device.type != "cpu" else set()
-    if can_be_sliced(denoiser):
+    if _can_be_sliced(denoiser):
         possible.add("slices")
     return frozenset(possible)
 
@@ -264,8 +232,10 @@ def place_sparingly(denoiser: Any, savings: Savings, device: torch.device) -> An
         # On a full device there is no room for both forms of a layer's weights.
         denoiser = denoiser.to("cpu")
         keep_in_eight_bits(denoiser)
-    if savings.slices:
-        attend_in_slices(denoiser)
+    if savings.slices and _can_be_sliced(denoiser):
+        for module in denoiser.modules():
+            if hasattr(module, "set_processor") and _is_plain(module):
+                module.set_processor(SlicedAttention())
     if savings.offload:
         # The graph must keep nothing of a block, or it would keep every block's weights.
         compute_twice(denoiser, lambda tensor: tensor.to(device, non_blocking=True))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ticli.families import FAMILIES
@@ -77,27 +76,35 @@ def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: A
     are missing.
     """
     family = FAMILIES[source.family]
-    denoiser = _empty_denoiser(source, dtype)
+    folder, name = family.denoiser
+    with quiet_libraries():
+        import diffusers
+
+        with META:
+            denoiser = getattr(diffusers, name).from_config(configuration(source, folder))
+        denoiser = denoiser.to(dtype).requires_grad_(False).eval()
     suit_attention(denoiser, source, dtype, device)
-    kept = _Kept(denoiser)
-    side = size * family.details(denoiser.config).side // source.size
-    channels = family.details(denoiser.config).channels
+    details = family.details(denoiser.config)
+    side = size * details.side // source.size
     conditioning = _conditioning(source, denoiser, dtype)
-    with _meta_pass(kept), kept.by_block(denoiser):
-        noisy = torch.empty(1, channels, side, side, dtype=dtype)
+    kept = _Kept(denoiser)
+    hooks = torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor)
+    with META, _Fused(), torch.enable_grad(), hooks:
+        noisy = torch.empty(1, details.channels, side, side, dtype=dtype)
         times = torch.zeros(1, dtype=torch.long)
-        law = family.law
-        times = law.times(load_scheduler(source), times, tuple(noisy.shape))
+        times = family.law.times(load_scheduler(source), times, tuple(noisy.shape))
         family.denoise(denoiser, noisy, times, conditioning)
-    blocks = [_bytes(unit) for unit in units_of(denoiser)]
+    units = list(units_of(denoiser))
+    blocks = [_bytes(unit) for unit in units]
+    linear = [m.weight for unit in units for m in unit.modules() if type(m) is torch.nn.Linear]
     encoders = [_encoder_sizes(source, part, dtype) for part in encoder_parts(source)]
     return Demand(
         encoders=sum(weights for weights, _ in encoders),
         denoiser=_bytes(denoiser),
         blocks=sum(blocks),
         largest_block=max(blocks, default=0),
-        narrowed=_narrowed(denoiser),
-        encoding=sum(kept for _, kept in encoders),
+        narrowed=sum(weight.nbytes - weight.numel() for weight in linear),
+        encoding=sum(graph for _, graph in encoders),
         kept=kept.total,
         outside=kept.total - sum(kept.blocks),
         inputs=kept.inputs,
@@ -107,45 +114,34 @@ def measure_demand(source: ModelSource, dtype: torch.dtype, size: int, device: A
 
 
 class _Kept:
-    """Counts what a graph keeps besides weights, each storage once, in all and by block."""
+    """Counts what a graph keeps besides weights, each storage once: in all, by block, as inputs."""
 
     def __init__(self, denoiser: torch.nn.Module) -> None:
         own = [*denoiser.parameters(), *denoiser.buffers()]
         self.weights = {tensor.untyped_storage()._cdata for tensor in own}
         # Held here, since the address of a freed storage is used again.
         self.storages: dict[int, torch.UntypedStorage] = {}
-        self.total, self.inputs = 0, 0
+        self.total, self.inputs, self.before = 0, 0, 0
         self.blocks: list[int] = []
+        for unit in units_of(denoiser):
+            unit.register_forward_pre_hook(self._enter, with_kwargs=True)
+            unit.register_forward_hook(self._leave)
 
-    def keep(self, tensor: torch.Tensor) -> torch.Tensor:
+    def keep(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in self.weights and storage._cdata not in self.storages:
             self.storages[storage._cdata] = storage
             self.total += storage.nbytes()
         return tensor
 
-    @contextmanager
-    def by_block(self, denoiser: torch.nn.Module) -> Iterator[None]:
-        """Record the inputs of each block and what it keeps."""
-        handles, begun = [], [0]
+    def _enter(self, _unit: Any, args: Any, kwargs: Any) -> None:
+        given = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+        # The conditioning is shared; only the first input is the block's own.
+        self.inputs += given[0].nbytes if given else 0
+        self.before = self.total
 
-        def enter(_unit: Any, args: Any, kwargs: Any) -> None:
-            given = [v for v in (*args, *kwargs.values()) if isinstance(v, torch.Tensor)]
-            # The conditioning is shared; only the first input is the block's own.
-            self.inputs += given[0].nbytes if given else 0
-            begun[0] = self.total
-
-        def leave(_unit: Any, _args: Any, _output: Any) -> None:
-            self.blocks.append(self.total - begun[0])
-
-        for unit in units_of(denoiser):
-            handles.append(unit.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(unit.register_forward_hook(leave))
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def _leave(self, _unit: Any, _args: Any, _output: Any) -> None:
+        self.blocks.append(self.total - self.before)
 
 
 class _FusedAttention(torch.autograd.Function):
@@ -153,8 +149,7 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
-        shape = (*query.shape[:-1], value.shape[-1])
-        output = query.new_empty(shape)
+        output = query.new_empty((*query.shape[:-1], value.shape[-1]))
         rows = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, output, rows)
         return output
@@ -171,23 +166,6 @@ class _Fused(TorchFunctionMode):
             rest = [named[name] for name in ("query", "key", "value") if name in named]
             return _FusedAttention.apply(*[*args, *rest][:3])  # type: ignore[no-untyped-call]
         return function(*args, **(kwargs or {}))
-
-
-@contextmanager
-def _meta_pass(kept: _Kept) -> Iterator[None]:
-    hooks = torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor)
-    with META, _Fused(), torch.enable_grad(), hooks:
-        yield
-
-
-def _empty_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
-    folder, name = FAMILIES[source.family].denoiser
-    with quiet_libraries():
-        import diffusers
-
-        with META:
-            built = getattr(diffusers, name).from_config(configuration(source, folder))
-        return built.to(dtype).requires_grad_(False).eval()
 
 
 def _conditioning(source: ModelSource, denoiser: Any, dtype: torch.dtype) -> Conditioning:
@@ -224,14 +202,3 @@ def _encoder_sizes(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -
 
 def _bytes(module: torch.nn.Module) -> int:
     return sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
-
-
-def _narrowed(denoiser: torch.nn.Module) -> int:
-    """The bytes that 8-bit linear layers would save in blocks."""
-    linear = [
-        module.weight
-        for unit in units_of(denoiser)
-        for module in unit.modules()
-        if type(module) is torch.nn.Linear
-    ]
-    return sum(weight.nbytes - weight.numel() for weight in linear)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,9 @@ class Savings:
     offload: bool = False
     eight_bit: bool = False
 
-    def as_json(self) -> dict[str, Any]:
-        """Every value by its name."""
-        return asdict(self)
-
 
 NONE = Savings()
 # In the order they are tried: first what costs the least time, last what costs accuracy.
-RUNGS = ("cut", "checkpoint", "slices", "offload", "eight_bit")
 SAID = {
     "cut": "text encoders leave the device while the denoiser works",
     "checkpoint": "activations are computed twice instead of kept",
@@ -39,22 +33,17 @@ SAID = {
     "offload": "the denoiser's blocks are fetched one by one",
     "eight_bit": "8-bit weights in the denoiser",
 }
+RUNGS = tuple(SAID)
 # Where `--low-memory` starts: a card of 4 to 6 GB holds one picture's activations at most.
 LOW = Savings(samples=1, cut=True, checkpoint=True, slices=True)
 
 
 def ladder(batch: int, possible: Collection[str] = RUNGS) -> Iterator[Savings]:
     """Every stage for a batch of samples; each gives up more than the one before."""
-    yield NONE
-    samples = batch
-    while samples > 1:
-        samples = (samples + 1) // 2
-        yield Savings(samples=samples)
-    stage = Savings(samples=1)
-    for name in RUNGS:
-        if name in possible:
-            stage = replace(stage, **{name: True})
-            yield stage
+    stage: Savings | None = NONE
+    while stage is not None:
+        yield stage
+        stage = below(stage, batch, possible)
 
 
 def below(stage: Savings, batch: int, possible: Collection[str] = RUNGS) -> Savings | None:
@@ -82,8 +71,3 @@ def said(stage: Savings, before: Savings = NONE) -> str:
         pictures = "one picture" if stage.samples == 1 else f"{stage.samples} pictures"
         parts.insert(0, f"{pictures} at a time, the same batch in all")
     return "; ".join(parts) or "nothing more"
-
-
-def savings_from(document: Mapping[str, Any]) -> Savings:
-    """Read a stage from its JSON object. Raises TypeError if it is not one."""
-    return Savings(**document)

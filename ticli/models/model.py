@@ -8,36 +8,33 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from ticli.errors import Conflict, ModelUnavailable, TiError, first_line
 from ticli.families import FAMILIES
 from ticli.families.family import KINDS, EncoderPart, Encoding, Family
 from ticli.families.family import Conditioning as Conditioning
-from ticli.models.folder import ModelSource, Tower, configuration, encoder_parts, weights
+from ticli.models.folder import AGAIN, ModelSource, Tower, configuration, encoder_parts, weights
 from ticli.models.hardware import Hardware
 from ticli.models.memory import memory_explained
 from ticli.models.memory_blocks import place_sparingly, possible_savings
 from ticli.models.memory_ladder import NONE, Savings, said
 from ticli.models.sentencepiece import FILE as SENTENCEPIECE
-from ticli.models.sentencepiece import build_tokenizer, read_vocabulary
-from ticli.models.single_files.weights import Convert, vae_state
-from ticli.models.single_files.weights import load_part as part_of_single_file
-from ticli.models.single_files.weights import load_text as text_of_single_file
-from ticli.models.text_encoder import Frame, Tokenised, tokenise
+from ticli.models.sentencepiece import build_tokenizer, has_sentencepiece_only
+from ticli.models.single_files.weights import Convert, load_part, vae_state
 from ticli.models.text_encoder import Rows as Rows
 from ticli.models.text_encoder import TextEncoder as TextEncoder
+from ticli.models.text_encoder import Tokenised, tokenise
 
 if TYPE_CHECKING:
     from PIL import Image
-
-
-# Loading parts of a model: safetensors only, frozen, without the libraries' messages.
 
 
 @contextmanager
@@ -46,28 +43,28 @@ def quiet_libraries() -> Iterator[None]:
     import diffusers.utils.logging as diffusers_logging
     import transformers.utils.logging as transformers_logging
 
-    before = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
+    root = logging.getLogger("huggingface_hub")
+    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity(), root.level
     bars = transformers_logging.is_progress_bar_enabled()
     diffusers_logging.set_verbosity_error()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    root = logging.getLogger("huggingface_hub")
-    level = root.level
     root.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        diffusers_logging.set_verbosity(before[0])
-        transformers_logging.set_verbosity(before[1])
-        root.setLevel(level)
+        diffusers_logging.set_verbosity(levels[0])
+        transformers_logging.set_verbosity(levels[1])
+        root.setLevel(levels[2])
         if bars:
             transformers_logging.enable_progress_bar()
 
 
 @contextmanager
-def _explained(name: str, part: str) -> Iterator[None]:
+def loading(name: str, part: str) -> Iterator[None]:
+    """Explain what goes wrong while a part is loaded. Raises ModelUnavailable, DeviceFailed."""
     short = f"not enough memory for the {part} of {name}"
     try:
         with memory_explained(short, "close other programs, or use a CPU"), quiet_libraries():
@@ -76,49 +73,62 @@ def _explained(name: str, part: str) -> Iterator[None]:
         raise
     except Exception as error:
         # Readers of weights and tokenizers raise types of their own with no other common base.
-        first = first_line(error)
-        raise ModelUnavailable(
-            f"the {part} of {name} cannot be loaded: {first}", "download the model again"
-        ) from error
+        said = f"the {part} of {name} cannot be loaded: {first_line(error)}"
+        raise ModelUnavailable(said, AGAIN) from error
 
 
 def load_encoder(source: ModelSource, part: EncoderPart, dtype: torch.dtype) -> Any:
     """Load a text encoder on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
-    import transformers
-
-    kind = KINDS[part.kind]
-    name = kind.projected if part.projected else kind.model
-    if source.single and source.single.holds(part.folder):
-        with _explained(source.id, part.folder):
-            return text_of_single_file(source.single, part.folder, name, dtype)
-    folder = source.place(part.folder)
-    _, variant = weights(folder, source.id)
-    with _explained(source.id, part.folder):
-        return _whole(getattr(transformers, name), folder, dtype=dtype, variant=variant)
+    name = KINDS[part.kind].projected if part.projected else KINDS[part.kind].model
+    return _load(source, part.folder, "transformers", name, dtype)
 
 
-def load_folder(folder: Path, name: str) -> Any:
-    """Load a transformers model by its class from its own folder: on the CPU, frozen, float32.
-
-    Raises ModelUnavailable, DeviceFailed.
-    """
-    import transformers
-
-    with _explained(str(folder), name):
-        return _whole(getattr(transformers, name), folder, dtype=torch.float32)
+def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
+    """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
+    family = FAMILIES[source.family]
+    folder, name = family.denoiser
+    convert = family.single_file.state if family.single_file else None
+    extra = family.in_half if dtype is torch.float16 else {}
+    return _load(source, folder, "diffusers", name, dtype, convert, **extra)
 
 
-def _whole(kind: Any, folder: Path, **options: Any) -> Any:
+def load_vae(source: ModelSource) -> Any:
+    """Load the VAE as the denoiser, in float32, since some VAEs overflow in half precision."""
+    name = FAMILIES[source.family].vae
+    return _load(source, "vae", "diffusers", name, torch.float32, vae_state)
+
+
+def _load(
+    source: ModelSource,
+    part: str,
+    library: str,
+    name: str,
+    dtype: torch.dtype,
+    convert: Convert | None = None,
+    **options: Any,
+) -> Any:
+    """Load a part by its class; `convert` gives a single file's tensors the names of diffusers."""
+    with loading(source.id, part):
+        # Some modules of diffusers complain that torchvision is missing, which nothing here needs.
+        kind = getattr(import_module(library), name)
+        if source.single and source.single.holds(part):
+            return load_part(source.single, part, kind, dtype, convert, **options)
+        place = source.place(part)
+        _, variant = weights(place, source.id)
+        if library == "diffusers":
+            options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
+        else:
+            options["dtype"] = dtype
+        return load_whole(kind, place, variant=variant, **options)
+
+
+def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
     """Load a class of diffusers or transformers from its folder: safetensors only, frozen.
 
     Raises ModelUnavailable if weights are missing: the libraries would fill them with random ones.
     """
     module, found = kind.from_pretrained(
-        folder,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        **options,
+        folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **options
     )
     missing = sorted(map(str, found["missing_keys"])) + sorted(map(str, found["mismatched_keys"]))
     if missing:
@@ -127,14 +137,6 @@ def _whole(kind: Any, folder: Path, **options: Any) -> Any:
             "give a folder with all of the weights",
         )
     return module.requires_grad_(False).eval()
-
-
-def load_denoiser(source: ModelSource, dtype: torch.dtype) -> Any:
-    """Load the U-Net or transformer on the CPU, frozen. Raises ModelUnavailable, DeviceFailed."""
-    family = FAMILIES[source.family]
-    extra = family.in_half if dtype is torch.float16 else {}
-    convert = family.single_file.state if family.single_file else None
-    return _from_diffusers(source, *family.denoiser, dtype, convert, **extra)
 
 
 def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, device: Any) -> None:
@@ -148,39 +150,6 @@ def suit_attention(denoiser: Any, source: ModelSource, dtype: torch.dtype, devic
         denoiser.set_attn_processor(AttnProcessor())
 
 
-def load_vae(source: ModelSource) -> Any:
-    """Load the VAE on the CPU, frozen, in float32, since some VAEs overflow in half precision.
-
-    Raises ModelUnavailable, DeviceFailed.
-    """
-    return _from_diffusers(source, "vae", FAMILIES[source.family].vae, torch.float32, vae_state)
-
-
-def _from_diffusers(
-    source: ModelSource,
-    folder: str,
-    name: str,
-    dtype: torch.dtype,
-    convert: Convert | None,
-    **options: Any,
-) -> Any:
-    """Load a part by its diffusers class; `convert` renames the tensors of a single file."""
-    with quiet_libraries():
-        # Some of its modules ask for torchvision, which nothing here needs.
-        import diffusers
-
-    if source.single and source.single.holds(folder) and convert is not None:
-        with _explained(source.id, folder):
-            return part_of_single_file(
-                source.single, folder, name, dtype, convert=convert, **options
-            )
-    place = source.place(folder)
-    _, variant = weights(place, source.id)
-    options |= {"torch_dtype": dtype, "variant": variant, "low_cpu_mem_usage": False}
-    with _explained(source.id, folder):
-        return _whole(getattr(diffusers, name), place, **options)
-
-
 def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     """Load an encoder's tokenizer, by default the first. Raises ModelUnavailable."""
     import transformers
@@ -189,9 +158,9 @@ def load_tokenizer(source: ModelSource, part: EncoderPart | None = None) -> Any:
     folder = source.place(chosen.tokenizer)
     pads = source.single.pads if source.single else {}
     extra = {"pad_token": pads[chosen.tokenizer]} if chosen.tokenizer in pads else {}
-    with _explained(source.id, chosen.tokenizer):
-        if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
-            return build_tokenizer(read_vocabulary(folder / SENTENCEPIECE))
+    with loading(source.id, chosen.tokenizer):
+        if has_sentencepiece_only(folder):
+            return build_tokenizer(folder / SENTENCEPIECE)
         return getattr(transformers, KINDS[chosen.kind].tokenizer).from_pretrained(
             folder, local_files_only=True, **extra
         )
@@ -206,7 +175,7 @@ def load_scheduler(source: ModelSource) -> Any:
     if "flow_shift" in settings:
         # Solvers that serve several kinds of models name it differently.
         settings["shift"] = settings["flow_shift"]
-    with _explained(source.id, "scheduler"):
+    with loading(source.id, "scheduler"):
         return getattr(diffusers, kind).from_config(settings)
 
 
@@ -251,15 +220,12 @@ class Model:
     def tokenise(
         self, prompt: str, vectors: Mapping[str, int], *, negative: bool = False
     ) -> dict[str, Tokenised]:
-        """Tokenise a prompt for every encoder; names in `vectors` are placeholders.
-
-        A `negative` prompt has no instruction before it, which some families add to prompts.
-        """
+        """Tokenise a prompt for every encoder, as `text_encoder.tokenise` does for one."""
         return {
-            encoder.key: tokenise(
-                encoder.tokenizer, encoder.window, prompt, vectors, _frame(encoder.part, negative)
+            each.key: tokenise(
+                each.tokenizer, each.window, prompt, vectors, each.part, negative=negative
             )
-            for encoder in self.encoders
+            for each in self.encoders
         }
 
     def condition(self, batch: Sequence[Mapping[str, Tokenised]], rows: Rows) -> Conditioning:
@@ -280,10 +246,7 @@ class Model:
 
     @contextmanager
     def encoders_at_hand(self) -> Iterator[None]:
-        """Keep the text encoders on the device for a while, even if savings move them away.
-
-        Use the graph through them before the context ends.
-        """
+        """Keep the text encoders on the device, whatever the savings, while a graph needs them."""
         if not self.savings.cut:
             yield
             return
@@ -294,27 +257,21 @@ class Model:
         finally:
             self._place_encoders()
 
-    def denoise(
-        self, noisy: torch.Tensor, timesteps: torch.Tensor, conditioning: Conditioning
-    ) -> torch.Tensor:
+    def denoise(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The denoiser's prediction, float32, of the shape of `noisy`."""
         times = self.family.law.times(self.noise_schedule, timesteps, tuple(noisy.shape))
         typed = noisy.to(self.hardware.dtype)
         return self.family.denoise(self.denoiser, typed, times, conditioning).float()
 
-    def add_noise(
-        self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-    ) -> torch.Tensor:
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Latents with the noise of each timestep: z_t in the papers."""
         return self.family.law.add_noise(self.noise_schedule, latents, noise, timesteps)
 
-    def target(
-        self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
-    ) -> torch.Tensor:
+    def target(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """What the denoiser should predict for `add_noise` with the same arguments."""
         return self.family.law.target(self.noise_schedule, latents, noise, timesteps)
 
-    def encode(self, vae: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the scaled latents of (batch, 3, height, width) in [-1, 1]."""
         scale, shift = _scaling(vae)
         output = vae.encode(pixels)
@@ -325,11 +282,10 @@ class Model:
         posterior = output.latent_dist
         return (posterior.mean - shift) * scale, posterior.std * scale
 
-    def decode(self, vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, vae: Any, latents: Tensor) -> Any:
         """The pictures, about [-1, 1] and (batch, 3, height, width), of scaled latents."""
         scale, shift = _scaling(vae)
-        pictures: torch.Tensor = vae.decode(latents.to(vae.dtype) / scale + shift).sample
-        return pictures
+        return vae.decode(latents.to(vae.dtype) / scale + shift).sample
 
     def load_denoiser(self) -> None:
         """Load the denoiser onto the device. Raises ModelUnavailable, DeviceFailed."""
@@ -382,14 +338,10 @@ class Model:
 
     @contextmanager
     def pipeline(self, sampler: Any) -> Iterator[Any]:
-        """A diffusers pipeline of these parts and the VAE.
-
-        It has no tokenizer and no text encoder: it takes embeddings and changes no prompt.
-        """
-        with quiet_libraries():
+        """A diffusers pipeline of these parts and the VAE. It takes embeddings and no prompt."""
+        with self.vae() as vae, quiet_libraries():
             import diffusers
 
-        with self.vae() as vae, quiet_libraries():
             parts = {self.family.denoiser[0]: self.denoiser, "vae": vae, "scheduler": sampler}
             for part in self.family.encoders:
                 parts |= {part.folder: None, part.tokenizer: None}
@@ -400,10 +352,7 @@ class Model:
 
 
 def load_model(source: ModelSource, hardware: Hardware, savings: Savings = NONE) -> Model:
-    """Load a model, frozen and in evaluation mode.
-
-    Raises ModelUnavailable if its files are damaged, DeviceFailed if there is not enough memory.
-    """
+    """Load a model, frozen and in evaluation mode. Raises ModelUnavailable, DeviceFailed."""
     model = load_text(source, hardware, savings)
     model.load_denoiser()
     return model
@@ -427,19 +376,11 @@ def load_text(source: ModelSource, hardware: Hardware, savings: Savings = NONE) 
 
 
 def encoder_dtype(part: EncoderPart, hardware: Hardware) -> torch.dtype:
-    """CLIP is small and stays in float32; large encoders take the model's precision.
-
-    Gemma overflows in float16, and takes bfloat16 instead.
-    """
+    """The precision of an encoder: CLIP's stays float32, since it is small."""
     if part.kind == "clip" or hardware.dtype is torch.float32:
         return torch.float32
+    # Gemma overflows in float16.
     return torch.bfloat16 if part.kind == "gemma" else hardware.dtype
-
-
-def _frame(part: EncoderPart, negative: bool) -> Frame:
-    instruction = "" if negative or part.instruction is None else part.instruction()
-    kind = KINDS[part.kind]
-    return Frame(kind.start, kind.end, part.lower, instruction)
 
 
 def _scaling(vae: Any) -> tuple[Any, Any]:
@@ -460,28 +401,26 @@ def _collect(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
-# A CLIP's text and picture encoders, whose outputs can be compared.
-
 # What half precision on disk may have rounded away, relative to the table's largest number.
 ROUNDED = 1e-2
 
 
 @dataclass(frozen=True)
 class ClipPair:
-    """Both halves, frozen, in float32; `encoder` has the key of the model's own."""
+    """A CLIP's text and picture encoder in float32; `encoder` has the key of the model's own."""
 
     encoder: TextEncoder
     vision: Any
     tower: Tower
 
-    def texts(self, prompts: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
+    def texts(self, prompts: Sequence[Tokenised], rows: Rows) -> Tensor:
         """Unit vectors of prompts, (batch, width); gradients flow to the rows."""
         pooled = self.encoder.encode(prompts, rows).pooled
         if pooled is None:
             raise TypeError("an encoder that pools gave no pooled text")
         return normalize(pooled, dim=1)
 
-    def pictures(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+    def pictures(self, pictures: Sequence[Image.Image]) -> Tensor:
         """Unit vectors of square RGB pictures of the tower's size, (batch, width)."""
         mean, spread = (torch.tensor(values) for values in (self.tower.mean, self.tower.spread))
         pixels = np.stack([np.asarray(picture, dtype=np.float32) / 255 for picture in pictures])
@@ -498,14 +437,17 @@ def load_clip_pair(model: Model, tower: Tower) -> ClipPair:
     than the model: vectors for one would mean nothing to the other.
     """
     (own,) = (encoder for encoder in model.encoders if encoder.key == tower.part.key)
-    text = load_folder(tower.text, "CLIPTextModelWithProjection").to(model.device)
-    vision = load_folder(tower.folder, "CLIPVisionModelWithProjection").to(model.device)
+    with loading(str(tower.folder), "CLIP"):
+        from transformers import CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+
+        text = load_whole(CLIPTextModelWithProjection, tower.text, dtype=torch.float32)
+        vision = load_whole(CLIPVisionModelWithProjection, tower.folder, dtype=torch.float32)
     part = replace(tower.part, projected=True, pooled=True)
-    encoder = TextEncoder(own.key, text, own.tokenizer, own.window, part)
+    encoder = TextEncoder(own.key, text.to(model.device), own.tokenizer, own.window, part)
     table, wanted = encoder.table.float(), own.table.float()
     if table.shape != wanted.shape or (table - wanted).abs().max() > ROUNDED * wanted.abs().max():
         raise Conflict(
             f"the CLIP in {tower.text} has other token vectors than {model.source.id}",
             "give the CLIP that the model's text encoder comes from",
         )
-    return ClipPair(encoder, vision, tower)
+    return ClipPair(encoder, vision.to(model.device), tower)

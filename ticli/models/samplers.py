@@ -31,16 +31,13 @@ def make_sampler(name: str, noise_schedule: Any) -> Any:
 
     law = FLOW if type(noise_schedule).__name__ == FLOW.schedule else DIFFUSION
     kind, settings = law.samplers[check_sampler(name, law.samplers)]
+    config = noise_schedule.config
     if law is FLOW and kind != FLOW.schedule:
-        settings = settings | _as_flow(noise_schedule.config)
-    return getattr(diffusers, kind).from_config(noise_schedule.config, **settings)
-
-
-def _as_flow(config: Any) -> dict[str, Any]:
-    """What makes a solver for noise predictions one for straight paths."""
-    return {
-        "prediction_type": "flow_prediction",
-        "use_flow_sigmas": True,
-        "flow_shift": config.shift,
-        "use_dynamic_shifting": config.use_dynamic_shifting,
-    }
+        # These make a solver for noise predictions one for straight paths.
+        settings = settings | {
+            "prediction_type": "flow_prediction",
+            "use_flow_sigmas": True,
+            "flow_shift": config.shift,
+            "use_dynamic_shifting": config.use_dynamic_shifting,
+        }
+    return getattr(diffusers, kind).from_config(config, **settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from ticli.errors import first_line
@@ -16,7 +17,7 @@ STEPS = 2
 WIDTH, HEADS, CHANNELS, SIDE, WORDS, GROUPS = 32, 4, 16, 8, 7, 4
 RATE = 0.1
 
-Step = Mapping[str, torch.Tensor]
+Step = Mapping[str, Tensor]
 
 
 def fault_of(device: torch.device) -> str | None:
@@ -25,8 +26,7 @@ def fault_of(device: torch.device) -> str | None:
         found = training_step(device)
     except (RuntimeError, TypeError) as error:
         # Missing kernels raise a RuntimeError, missing types a TypeError.
-        first = first_line(error)
-        return f"it cannot take a training step: {first}"
+        return f"it cannot take a training step: {first_line(error)}"
     return disagreement(found, training_step(torch.device("cpu")))
 
 
@@ -40,7 +40,7 @@ def disagreement(found: Step, expected: Step) -> str | None:
     return None
 
 
-def training_step(device: torch.device) -> dict[str, torch.Tensor]:
+def training_step(device: torch.device) -> dict[str, Tensor]:
     """Train a row with AdamW through the layers that models use; loss, gradient and row.
 
     In float32, and returned on the CPU. Weights and inputs are drawn on the CPU, so that they are
@@ -48,15 +48,12 @@ def training_step(device: torch.device) -> dict[str, torch.Tensor]:
     """
     generator = torch.Generator("cpu").manual_seed(0)
 
-    def drawn(*shape: int) -> torch.Tensor:
+    def drawn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device)
 
     row = torch.nn.Parameter(drawn(1, WIDTH))
-    table, noisy, noise = (
-        drawn(2, WORDS, WIDTH),
-        drawn(2, CHANNELS, SIDE, SIDE),
-        drawn(2, CHANNELS, SIDE, SIDE),
-    )
+    table = drawn(2, WORDS, WIDTH)
+    noisy, noise = (drawn(2, CHANNELS, SIDE, SIDE) for _ in range(2))
     weights = [drawn(WIDTH, WIDTH) / WIDTH**0.5 for _ in range(3)]
     project, back = drawn(WIDTH, CHANNELS) / CHANNELS**0.5, drawn(CHANNELS, WIDTH) / WIDTH**0.5
     kernel = drawn(CHANNELS, CHANNELS, 3, 3) / (9 * CHANNELS) ** 0.5
@@ -69,10 +66,10 @@ def training_step(device: torch.device) -> dict[str, torch.Tensor]:
         seen = functional.silu(functional.group_norm(noisy, GROUPS))
         seen = functional.linear(seen.flatten(2).transpose(1, 2), project)
         query, key, value = map(_by_head, (seen, words @ weights[1], words @ weights[2]))
-        told = functional.scaled_dot_product_attention(query, key, value)
-        told = told.transpose(1, 2).flatten(2)
-        told = functional.linear(told, back).transpose(1, 2).reshape(noisy.shape)
-        loss = functional.mse_loss(functional.conv2d(noisy + told, kernel, padding=1), noise)
+        attended = functional.scaled_dot_product_attention(query, key, value)
+        attended = attended.transpose(1, 2).flatten(2)
+        attended = functional.linear(attended, back).transpose(1, 2).reshape(noisy.shape)
+        loss = functional.mse_loss(functional.conv2d(noisy + attended, kernel, padding=1), noise)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     gradient = row.grad if row.grad is not None else torch.full_like(row, torch.nan)
@@ -80,7 +77,7 @@ def training_step(device: torch.device) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu() for name, value in found.items()}
 
 
-def _by_head(sequence: torch.Tensor) -> torch.Tensor:
+def _by_head(sequence: Tensor) -> Tensor:
     """(batch, length, width) as (batch, heads, length, width / heads)."""
     batch, length, width = sequence.shape
     return sequence.view(batch, length, HEADS, width // HEADS).transpose(1, 2)

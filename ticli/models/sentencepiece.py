@@ -1,14 +1,11 @@
 """SentencePiece vocabularies: some models ship their tokens in no other form.
 
-Our own reader: the library (0.2.3, 1.7 MB) does not give the table of replaced characters without
-protobuf as well, and the 60 lines below need neither.
+Our own reader: tokenizers (0.23) and transformers (5.23) read these files only with protobuf.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +20,27 @@ CHARACTER_MAP = 2
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Pieces with their log-probabilities, in the order of their ids; "▁" marks a word's start.
+def has_sentencepiece_only(folder: Path) -> bool:
+    """Whether a tokenizer's folder has its tokens in this form only."""
+    return (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file()
 
-    `character_map` is the compiled table of replaced characters, or empty.
+
+def read_vocabulary(path: Path) -> tuple[list[tuple[str, float]], bytes]:
+    """Read a unigram model's vocabulary. Raises ModelUnavailable if it is not one.
+
+    Gives the pieces with their log-probabilities, in the order of their ids; "▁" marks a word's
+    start. Then the compiled table of replaced characters, or nothing.
     """
-
-    pieces: tuple[tuple[str, float], ...]
-    character_map: bytes
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read a unigram model's vocabulary. Raises ModelUnavailable if it is not one."""
     pieces: list[tuple[str, float]] = []
-    kind, character_map = UNIGRAM, b""
     try:
-        for field, value in _fields(path.read_bytes()):
-            if field == PIECES and isinstance(value, bytes):
-                pieces.append(_piece(value))
-            elif field == TRAINER and isinstance(value, bytes):
-                kind = next((v for f, v in _fields(value) if f == MODEL_TYPE), UNIGRAM)
-            elif field == NORMALIZER and isinstance(value, bytes):
-                found = [v for f, v in _fields(value) if f == CHARACTER_MAP]
-                character_map = found[-1] if found else b""
-    except (OSError, ValueError, IndexError, struct.error) as error:
+        model = _fields(path.read_bytes())
+        for message in model.get(PIECES, ()):
+            piece = _fields(message)
+            (score,) = struct.unpack("<f", _last(piece, SCORE, bytes(4)))
+            pieces.append((_last(piece, PIECE, b"").decode("utf-8"), score))
+        kind = _last(_fields(_last(model, TRAINER, b"")), MODEL_TYPE, UNIGRAM)
+        characters = _last(_fields(_last(model, NORMALIZER, b"")), CHARACTER_MAP, b"")
+    except (OSError, ValueError, IndexError, TypeError, AttributeError, struct.error) as error:
         raise ModelUnavailable(
             f"{path} cannot be read: {error}", "download the model again"
         ) from error
@@ -55,22 +48,19 @@ def read_vocabulary(path: Path) -> Vocabulary:
         raise ModelUnavailable(
             f"{path} is not a unigram vocabulary", "the model needs a tokenizer.json beside it"
         )
-    return Vocabulary(tuple(pieces), character_map)
+    return pieces, characters
 
 
-def build_tokenizer(vocabulary: Vocabulary) -> Any:
-    """Build T5's tokenizer: words are split at spaces, and each begins with the mark "▁".
-
-    Raises KeyError if the vocabulary lacks T5's own pieces.
-    """
+def build_tokenizer(path: Path) -> Any:
+    """Build T5's tokenizer: words are split at spaces, and each begins with the mark "▁"."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    pieces = list(vocabulary.pieces)
+    pieces, characters = read_vocabulary(path)
     ids = {piece: number for number, (piece, _) in enumerate(pieces)}
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=ids["<unk>"], byte_fallback=False))
-    if vocabulary.character_map:
-        tokenizer.normalizer = normalizers.Precompiled(vocabulary.character_map)
+    if characters:
+        tokenizer.normalizer = normalizers.Precompiled(characters)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace("▁", "always", True)]
     )
@@ -83,36 +73,33 @@ def build_tokenizer(vocabulary: Vocabulary) -> Any:
     )
 
 
-def _piece(message: bytes) -> tuple[str, float]:
-    text, score = "", 0.0
-    for field, value in _fields(message):
-        if field == PIECE:
-            text = bytes(value).decode("utf-8")
-        elif field == SCORE:
-            (score,) = struct.unpack("<f", value)
-    return text, score
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a protocol buffer: numbers as int, everything else as bytes."""
+def _fields(message: bytes) -> dict[int, list[Any]]:
+    """The fields of a protocol buffer by number: numbers as int, everything else as bytes."""
+    fields: dict[int, list[Any]] = {}
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
-        field, wire = tag >> 3, tag & 7
+        number, wire = tag >> 3, tag & 7
+        values = fields.setdefault(number, [])
         if wire == VARINT:
             value, at = _varint(message, at)
-            yield field, value
+            values.append(value)
             continue
         if wire == BYTES:
             length, at = _varint(message, at)
         elif wire in (FIXED_64, FIXED_32):
             length = 8 if wire == FIXED_64 else 4
         else:
-            raise ValueError(f"field {field} has the unknown type {wire}")
+            raise ValueError(f"field {number} has the unknown type {wire}")
         if at + length > len(message):
             raise ValueError("it is cut off")
-        yield field, message[at : at + length]
+        values.append(message[at : at + length])
         at += length
+    return fields
+
+
+def _last(fields: dict[int, list[Any]], number: int, default: Any) -> Any:
+    return fields.get(number, [default])[-1]
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

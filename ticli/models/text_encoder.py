@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ticli.families.family import EncoderPart, Encoding
+from ticli.families.family import CLIP_L, KINDS, EncoderPart, Encoding
 from ticli.names import Placeholder, split_prompt
-
-# Prompts to token ids: a placeholder takes one slot for each of its vectors.
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A position in the encoder's window for one vector of a concept."""
+    """The position in the encoder's window of one of a placeholder's vectors."""
 
     position: int
     concept: str
@@ -41,77 +40,54 @@ class Tokenised:
     instruction: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
-class Frame:
-    """What goes around a prompt: a start and an end token, an instruction before it."""
-
-    start: bool = True
-    end: bool = True
-    lower: bool = False
-    instruction: str = ""
-
-    @property
-    def tokens(self) -> int:
-        """How many positions of the window are not the prompt's."""
-        return self.start + self.end
-
-
-CLIP_FRAME = Frame()
-
-
 def tokenise(
     tokenizer: Any,
     window: int,
     prompt: str,
     vectors: Mapping[str, int],
-    frame: Frame = CLIP_FRAME,
+    part: EncoderPart = CLIP_L,
+    *,
+    negative: bool = False,
 ) -> Tokenised:
     """Tokenise a prompt for one encoder; names in `vectors` are placeholders, the rest is text.
 
     A slot holds an ordinary id, whose vector is replaced later. An id above the end token's would
-    move the pooled output of encoders that pool at the largest id.
+    move the pooled output of encoders that pool at the largest id. A `negative` prompt has no
+    instruction before it.
     """
+    kind = KINDS[part.kind]
+    instruction = part.instruction() if part.instruction and not negative else ""
     filler = tokenizer("a", add_special_tokens=False).input_ids[0]
-    body, hidden = _body(tokenizer, prompt, vectors, frame)
-    room = window - frame.tokens
-    instruction, kept, rest = body[:hidden], body[hidden : hidden + room], body[hidden + room :]
-    slots = tuple(
-        Slot(position, *item)
-        for position, item in enumerate(kept, int(frame.start))
-        if isinstance(item, tuple)
-    )
-    ids = [tokenizer.bos_token_id] if frame.start else []
-    ids += [filler if isinstance(item, tuple) else item for item in kept]
-    if frame.end:
-        ids.append(tokenizer.eos_token_id)
-    end = max(0, len(ids) - 1)
-    ids += [tokenizer.pad_token_id] * (window - len(ids))
-    lost = tuple(dict.fromkeys(item[0] for item in rest if isinstance(item, tuple)))
-    cut = tokenizer.decode([item for item in rest if isinstance(item, int)])
-    plain = tuple(item for item in instruction if isinstance(item, int))
-    return Tokenised(tuple(ids), slots, end, cut.strip(), lost, plain)
-
-
-def _body(
-    tokenizer: Any, prompt: str, vectors: Mapping[str, int], frame: Frame
-) -> tuple[list[int | tuple[str, int]], int]:
-    """The prompt's tokens, and how many tokens of an instruction before it are not passed on.
-
-    The instruction's last token is passed on: the prompt's first word may be joined to it.
-    """
-    pieces = _merged(prompt.lower().strip() if frame.lower else prompt, vectors)
+    pieces = _merged(prompt.lower().strip() if part.lower else prompt, vectors)
     hidden = 0
-    if frame.instruction:
-        hidden = len(tokenizer(frame.instruction, add_special_tokens=False).input_ids) - 1
+    if instruction:
+        # Its last token is passed on: the prompt's first word may be joined to it.
+        hidden = len(tokenizer(instruction, add_special_tokens=False).input_ids) - 1
         first = pieces.pop(0) if pieces and isinstance(pieces[0], str) else ""
-        pieces.insert(0, f"{frame.instruction}{first}")
+        pieces.insert(0, f"{instruction}{first}")
     body: list[int | tuple[str, int]] = []
     for piece in pieces:
         if isinstance(piece, Placeholder):
             body += [(piece.name, number) for number in range(vectors[piece.name])]
         else:
             body += tokenizer(piece, add_special_tokens=False).input_ids
-    return body, hidden
+    room = hidden + window - kind.start - kind.end
+    kept, rest = body[hidden:room], body[room:]
+    slots = tuple(
+        Slot(position, *item)
+        for position, item in enumerate(kept, int(kind.start))
+        if isinstance(item, tuple)
+    )
+    ids = [tokenizer.bos_token_id] if kind.start else []
+    ids += [filler if isinstance(item, tuple) else item for item in kept]
+    if kind.end:
+        ids.append(tokenizer.eos_token_id)
+    end = max(0, len(ids) - 1)
+    ids += [tokenizer.pad_token_id] * (window - len(ids))
+    lost = tuple(dict.fromkeys(item[0] for item in rest if isinstance(item, tuple)))
+    cut = tokenizer.decode([item for item in rest if isinstance(item, int)])
+    unseen = tuple(item for item in body[:hidden] if isinstance(item, int))
+    return Tokenised(tuple(ids), slots, end, cut.strip(), lost, unseen)
 
 
 def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
@@ -129,7 +105,7 @@ def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:
     return pieces
 
 
-Rows = Mapping[str, Mapping[str, torch.Tensor]]
+Rows = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -140,12 +116,12 @@ class EncoderInput:
     `places[i]`. `shown` (batch, window) are the positions passed on, without an instruction.
     """
 
-    ids: torch.Tensor
-    mask: torch.Tensor
-    ends: torch.Tensor
-    rows: torch.Tensor
-    places: torch.Tensor
-    shown: torch.Tensor | None
+    ids: Tensor
+    mask: Tensor
+    ends: Tensor
+    rows: Tensor
+    places: Tensor
+    shown: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -159,9 +135,9 @@ class TextEncoder:
     part: EncoderPart
 
     @property
-    def table(self) -> torch.Tensor:
+    def table(self) -> Tensor:
         """The vocabulary's vectors, (words, width), in the encoder's precision."""
-        weight: torch.Tensor = self._embedding.weight
+        weight: Tensor = self._embedding.weight
         return weight
 
     @property
@@ -175,73 +151,82 @@ class TextEncoder:
         inner = self.module.encoder if self.part.kind == "t5" else self.module
         return inner.get_input_embeddings()
 
-    def hidden(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor:
-        """Encode a batch with the vectors of `rows` in their slots: (batch, window, width).
-
-        Gradients flow to the rows only.
-        """
-        return self.encode(batch, rows).hidden
-
     def encode(self, batch: Sequence[Tokenised], rows: Rows) -> Encoding:
-        """Encode a batch as `hidden` does, with its mask and any pooled text."""
+        """Encode a batch with the vectors of `rows` in its slots. Only these get gradients."""
         return self.read(self.lay_out(batch), self.gather(batch, rows))
 
     def lay_out(self, batch: Sequence[Tokenised]) -> EncoderInput:
         """A batch as the encoder's input, on its device."""
-        device = self.table.device
         longest = max(len(prompt.ids) + len(prompt.instruction) for prompt in batch)
-        slots = [(row, slot) for row, prompt in enumerate(batch) for slot in prompt.slots]
-        instructed = any(prompt.instruction for prompt in batch)
+        ids, masks, shown, rows, places = [], [], [], [], []
+        for row, prompt in enumerate(batch):
+            # An instruction follows the first token.
+            more = len(prompt.instruction)
+            window = [0, *range(1 + more, len(prompt.ids) + more)]
+            read = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
+            ids.append(read + [self.tokenizer.pad_token_id] * (longest - len(read)))
+            used = prompt.end + 1 + more
+            masks.append([1] * used + [0] * (longest - used))
+            shown.append(window)
+            rows += [row] * len(prompt.slots)
+            places += [window[slot.position] for slot in prompt.slots]
+
+        def whole(numbers: Sequence[Any]) -> Tensor:
+            return torch.tensor(numbers, device=self.table.device, dtype=torch.long)
+
         return EncoderInput(
-            ids=torch.tensor([self._read(prompt, longest) for prompt in batch], device=device),
-            mask=torch.tensor([_mask(prompt, longest) for prompt in batch], device=device),
-            ends=torch.tensor([prompt.end for prompt in batch], device=device),
-            rows=torch.tensor([row for row, _ in slots], device=device, dtype=torch.long),
-            places=torch.tensor(
-                [_position(batch[row], slot.position) for row, slot in slots],
-                device=device,
-                dtype=torch.long,
-            ),
-            shown=torch.tensor([_shown(p) for p in batch], device=device) if instructed else None,
+            ids=whole(ids),
+            mask=whole(masks),
+            ends=whole([prompt.end for prompt in batch]),
+            rows=whole(rows),
+            places=whole(places),
+            shown=whole(shown) if any(prompt.instruction for prompt in batch) else None,
         )
 
-    def gather(self, batch: Sequence[Tokenised], rows: Rows) -> torch.Tensor | None:
+    def gather(self, batch: Sequence[Tokenised], rows: Rows) -> Tensor | None:
         """The vectors of a batch's slots in order, (slots, width); None without slots."""
         slots = [slot for prompt in batch for slot in prompt.slots]
         if not slots:
             return None
         return torch.stack([rows[slot.concept][self.key][slot.vector] for slot in slots])
 
-    def read(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Encoding:
+    def read(self, layout: EncoderInput, vectors: Tensor | None) -> Encoding:
         """Encode an input with the vectors in its slots."""
+        pooled = None
         with self._placed(layout, vectors):
-            hidden, pooled = READERS[self.part.kind](self, layout)
-        mask = layout.mask
-        if layout.shown is not None:
-            shown = layout.shown
+            if self.part.kind == "clip":
+                hidden, pooled = self._read_clip(layout)
+            else:
+                # Without this a language model keeps every layer's keys and values.
+                plain = {"use_cache": False} if self.part.kind == "gemma" else {}
+                mask = layout.mask if self.part.masked else None
+                hidden = self.module(layout.ids, attention_mask=mask, **plain).last_hidden_state
+        mask, shown = layout.mask, layout.shown
+        if shown is not None:
             hidden = hidden.gather(1, shown[..., None].expand(-1, -1, hidden.shape[-1]))
             mask = mask.gather(1, shown)
         return Encoding(hidden, pooled, mask)
 
-    def _read(self, prompt: Tokenised, length: int) -> list[int]:
-        """The ids with the instruction, padded to one length."""
-        ids = [*prompt.ids[:1], *prompt.instruction, *prompt.ids[1:]]
-        return ids + [self.tokenizer.pad_token_id] * (length - len(ids))
+    def _read_clip(self, layout: EncoderInput) -> tuple[Tensor, Tensor | None]:
+        output = self.module(layout.ids, output_hidden_states=self.part.penultimate)
+        last = output.last_hidden_state
+        hidden = output.hidden_states[-2] if self.part.penultimate else last
+        if not self.part.pooled:
+            return hidden, None
+        # The pooled text is at the end token, not at the largest id as some configurations say.
+        pooled = last[torch.arange(len(last), device=last.device), layout.ends]
+        return hidden, self.module.text_projection(pooled) if self.part.projected else pooled
 
     @contextmanager
-    def _placed(self, layout: EncoderInput, vectors: torch.Tensor | None) -> Iterator[None]:
-        """Put vectors into the output of the token table while the context lasts.
-
-        Some tables scale what they look up. The vectors are scaled too, so that they keep the
-        units of the table's rows.
-        """
+    def _placed(self, layout: EncoderInput, vectors: Tensor | None) -> Iterator[None]:
+        """Put vectors, scaled as the table scales its rows, into the token table's output."""
         if vectors is None:
             yield
             return
         embedding = self._embedding
         scale = getattr(embedding, "embed_scale", None)
 
-        def put(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+        def put(_module: Any, _args: Any, output: Tensor) -> Tensor:
             placed = vectors.to(output.device, output.dtype)
             if scale is not None:
                 placed = placed * scale.to(output.device, output.dtype)
@@ -252,46 +237,3 @@ class TextEncoder:
             yield
         finally:
             handle.remove()
-
-
-def _position(prompt: Tokenised, position: int) -> int:
-    """A position of the window as a position in the encoder's input."""
-    return position + len(prompt.instruction) if position else 0
-
-
-def _mask(prompt: Tokenised, length: int) -> list[int]:
-    read = prompt.end + 1 + len(prompt.instruction)
-    return [1] * read + [0] * (length - read)
-
-
-def _shown(prompt: Tokenised) -> list[int]:
-    return [_position(prompt, position) for position in range(len(prompt.ids))]
-
-
-Read = tuple[torch.Tensor, torch.Tensor | None]
-
-
-def _read_clip(encoder: TextEncoder, layout: EncoderInput) -> Read:
-    """CLIP's pooled text is at the end token, not at the largest id as some configurations say."""
-    part, module = encoder.part, encoder.module
-    output = module(layout.ids, output_hidden_states=part.penultimate)
-    last = output.last_hidden_state
-    hidden = output.hidden_states[-2] if part.penultimate else last
-    if not part.pooled:
-        return hidden, None
-    pooled = last[torch.arange(len(last), device=last.device), layout.ends]
-    return hidden, module.text_projection(pooled) if part.projected else pooled
-
-
-def _read_masked(encoder: TextEncoder, layout: EncoderInput) -> Read:
-    mask = layout.mask if encoder.part.masked else None
-    # Without this a language model keeps every layer's keys and values for the next token.
-    plain = {"use_cache": False} if encoder.part.kind == "gemma" else {}
-    return encoder.module(layout.ids, attention_mask=mask, **plain).last_hidden_state, None
-
-
-READERS: dict[str, Callable[[TextEncoder, EncoderInput], Read]] = {
-    "clip": _read_clip,
-    "t5": _read_masked,
-    "gemma": _read_masked,
-}

@@ -269,7 +269,7 @@ def picture_features(encoder: ImageEncoder, pictures: Sequence[Image.Image]) -> 
     for start in range(0, len(pictures), BATCH):
         part = pictures[start : start + BATCH]
         pixels = torch.stack([to_pixels(picture, encoder.preprocessing) for picture in part])
-        pixels = pixels.to(encoder.device)
+        pixels = pixels.to(encoder.module.device)
         with torch.no_grad():
             if encoder.source.reads:
                 features = _tensor(encoder.module.get_image_features(pixel_values=pixels))
@@ -294,7 +294,7 @@ def sentence_features(encoder: ImageEncoder, sentences: Sequence[str]) -> torch.
             )
     ids = encoder.tokenizer(
         list(sentences), padding="max_length", max_length=encoder.window, return_tensors="pt"
-    ).to(encoder.device)
+    ).to(encoder.module.device)
     with torch.no_grad():
         features = _tensor(encoder.module.get_text_features(**ids))
     return torch.nn.functional.normalize(features.float().cpu(), dim=-1)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ticli.durable import make_folder, write_file
 from ticli.errors import ModelUnavailable, NotFound
-from ticli.families.family import (
-    KINDS,
-    EncoderPart,
-    Family,
-    Shapes,
-    SingleFileLayout,
-    count,
-)
-from ticli.families.stable_diffusion import projected_width
+from ticli.families.family import KINDS, EncoderPart, Family, Shapes, SingleFileLayout, count
+from ticli.families.stable_diffusion import GROUPS, HEAD_WIDTH, projected_width
 from ticli.models.folder import ModelSource, from_configurations, read_json, weights
 from ticli.models.single_files.recognising import (
+    COMPLETE,
     EARLIER,
     EPSILON,
     NOTHING_GIVEN,
@@ -30,6 +23,7 @@ from ticli.models.single_files.recognising import (
     Given,
     SingleFile,
     WeightsFile,
+    is_open_clip,
     read_contents,
     recognise,
     stated_prediction,
@@ -37,39 +31,10 @@ from ticli.models.single_files.recognising import (
 )
 from ticli.paths import places
 
-VAE = "first_stage_model."
+VAES = ("first_stage_model.", "vae.")
 WORDS = 49_408
 # OpenCLIP pads with "!", the first word.
 PAD, OPEN_CLIP_PAD = "<|endoftext|>", "!"
-
-
-@dataclass(frozen=True)
-class RecognisedFile:
-    """A file whose family is known, and the prefix of its denoiser's keys."""
-
-    name: str
-    contents: WeightsFile
-    family: Family
-    denoiser: str
-    components: Path | None
-
-    @property
-    def layout(self) -> SingleFileLayout:
-        if self.family.single_file is None:
-            raise TypeError(f"{self.family.name} has no layout in a single file")
-        return self.family.single_file
-
-    def holds(self, part: EncoderPart) -> bool:
-        """Whether the file holds a text encoder: its token table is there."""
-        names = [
-            f"{part.prefix}{inner}{table}"
-            for inner in ("", "text_model.", "embeddings.", "text_model.embeddings.")
-            for table in KINDS[part.kind].tables
-        ]
-        return bool(part.prefix) and any(name in self.contents.entries for name in names)
-
-    def has_folder(self, part: str) -> bool:
-        return self.components is not None and (self.components / part).is_dir()
 
 
 def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
@@ -78,153 +43,122 @@ def open_single_file(path: Path, given: Given = NOTHING_GIVEN) -> ModelSource:
     Raises ModelUnavailable if it is not a model that `ti` knows or parts are missing, NotFound if
     the folder of components is.
     """
-    name = str(path.absolute())
+    path = path.absolute()
     if given.components is not None and not given.components.is_dir():
         raise NotFound(
             f"no folder {str(given.components)!r}", "--components takes a diffusers folder"
         )
-    contents = read_contents(path, name)
-    family, prefix = recognise(contents, name)
-    components = given.components.absolute() if given.components else None
-    file = RecognisedFile(name, contents, family, prefix, components)
-    prediction, told_by = told_prediction(contents, file.layout, given)
-    prefixes = _prefixes(file)
-    encoders = [
-        part
-        for part in family.encoders
-        if not part.optional or part.folder in prefixes or file.has_folder(part.folder)
-    ]
+    contents = read_contents(path, str(path))
+    family, layout, prefix = recognise(contents, str(path))
+    prefixes = {family.denoiser[0]: prefix}
+    prefixes |= {part.folder: part.prefix for part in family.encoders if _holds(contents, part)}
+    for vae in VAES:
+        if f"{vae}decoder.conv_in.weight" in contents.entries:
+            prefixes["vae"] = vae
+    prediction, told_by = told_prediction(contents, layout, given)
     single = SingleFile(
-        path=path.absolute(),
+        path=path,
         configurations={},
         prefixes=prefixes,
-        pads=_pads(file, prefixes),
-        components=components,
+        components=given.components.absolute() if given.components else None,
         prediction=prediction,
         told_by=told_by,
         stated=stated_prediction(contents)[0],
-        absent=tuple(part.folder for part in family.encoders if part not in encoders),
     )
-    _check_parts(file, single, encoders)
+    encoders = [p for p in family.encoders if not p.optional or single.has(p.folder)]
+    # Encoders in the folder of components bring their own; only CLIP's comes with `ti`.
+    pads = {
+        part.tokenizer: OPEN_CLIP_PAD if part.open_clip else PAD
+        for part in family.encoders
+        if part.kind == "clip" and (single.holds(part.folder) or not single.has(part.tokenizer))
+    }
+    absent = tuple(part.folder for part in family.encoders if part not in encoders)
+    single = replace(single, pads=pads, absent=absent)
+    _check_parts(family, layout, single, encoders)
     try:
-        found = _configurations(file, single, encoders)
+        found = _configurations(contents, family, layout, single, encoders)
     except (KeyError, IndexError, StopIteration, ValueError) as error:
         raise ModelUnavailable(
-            f"{name} looks like a {family.name} model, but has no tensor {error}",
+            f"{path} looks like a {family.name} model, but has no tensor {error}",
             "download the file again, or give the model's folder",
         ) from error
-    single = replace(single, configurations=found)
-    parts = {part: found[part] for part in found if part != "scheduler"}
+    parts = {part: settings for part, settings in found.items() if part != "scheduler"}
     return replace(
-        from_configurations(family, parts, name),
-        folder=path.absolute(),
+        from_configurations(family, parts, str(path)),
         license=contents.metadata.get("modelspec.license", ""),
-        single=single,
+        single=replace(single, configurations=found),
     )
 
 
-def _prefixes(file: RecognisedFile) -> dict[str, str]:
-    found = {file.family.denoiser[0]: file.denoiser}
-    found |= {part.folder: part.prefix for part in file.family.encoders if file.holds(part)}
-    for prefix in (VAE, "vae."):
-        if f"{prefix}decoder.conv_in.weight" in file.contents.entries:
-            found["vae"] = prefix
-    return found
+def _holds(contents: WeightsFile, part: EncoderPart) -> bool:
+    """Whether the file holds a text encoder: its token table is there."""
+    inner = ("", "text_model.", "embeddings.", "text_model.embeddings.")
+    names = {f"{part.prefix}{i}{table}" for i in inner for table in KINDS[part.kind].tables}
+    return bool(part.prefix) and not names.isdisjoint(contents.entries)
 
 
-def _pads(file: RecognisedFile, prefixes: Mapping[str, str]) -> dict[str, str]:
-    """The padding token of each CLIP's tokenizer that comes with `ti`.
-
-    Encoders in the folder of components bring their own; other kinds do not come with `ti`.
-    """
-    return {
-        part.tokenizer: OPEN_CLIP_PAD if part.open_clip else PAD
-        for part in file.family.encoders
-        if part.kind == "clip" and (part.folder in prefixes or not file.has_folder(part.tokenizer))
-    }
-
-
-def _check_parts(file: RecognisedFile, single: SingleFile, encoders: list[EncoderPart]) -> None:
+def _check_parts(
+    family: Family, layout: SingleFileLayout, single: SingleFile, encoders: list[EncoderPart]
+) -> None:
     """Raise ModelUnavailable naming the parts that are missing."""
-    wanted = [file.family.denoiser[0], "vae"]
+    weighty = [family.denoiser[0], "vae", *(part.folder for part in encoders)]
+    wanted = [*weighty[:2]]
     for encoder in encoders:
         wanted += [encoder.folder, encoder.tokenizer]
-    if file.layout.schedule is None:
+    if layout.schedule is None:
         wanted.append("scheduler")
-    at_hand = {*single.prefixes, *single.pads}
-    missing = [part for part in wanted if part not in at_hand and not file.has_folder(part)]
-    if missing:
-        where = f", nor has {file.components}" if file.components else ""
+    if missing := [part for part in wanted if not single.has(part)]:
+        where = f", nor has {single.components}" if single.components else ""
         raise ModelUnavailable(
-            f"{file.name} is a {file.family.name} file without {', '.join(missing)}{where}",
-            "give the complete checkpoint of the model"
-            if file.layout.complete
+            f"{single.path} is a {family.name} file without {', '.join(missing)}{where}",
+            COMPLETE
+            if layout.complete
             else "give a folder of the same model that has them: --components DIR",
             missing=missing,
         )
-    for part in wanted:
-        if part not in at_hand and not part.startswith(("tokenizer", "scheduler")):
-            weights(single.place(part), file.name)
+    for part in weighty:
+        if not single.holds(part):
+            weights(single.place(part), str(single.path))
 
 
 def _configurations(
-    file: RecognisedFile, single: SingleFile, encoders: list[EncoderPart]
+    contents: WeightsFile,
+    family: Family,
+    layout: SingleFileLayout,
+    single: SingleFile,
+    encoders: list[EncoderPart],
 ) -> dict[str, dict[str, Any]]:
     """The configuration of every part, and of the noise schedule."""
-    layout, name, denoiser = file.layout, file.name, file.family.denoiser[0]
-    shapes = file.contents.under(file.denoiser)
-    texts = {
-        part.folder: file.contents.under(part.prefix)
-        for part in encoders
-        if single.holds(part.folder)
+    name, denoiser = str(single.path), family.denoiser[0]
+    shapes = {part: contents.under(prefix) for part, prefix in single.prefixes.items()}
+    found = {
+        folder: read_json(single.place(folder) / "config.json", name)
+        for folder in ("vae", *(part.folder for part in encoders))
+        if not single.holds(folder)
     }
-    if layout.configuration is None:
-        found = {denoiser: read_json(single.place(denoiser) / "config.json", name)}
-    else:
-        found = {denoiser: layout.configuration(shapes, texts, single.prediction)}
-    for folder in ("vae", *(part.folder for part in encoders)):
-        if not single.holds(folder):
-            found[folder] = read_json(single.place(folder) / "config.json", name)
-    if single.holds("vae"):
-        found["vae"] = vae(file.contents.under(single.prefixes["vae"]), *layout.scaling)
     for part in encoders:
-        if part.folder in texts:
-            found[part.folder] = _text(part, texts[part.folder], layout.layers)
-            if part.kind == "clip":
-                _check_words(name, found[part.folder]["vocab_size"])
+        if single.holds(part.folder):
+            found[part.folder] = text = _text(part, shapes[part.folder], layout.layers)
+            if part.kind == "clip" and text["vocab_size"] < WORDS:
+                raise ModelUnavailable(
+                    f"{name} has a text encoder with {text['vocab_size']:,} tokens, and CLIP's "
+                    f"vocabulary has {WORDS:,}",
+                    "give the model's folder, which has its own vocabulary",
+                )
+    if single.holds("vae"):
+        found["vae"] = _vae(shapes["vae"], *layout.scaling)
+    if layout.configuration is None:
+        found[denoiser] = read_json(single.place(denoiser) / "config.json", name)
+    else:
+        found[denoiser] = layout.configuration(shapes[denoiser], shapes, single.prediction)
     if layout.schedule is None:
         schedule = read_json(single.place("scheduler") / "scheduler_config.json", name)
     else:
-        schedule = layout.schedule(shapes, file.contents.entries, single.prediction)
+        schedule = layout.schedule(shapes[denoiser], contents.entries, single.prediction)
     return found | {"scheduler": schedule}
 
 
-def _text(part: EncoderPart, shapes: Shapes, layers: int | None) -> dict[str, Any]:
-    if part.kind == "t5":
-        return t5(shapes)
-    if any(key.startswith("transformer.resblocks.") for key in shapes):
-        return open_clip(shapes, layers)
-    # Some versions of transformers put a prefix before most keys.
-    found = clip({key.removeprefix("text_model."): shape for key, shape in shapes.items()})
-    return found | ({"hidden_act": "gelu"} if part.open_clip else {})
-
-
-def _check_words(name: str, words: int) -> None:
-    """Raise ModelUnavailable for a text encoder without CLIP's vocabulary."""
-    if words < WORDS:
-        raise ModelUnavailable(
-            f"{name} has a text encoder with {words:,} tokens, and CLIP's vocabulary has {WORDS:,}",
-            "give the model's folder, which has its own vocabulary",
-        )
-
-
-# Configurations of text encoders and VAEs, read off the shapes of their tensors.
-
-# The tensors do not tell these; the models' authors published them (2112.10752).
-GROUPS, HEAD_WIDTH = 32, 64
-
-
-def vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
+def _vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
     """The configuration of an AutoencoderKL. Raises KeyError naming a tensor that is missing."""
     levels = max(1, count(shapes, "encoder.down.{}."))
     widths = [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)]
@@ -245,33 +179,38 @@ def vae(shapes: Shapes, scale: float, shift: float | None) -> dict[str, Any]:
     }
 
 
-def clip(shapes: Shapes) -> dict[str, Any]:
-    """The configuration of a CLIP text encoder in transformers' naming: OpenAI's ViT-L."""
-    words, width = shapes["embeddings.token_embedding.weight"]
-    found = _clip(words, width, shapes["embeddings.position_embedding.weight"][0])
-    return found | {
-        "num_hidden_layers": count(shapes, "encoder.layers.{}."),
-        "intermediate_size": shapes["encoder.layers.0.mlp.fc1.weight"][0],
-        "hidden_act": "quick_gelu",
-        "projection_dim": shapes.get("text_projection.weight", (width,))[0],
-    }
-
-
-def open_clip(shapes: Shapes, read: int | None) -> dict[str, Any]:
-    """The same for an OpenCLIP text encoder, with at most `read` layers."""
-    words, width = shapes["token_embedding.weight"]
-    found = _clip(words, width, shapes["positional_embedding"][0])
-    layers = count(shapes, "transformer.resblocks.{}.")
+def _text(part: EncoderPart, shapes: Shapes, read: int | None) -> dict[str, Any]:
+    """The configuration of a text encoder, of which at most `read` layers are read."""
+    if part.kind == "t5":
+        return _t5(shapes)
+    if joined := is_open_clip(shapes):
+        table, positions = "token_embedding.weight", "positional_embedding"
+        layer, inner = "transformer.resblocks.{}.", "mlp.c_fc.weight"
+    else:
+        # Some versions of transformers put a prefix before most keys.
+        shapes = {key.removeprefix("text_model."): shape for key, shape in shapes.items()}
+        table, positions = (f"embeddings.{kind}_embedding.weight" for kind in ("token", "position"))
+        layer, inner = "encoder.layers.{}.", "mlp.fc1.weight"
+    words, width = shapes[table]
+    layers = count(shapes, layer)
     projected = any(key.startswith("text_projection") for key in shapes)
-    return found | {
+    return {
+        "vocab_size": words,
+        "hidden_size": width,
+        "max_position_embeddings": shapes[positions][0],
+        "num_attention_heads": max(1, width // HEAD_WIDTH),
         "num_hidden_layers": min(layers, read or layers),
-        "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
-        "hidden_act": "gelu",
+        "intermediate_size": shapes[f"{layer.format(0)}{inner}"][0],
+        "hidden_act": "gelu" if joined or part.open_clip else "quick_gelu",
         "projection_dim": projected_width(shapes) if projected else width,
+        "layer_norm_eps": 1e-5,
+        "bos_token_id": words - 2,
+        "eos_token_id": words - 1,
+        "pad_token_id": words - 1,
     }
 
 
-def t5(shapes: Shapes) -> dict[str, Any]:
+def _t5(shapes: Shapes) -> dict[str, Any]:
     """The configuration of a T5 1.1 encoder, whose feed-forward part is gated."""
     table = "shared.weight" if "shared.weight" in shapes else "encoder.embed_tokens.weight"
     first = "encoder.block.0.layer.0.SelfAttention"
@@ -288,31 +227,15 @@ def t5(shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def _clip(words: int, width: int, positions: int) -> dict[str, Any]:
-    return {
-        "vocab_size": words,
-        "hidden_size": width,
-        "max_position_embeddings": positions,
-        "num_attention_heads": max(1, width // HEAD_WIDTH),
-        "layer_norm_eps": 1e-5,
-        "bos_token_id": words - 2,
-        "eos_token_id": words - 1,
-        "pad_token_id": words - 1,
-    }
-
-
-# What is remembered about single files: the folder of their other parts, and their prediction.
-
-
 def recall(path: Path) -> Given:
     """What is remembered about a file; nothing if it has changed or the note is damaged."""
     try:
         found = json.loads(_note(path).read_text("utf-8"))
         if not isinstance(found, dict) or found.get("file") != _state(path):
             return NOTHING_GIVEN
-        components, prediction = found.get("components"), found.get("prediction")
     except (OSError, ValueError):
         return NOTHING_GIVEN
+    components, prediction = found.get("components"), found.get("prediction")
     return Given(
         Path(components) if isinstance(components, str) else None,
         prediction if prediction in (EPSILON, VELOCITY) else "",
@@ -326,7 +249,7 @@ def remember(path: Path, given: Given) -> None:
         return
     note = _note(path)
     make_folder(note.parent)
-    document: dict[str, Any] = {
+    document = {
         "file": _state(path),
         "components": str(given.components) if given.components else None,
         "prediction": given.prediction,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ticli.errors import ModelUnavailable, TiError
 from ticli.families.family import Conditioning
@@ -28,12 +29,12 @@ def find_prediction(
     source: ModelSource,
     hardware: Hardware,
     tell: Callable[[str], None],
-    encode: Callable[[Model], torch.Tensor | None] = lambda model: None,
+    encode: Callable[[Model], Tensor | None] = lambda model: None,
 ) -> ModelSource:
     """Load a model that does not say what it predicts, find it out, and return it again.
 
-    Its size depends on that, so a plan must know it first. `encode` gives the photos' latents;
-    `tell` is called with the result. Raises as settle_prediction and load_model do.
+    A plan must know it first, since it decides the size. `encode` gives the photos' latents; `tell`
+    is called with the result. Raises as settle_prediction and load_model do.
     """
     model = load_text(source, hardware)
     latents = encode(model)
@@ -43,7 +44,7 @@ def find_prediction(
     return source if single is None else open_single_file(single.path, single.given)
 
 
-def settle_prediction(model: Model, latents: torch.Tensor | None = None) -> str:
+def settle_prediction(model: Model, latents: Tensor | None = None) -> str:
     """Find out what the denoiser predicts if neither user nor file says; return what to report.
 
     Noise is added to the photos' `latents` (photos, channels, height, width) and predicted once;
@@ -84,20 +85,28 @@ def _note(path: Path, given: Given) -> None:
         remember(path, given)
 
 
-def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
+def _losses(model: Model, latents: Tensor | None) -> dict[str, float]:
     """The mean squared error of the denoiser's output as noise and as velocity."""
     steps = int(model.noise_schedule.config.num_train_timesteps)
-    shares: tuple[float, ...] = SHARES
+    side = model.source.size // model.source.grain
+    shares = SHARES[:1] if latents is None else SHARES
     if latents is None:
-        side = model.source.size // model.source.grain
-        clean, shares = torch.zeros(1, model.channels, side, side), SHARES[:1]
-    else:
-        clean = latents[:MOST_PHOTOS].float().cpu()
+        latents = torch.zeros(1, model.channels, side, side)
+    clean = latents[:MOST_PHOTOS].float().cpu()
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     clean, noise = clean.to(model.device), noise.to(model.device)
     sums = {EPSILON: 0.0, VELOCITY: 0.0}
     with torch.no_grad():
-        conditioning = _empty(model).repeated(len(clean))
+        if model.encoders:
+            empty = model.condition([model.tokenise("", {})], {})
+        else:
+            # The text encoders are no longer in memory.
+            ((key, width),) = model.source.widths.items()
+            shape = 1, model.source.windows[key], width
+            empty = Conditioning(
+                torch.zeros(shape, device=model.device, dtype=model.hardware.dtype)
+            )
+        conditioning = empty.repeated(len(clean))
         for share in shares:
             times = torch.full((len(clean),), int(share * (steps - 1)), device=model.device)
             noisy = model.add_noise(clean, noise, times)
@@ -106,12 +115,3 @@ def _losses(model: Model, latents: torch.Tensor | None) -> dict[str, float]:
             for reading, target in ((EPSILON, noise), (VELOCITY, velocity)):
                 sums[reading] += float((answer - target).square().mean()) / len(shares)
     return sums
-
-
-def _empty(model: Model) -> Conditioning:
-    """The empty prompt, or zeros if the text encoders are no longer in memory."""
-    if model.encoders:
-        return model.condition([model.tokenise("", {})], {})
-    (key,) = model.source.widths
-    shape = 1, model.source.windows[key], model.source.widths[key]
-    return Conditioning(torch.zeros(shape, device=model.device, dtype=model.hardware.dtype))

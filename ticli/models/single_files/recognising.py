@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import filter as filter_names
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ GGUF = b"GGUF"
 class WeightsFile:
     """A file's tensors by key, and its string metadata."""
 
-    path: Path
     entries: Mapping[str, TensorEntry]
     metadata: Mapping[str, str]
 
@@ -44,7 +44,14 @@ def read_contents(path: Path, name: str) -> WeightsFile:
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            _refuse_others(stream.read(8), name)
+            start = stream.read(8)
+            if start.startswith(PICKLES):
+                raise ModelUnavailable(f"{name} is a pickle, which is never read", CONVERT)
+            if start.startswith(GGUF):
+                raise ModelUnavailable(
+                    f"{name} is a quantised GGUF file, which ti cannot read",
+                    "look for the same model as .safetensors",
+                )
 
             def read(start: int, length: int) -> bytes:
                 stream.seek(start)
@@ -57,25 +64,15 @@ def read_contents(path: Path, name: str) -> WeightsFile:
         raise ModelUnavailable(
             f"{name} cannot be read: {error.strerror or error}", "check its permissions"
         ) from error
-    return WeightsFile(path, {entry.key: entry for entry in header.entries}, header.metadata)
-
-
-def _refuse_others(start: bytes, name: str) -> None:
-    if start.startswith(PICKLES):
-        raise ModelUnavailable(f"{name} is a pickle, which is never read", CONVERT)
-    if start.startswith(GGUF):
-        raise ModelUnavailable(
-            f"{name} is a quantised GGUF file, which ti cannot read",
-            "look for the same model as .safetensors",
-        )
+    return WeightsFile({entry.key: entry for entry in header.entries}, header.metadata)
 
 
 FOLDER = "give the model's folder in the diffusers layout instead"
 COMPLETE = "give the complete checkpoint of the model"
 
 
-def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
-    """The family of a file and the prefix of its denoiser's keys.
+def recognise(contents: WeightsFile, name: str) -> tuple[Family, SingleFileLayout, str]:
+    """The family of a file, its layout, and the prefix of its denoiser's keys.
 
     Raises ModelUnavailable that says what else the file is.
     """
@@ -85,88 +82,70 @@ def recognise(contents: WeightsFile, name: str) -> tuple[Family, str]:
             continue
         for prefix in layout.prefixes:
             marks = (*(f"{prefix}{mark}" for mark in layout.marks), *layout.keys)
-            if all(_has(contents, mark) for mark in marks):
-                return family, prefix
-    found, hint = _instead(contents)
-    raise ModelUnavailable(f"{name} is {found}", hint)
-
-
-def _has(contents: WeightsFile, mark: str) -> bool:
-    """Whether a key is in the file; a star matches anything."""
-    start, _, end = mark.partition("*")
-    if not end:
-        return mark in contents.entries
-    return any(key.startswith(start) and key.endswith(end) for key in contents.entries)
-
-
-def _instead(contents: WeightsFile) -> tuple[str, str]:
-    for test, found, hint in OTHERS:
-        if test(contents):
-            return found, hint
+            if all(filter_names(contents.entries, mark) for mark in marks):
+                return family, layout, prefix
+    for pattern, found, hint in OTHERS:
+        if any(re.search(pattern, key) for key in contents.entries):
+            raise ModelUnavailable(f"{name} is {found}", hint)
+    shapes = [entry.shape for entry in contents.entries.values()]
+    if 0 < len(shapes) <= 64 and all(len(shape) in (1, 2) for shape in shapes):
+        raise ModelUnavailable(
+            f"{name} is an embedding, not a model", "take it into the library: ti import FILE"
+        )
     some = ", ".join(sorted(contents.entries)[:2]) or "nothing"
-    return f"not a model that ti knows: it holds {some}", FOLDER
+    raise ModelUnavailable(f"{name} is not a model that ti knows: it holds {some}", FOLDER)
 
 
-def _any(pattern: str) -> Callable[[WeightsFile], bool]:
-    search = re.compile(pattern).search
-    return lambda contents: any(search(key) for key in contents.entries)
-
-
-def _few(contents: WeightsFile) -> bool:
-    return 0 < len(contents.entries) <= 64 and all(
-        len(entry.shape) in (1, 2) for entry in contents.entries.values()
-    )
+def is_open_clip(keys: Iterable[str]) -> bool:
+    """Whether a text encoder's tensors have OpenCLIP's names."""
+    return any(key.startswith("transformer.resblocks.") for key in keys)
 
 
 PLAIN = "ti learns concepts for plain models; use the one that it belongs to"
 # From the most specific to the most general.
-OTHERS: tuple[tuple[Callable[[WeightsFile], bool], str, str], ...] = (
+OTHERS = (
     (
-        _any(r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale"),
+        r"lora_(up|down|A|B|unet|te)|\.lora\.|hada_w|lokr_w|oft_blocks|\.dora_scale",
         "a LoRA, which changes a model but is not one",
         PLAIN,
     ),
     (
-        _any(r"^control_model\.|^controlnet_|input_hint_block|^control_add"),
+        r"^control_model\.|^controlnet_|input_hint_block|^control_add",
         "a ControlNet, which steers a model but is not one",
         PLAIN,
     ),
-    (_any(r"motion_modules|temporal_transformer|time_stack"), "a video model", PLAIN),
+    (r"motion_modules|temporal_transformer|time_stack", "a video model", PLAIN),
     (
-        _any(r"^conditioner\.embedders\.0\.model\."),
+        r"^conditioner\.embedders\.0\.model\.",
         "a Stable Diffusion XL refiner, which learns no concepts of its own",
         "give the base model",
     ),
     (
-        _any(r"(^|\.)blocks\.0\.cross_attn\.(q_linear|kv_linear)|adaln_single\.linear"),
+        r"(^|\.)blocks\.0\.cross_attn\.(q_linear|kv_linear)|adaln_single\.linear",
         "a PixArt transformer without its text encoder and VAE, which ti reads from folders only",
         FOLDER,
     ),
     (
-        _any(r"^model\.diffusion_model\.|^(down_blocks|up_blocks|mid_block|input_blocks)\."),
+        r"^model\.diffusion_model\.|^(down_blocks|up_blocks|mid_block|input_blocks)\.",
         "a denoiser without its text encoder",
         COMPLETE,
     ),
     (
-        _any(r"^(single_)?transformer_blocks\.\d"),
+        r"^(single_)?transformer_blocks\.\d",
         "a transformer in the diffusers layout, without its configuration",
         FOLDER,
     ),
     (
-        _any(r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.(down|up|mid|conv_in|stages)"),
+        r"^(first_stage_model\.|vae\.)?(encoder|decoder)\.(down|up|mid|conv_in|stages)",
         "a VAE, which is one part of a model",
         COMPLETE,
     ),
     (
-        _any(r"^(text_model|encoder\.block|shared|transformer\.resblocks|vision_model|visual)\b"),
+        r"^(text_model|encoder\.block|shared|transformer\.resblocks|vision_model|visual)\b",
         "a text or image encoder, which is one part of a model",
         COMPLETE,
     ),
-    (_few, "an embedding, not a model", "take it into the library: ti import FILE"),
 )
-
-
-# What is known about a model in one file, and where its other parts are.
 
 # OpenAI's vocabulary, which every CLIP of these models uses.
 CLIP_TOKENIZER = Path(__file__).parents[1] / "clip_tokenizer"
@@ -190,11 +169,6 @@ class Given:
     components: Path | None = None
     prediction: str = ""
     told_by: str = ""
-
-    @property
-    def said_now(self) -> bool:
-        """Whether this call says what the file predicts."""
-        return bool(self.prediction) and self.told_by not in (EARLIER, TRIED)
 
 
 NOTHING_GIVEN = Given()
@@ -230,8 +204,9 @@ class SingleFile:
     @property
     def given(self) -> Given:
         """What must be given again, or remembered, for this file to be the same model."""
-        kept = self.said_by_user or self.told_by == TRIED
-        return Given(self.components, *((self.prediction, self.told_by) if kept else ("", "")))
+        if self.told_by in (FLAG, EARLIER, TRIED):
+            return Given(self.components, self.prediction, self.told_by)
+        return Given(self.components)
 
     @property
     def remarks(self) -> list[str]:
@@ -253,6 +228,10 @@ class SingleFile:
         """Whether a part's weights are in the file."""
         return part in self.prefixes
 
+    def has(self, part: str) -> bool:
+        """Whether a part is in the file, comes with `ti`, or is in the folder of components."""
+        return self.holds(part) or self.place(part).is_dir()
+
     def place(self, part: str) -> Path:
         """The folder of a part that the file does not hold."""
         if part in self.pads:
@@ -261,23 +240,19 @@ class SingleFile:
 
 
 STATED = {
-    "epsilon": EPSILON,
-    "eps": EPSILON,
-    "v": VELOCITY,
-    "v_prediction": VELOCITY,
-    "v-prediction": VELOCITY,
+    **dict.fromkeys(("epsilon", "eps"), EPSILON),
+    **dict.fromkeys(("v", "v_prediction", "v-prediction"), VELOCITY),
 }
 
 
 def told_prediction(
     contents: WeightsFile, layout: SingleFileLayout, given: Given
 ) -> tuple[str, str]:
-    """The prediction and who told it: the user now, the file, the user earlier or a trial.
+    """The prediction, and who told it: the user now, the file, the user earlier, or the family.
 
-    Else it is the family. Both are "" where nobody said anything and the family has models of
-    either kind.
+    Both are "" where nobody said anything and the family has models of either kind.
     """
-    if given.said_now:
+    if given.prediction and given.told_by not in (EARLIER, TRIED):
         return given.prediction, given.told_by or FLAG
     if layout.prediction != "flow":
         stated, told_by = stated_prediction(contents)
@@ -296,8 +271,7 @@ def stated_prediction(contents: WeightsFile) -> tuple[str, str]:
     if stated in STATED:
         return STATED[stated], "its metadata"
     architecture = contents.metadata.get("modelspec.architecture", "").lower()
-    if "v2-768-v" in architecture:
-        return VELOCITY, "its metadata"
-    if "v2-512" in architecture:
-        return EPSILON, "its metadata"
+    for variant, prediction in (("v2-768-v", VELOCITY), ("v2-512", EPSILON)):
+        if variant in architecture:
+            return prediction, "its metadata"
     return "", ""
