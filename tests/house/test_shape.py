@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 MODULES = 150
+LINES = 27_500
 LINES_A_MODULE = 180
 CHAIN = 14
 
@@ -18,6 +19,10 @@ def ticli(house):
 
 def test_few_modules(ticli) -> None:
     assert len(ticli.trees) <= MODULES
+
+
+def test_few_lines(ticli) -> None:
+    assert ticli.lines <= LINES
 
 
 def test_a_module_is_worth_opening(ticli) -> None:

@@ -9,8 +9,7 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import BadContent, Usage
-from ticli.inversion.draws import keyed_generator
-from ticli.inversion.evaluation import fixed_draw
+from ticli.inversion.draws import fixed_draw, keyed_generator
 from ticli.inversion.examples import Examples, encode
 from ticli.inversion.first_guess import FINAL_SAMPLES, candidates, choose_init, settled_plan
 from ticli.inversion.loss import draw_rule

@@ -79,6 +79,21 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     )
 
 
+def fixed_draw(rule: DrawRule, count: int, generator: torch.Generator) -> Draw:
+    """One sample for each of `count` equal parts of the rule's timesteps, pictures in turn."""
+    low, high = rule.timesteps
+    offset = torch.rand(count, generator=generator, dtype=torch.float64)
+    timesteps = low + ((torch.arange(count) + offset) / count * (high - low)).long()
+    return Draw(
+        photos=torch.arange(count) % rule.photos,
+        mirrored=torch.zeros(count, dtype=torch.bool),
+        sentences=torch.randint(rule.sentences, (count,), generator=generator),
+        timesteps=timesteps.clamp_(max=high - 1),
+        spread=torch.randn(count, *rule.shape, generator=generator),
+        noise=torch.randn(count, *rule.shape, generator=generator),
+    )
+
+
 def _private(seed: int, step: int, rule: DrawRule) -> torch.Tensor | None:
     """From a key of its own: without private words every other draw stays what it is."""
     if not rule.private:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ticli.inversion.context import DriftContext, context_of, drift
-from ticli.inversion.draws import Draw, DrawRule, keyed_generator
+from ticli.inversion.draws import Draw, fixed_draw, keyed_generator
 from ticli.inversion.examples import (
     Examples,
     PhotoLatents,
@@ -130,21 +130,6 @@ def evaluation_draw(model: Model, examples: Examples, recipe: Recipe, seed: int)
     drawn = fixed_draw(rule, recipe.evaluation_timesteps, keyed_generator(seed, "evaluation"))
     own = torch.ones(len(drawn.timesteps), dtype=torch.bool) if examples.private else None
     return replace(drawn, private=own)
-
-
-def fixed_draw(rule: DrawRule, count: int, generator: torch.Generator) -> Draw:
-    """One sample for each of `count` equal parts of the rule's timesteps, pictures in turn."""
-    low, high = rule.timesteps
-    offset = torch.rand(count, generator=generator, dtype=torch.float64)
-    timesteps = low + ((torch.arange(count) + offset) / count * (high - low)).long()
-    return Draw(
-        photos=torch.arange(count) % rule.photos,
-        mirrored=torch.zeros(count, dtype=torch.bool),
-        sentences=torch.randint(rule.sentences, (count,), generator=generator),
-        timesteps=timesteps.clamp_(max=high - 1),
-        spread=torch.randn(count, *rule.shape, generator=generator),
-        noise=torch.randn(count, *rule.shape, generator=generator),
-    )
 
 
 def held_out_loss(

@@ -13,8 +13,7 @@ import torch
 from ticli.concept import WordLoss
 from ticli.durable import write_file
 from ticli.errors import BadContent, Diverged, Usage
-from ticli.inversion.draws import Draw, keyed_generator
-from ticli.inversion.evaluation import fixed_draw
+from ticli.inversion.draws import Draw, fixed_draw, keyed_generator
 from ticli.inversion.examples import Examples, Latents, spared_photo
 from ticli.inversion.loss import draw_rule, plain_losses
 from ticli.inversion.plan import Plan
