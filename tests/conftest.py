@@ -154,7 +154,7 @@ def library_with() -> Callable[..., Any]:
     """
 
     def fill(*names: str, width: int = 256, **changes: Any) -> Any:
-        from ticli.library.library import Library
+        from ticli.library import Library
 
         library = Library.open(write=True)
         for name in names:

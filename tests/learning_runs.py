@@ -22,8 +22,8 @@ def make_photos(folder: Path, count: int) -> Path:
 
 def plan_for(photos: Path, model: Path, **knobs: Any) -> Any:
     """The plan of a short run; `token`, `seed` and any knob of the recipe may be given."""
-    from ticli.inversion.plan import Request, make_plan
-    from ticli.library.library import Library
+    from ticli.inversion import Request, make_plan
+    from ticli.library import Library
     from ticli.recipe import Recipe
 
     seed, token = knobs.pop("seed", 0), knobs.pop("token", "<mug>")
@@ -43,8 +43,7 @@ def learn(
     While `bad` holds of the run the denoiser answers NaN in training steps; `watch` is called with
     the run and each step.
     """
-    from ticli.inversion.result import conclude
-    from ticli.inversion.run_folder import finish, open_run
+    from ticli.inversion import conclude, finish, open_run
     from ticli.paths import places
 
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
@@ -60,10 +59,9 @@ def learn(
 
 def begin(plan: Any, run: Any, hardware: Any = None) -> Any:
     """A run in memory, ready for its next step."""
-    from ticli.inversion.engine import open_engine
-    from ticli.inversion.training import begin_training
-    from ticli.library.library import Library
-    from ticli.models.hardware import pick_hardware
+    from ticli.inversion import begin_training, open_engine
+    from ticli.library import Library
+    from ticli.models import pick_hardware
 
     engine = open_engine(plan, hardware or pick_hardware("cpu"), Library.open())
     return begin_training(plan, run, engine.model, None)
@@ -71,8 +69,8 @@ def begin(plan: Any, run: Any, hardware: Any = None) -> Any:
 
 def advance(training: Any, signalled: Callable[[], int | None] = lambda: None) -> Iterator[Any]:
     """Take the steps of a run in memory that are left. Raises Stopped and Diverged."""
-    from ticli.inversion.engine import Engine
-    from ticli.library.library import Library
+    from ticli.inversion import Engine
+    from ticli.library import Library
     from ticli.paths import places
 
     engine = Engine(training.model, Library.open(), places().runs, 1, trainings=[training])

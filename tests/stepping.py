@@ -9,9 +9,7 @@ from typing import Any
 
 def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iterator[Any]:
     """Take the recipe's remaining steps over `state`, yielding a Step after each."""
-    from ticli.inversion.recorded_steps import replayer_for
-    from ticli.inversion.schedule import last_step
-    from ticli.inversion.step import gradients, make_learner, take_step
+    from ticli.inversion import gradients, last_step, make_learner, replayer_for, take_step
 
     learner = make_learner(model, examples, state, recipe, seed)
     while state.step < last_step(recipe, state.cooling):
@@ -22,7 +20,7 @@ def train(model: Any, examples: Any, state: Any, recipe: Any, seed: int) -> Iter
 
 def training_loss(model: Any, examples: Any, vectors: Any, drawn: Any, part: slice) -> Any:
     """The loss of some samples of a draw as a step takes it, a scalar."""
-    from ticli.inversion.loss import predict, weighed_loss, weights_of
+    from ticli.inversion import predict, weighed_loss, weights_of
 
     pair = predict(model, examples, vectors, drawn, part)
     return weighed_loss(*pair, *weights_of(model, examples, drawn, part))

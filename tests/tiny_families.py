@@ -272,8 +272,7 @@ def build_family(name: str, folder: Path) -> Path:
 
 def load(folder: Path) -> Any:
     """Load a model from its folder onto the CPU."""
-    from ticli.models.hardware import pick_hardware
+    from ticli.models import load_model, pick_hardware
     from ticli.models.locate import locate
-    from ticli.models.model import load_model
 
     return load_model(locate(str(folder)), pick_hardware("cpu"))

@@ -320,6 +320,8 @@ def learn_plans(
     """
     from ticli.inversion.engine import open_engine
     from ticli.inversion.plan import OF_ONE_CONCEPT
+    from ticli.inversion.result import concepts_of
+    from ticli.inversion.run_folder import finish
 
     note = _teller(on_event)
     engine = open_engine(
@@ -331,8 +333,12 @@ def learn_plans(
             if event.kind == "ended" and training is not None:
                 try:
                     if keep_photos:
-                        _keep_photos(training, library, on_event)
-                    kept = _keep(training, library, replace)
+                        photos = [(p.sha256, p.path) for p in training.plan.photos.photos]
+                        for path in library.keep_photos(photos):
+                            said = "is gone or has changed since it was learned from"
+                            on_event(Event("warning", f"{path} {said}; it is not kept"))
+                    kept = library.add_all(concepts_of(training), replace=replace)
+                    finish(training.run)
                 except OF_ONE_CONCEPT as error:
                     on_event(Event("failed", token=token, error=error))
                 else:
@@ -349,23 +355,6 @@ def learn_plans(
                         error=event.error,
                     )
                 )
-
-
-def _keep_photos(training: Training, library: Library, on_event: OnEvent) -> None:
-    photos = [(photo.sha256, photo.path) for photo in training.plan.photos.photos]
-    for path in library.keep_photos(photos):
-        text = f"{path} is gone or has changed since it was learned from; it is not kept"
-        on_event(Event("warning", text))
-
-
-def _keep(training: Training, library: Library, replace: bool) -> list[Concept]:
-    """Put what a run learned into the library, a negative twin last, and remove the run."""
-    from ticli.inversion.result import concepts_of
-    from ticli.inversion.run_folder import finish
-
-    concepts = library.add_all(concepts_of(training), replace=replace)
-    finish(training.run)
-    return concepts
 
 
 def draw(

@@ -18,7 +18,7 @@ import pytest
 from concepts import make_concept, make_embedding
 
 from ticli.concept import PhotoRecord
-from ticli.library.library import Library
+from ticli.library import Library
 
 KEPT = Path(__file__).parents[1] / "data" / "v1"
 PHOTO = b"not really a photo"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from concepts import make_concept, make_embedding
 
-from ticli.library.library import Library
-from ticli.library.store import encode_blob, save_blob
+from ticli.library import Library, encode_blob, save_blob
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ticli.errors import (
     TiError,
     Usage,
 )
-from ticli.library.library import Library
+from ticli.library import Library
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from concepts import make_concept, make_embedding
 from PIL import Image
 
 from ticli.commands.export import Format, Program
+from ticli.library import CONSUMERS, LAYOUTS
 from ticli.library.formats import metadata
-from ticli.library.formats.programs import CONSUMERS
-from ticli.library.formats.write_layouts import LAYOUTS
 
 
 @pytest.fixture(autouse=True)

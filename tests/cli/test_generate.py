@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from ticli.concept import Embedding
-from ticli.models.locate import STARTER
-from ticli.models.samplers import samplers_for
+from ticli.models import STARTER, samplers_for
 
 QUICK = ("--steps", "2", "--size", "64", "--device", "cpu")
 KEYS = {

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 from concepts import make_concept, make_embedding
 
-from ticli.inversion.run_folder import open_run, stale_runs
-from ticli.library.library import Library
-from ticli.library.store import Grace, Unused, save_blob
-from ticli.library.upkeep.pruning import find_unused, remember, remove_unused
+from ticli.inversion import open_run, stale_runs
+from ticli.library import Grace, Library, Unused, find_unused, remember, remove_unused, save_blob
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ticli.inversion.run_folder import open_run
+from ticli.inversion import open_run
 
 KEYS = ["removed", "unfinished", "bytes", "dry_run"]
 

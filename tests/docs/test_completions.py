@@ -32,7 +32,7 @@ def test_every_command_and_flag_is_in_every_script() -> None:
     import typer
 
     from ticli.app import build
-    from ticli.terminal.shell_completions import read_tree
+    from ticli.terminal import read_tree
 
     tree = read_tree(typer.main.get_command(build()))
     assert len(tree) > 10

@@ -39,7 +39,7 @@ def test_flags_exist(run) -> None:
 
 
 def test_the_scenes_of_the_page_are_those_that_are_drawn() -> None:
-    from ticli.scoring.protocol import OBJECTS
+    from ticli.scoring import OBJECTS
 
     text = " ".join(PAGE.split())
     for bare in OBJECTS.bare[:-1]:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.generation.draw import paint, start_noise
-from ticli.generation.picture_plan import Drawing
+from ticli.generation import Drawing, paint, start_noise
 
 PROMPT, NEGATIVE = "a photo of a mug, on the moon", "a red cat"
 SAMPLER = {"sd3": "euler", "flux": "euler", "sana": "dpm++"}
@@ -37,7 +36,7 @@ def their_pipeline(model):
 def theirs(model, pipeline_parts, noise, **changes):
     kind, parts = pipeline_parts
     with model.vae() as vae:
-        from ticli.models.samplers import make_sampler
+        from ticli.models import make_sampler
 
         scheduler = make_sampler(SAMPLER.get(model.family.name, "ddim"), model.noise_schedule)
         pipeline = kind(vae=vae, scheduler=scheduler, **parts)

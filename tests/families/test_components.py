@@ -16,11 +16,9 @@ from tiny_families import CLIP_G, CLIP_L, T5
 
 from ticli.errors import ModelUnavailable
 from ticli.families.flux import flux_state
+from ticli.models import Given, encoder_parts, load_denoiser, load_encoder, load_scheduler
 from ticli.models.fingerprint import fingerprint
-from ticli.models.folder import encoder_parts
 from ticli.models.locate import locate
-from ticli.models.model import load_denoiser, load_encoder, load_scheduler
-from ticli.models.single_files.recognising import Given
 
 FAMILIES = ("sd3", "flux", "sana")
 DENOISER = "model.diffusion_model."

@@ -8,9 +8,8 @@ import torch
 from tiny_single_files import LAYERS_OF_SD2, SD2_TEXT, SDXL_TEXTS, parts, state
 
 from ticli.errors import ModelUnavailable
-from ticli.models.hardware import pick_hardware
+from ticli.models import load_model, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.model import load_model
 
 
 def load(path):

@@ -6,9 +6,7 @@ import pytest
 from learning_runs import begin, make_photos, plan_for
 from tiny_families import BUILDERS
 
-from ticli.inversion.context import drift
-from ticli.inversion.evaluation import evaluate
-from ticli.inversion.run_folder import open_run
+from ticli.inversion import drift, evaluate, open_run
 from ticli.paths import places
 
 

@@ -10,8 +10,7 @@ from tiny_families import BUILDERS
 
 from ticli.families.flux import pack, unpack
 from ticli.families.stable_diffusion import size_conditioning
-from ticli.generation.draw import paint, start_noise
-from ticli.generation.picture_plan import Drawing
+from ticli.generation import Drawing, paint, start_noise
 
 FLOWS = ("sd3", "flux", "sana")
 

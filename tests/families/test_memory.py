@@ -9,13 +9,17 @@ import torch
 from recording import Running
 from tiny_families import BUILDERS
 
-from ticli.inversion.examples import Examples, Latents
-from ticli.inversion.recorded_steps import Replayer
-from ticli.inversion.state import new_state
-from ticli.inversion.step import gradients, make_learner
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.memory_estimate import measure_demand
-from ticli.models.memory_ladder import Savings
+from ticli.inversion import (
+    Examples,
+    Latents,
+    Replayer,
+    Start,
+    gradients,
+    make_learner,
+    new_state,
+    start_vectors,
+)
+from ticli.models import Savings, measure_demand
 from ticli.recipe import Recipe
 
 pytestmark = pytest.mark.slow

@@ -14,15 +14,19 @@ from tiny_families import load
 
 from ticli.errors import ModelUnavailable, Usage
 from ticli.families import FAMILIES
-from ticli.generation.draw import paint, start_noise
-from ticli.generation.picture_plan import Drawing
+from ticli.generation import Drawing, paint, start_noise
+from ticli.models import (
+    Hardware,
+    TextEncoder,
+    encoder_dtype,
+    load_denoiser,
+    load_encoder,
+    make_sampler,
+    read_vocabulary,
+    samplers_for,
+)
 from ticli.models.fingerprint import fingerprint
-from ticli.models.hardware import Hardware
 from ticli.models.locate import locate, vocabulary
-from ticli.models.model import encoder_dtype, load_denoiser, load_encoder
-from ticli.models.samplers import make_sampler, samplers_for
-from ticli.models.sentencepiece import read_vocabulary
-from ticli.models.text_encoder import TextEncoder
 
 
 @pytest.fixture

@@ -13,10 +13,17 @@ from test_against_diffusers import PROMPT, STEPS, their_pipeline, theirs
 from tiny_families import load
 from tiny_single_files import build
 
-from ticli.generation.draw import DrawingJob, Studio, draw_preview, start_noise
-from ticli.generation.picture_plan import Drawing, DrawingRequest, settle
+from ticli.generation import (
+    Drawing,
+    DrawingJob,
+    DrawingRequest,
+    Studio,
+    draw_preview,
+    settle,
+    start_noise,
+)
 from ticli.models.locate import locate
-from ticli.scoring.judge import PromptJob, draw_prompts
+from ticli.scoring import PromptJob, draw_prompts
 
 # Random weights hardly listen to a prompt: guidance makes that little visible.
 SIDE, GUIDANCE, SEED = 64, 100.0, 3

@@ -20,7 +20,7 @@ def invert(run, photos, folder, *more: str):
 
 @pytest.mark.parametrize("name", everyday(BUILDERS, "sdxl"))
 def test_options_train_the_rows_of_every_encoder(run, family_folders, photos, name):
-    from ticli.library.library import Library
+    from ticli.library import Library
 
     mask = Image.new("L", (80, 72), 0)
     mask.paste(255, (16, 16, 56, 56))

@@ -7,8 +7,7 @@ import torch
 from tiny_families import load
 
 from ticli.families.family import Conditioning
-from ticli.generation.draw import paint, start_noise
-from ticli.generation.picture_plan import Drawing
+from ticli.generation import Drawing, paint, start_noise
 
 
 class Stamp:

@@ -9,10 +9,8 @@ from test_placing import rows_for
 
 from ticli.concept import Embedding
 from ticli.families import FAMILIES
-from ticli.generation.picture_plan import Drawing
-from ticli.scoring.judge import draw_protocol
-from ticli.scoring.measures import places_of
-from ticli.scoring.protocol import Counts, Prompts, Protocol
+from ticli.generation import Drawing
+from ticli.scoring import Counts, Prompts, Protocol, draw_protocol, places_of
 
 
 @pytest.mark.parametrize("name", everyday(FAMILIES, "sd1", "sdxl"))

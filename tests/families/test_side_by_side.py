@@ -8,11 +8,16 @@ import pytest
 import torch
 from tiny_families import BUILDERS
 
-from ticli.inversion.examples import Examples, Latents
-from ticli.inversion.loss import Learner
-from ticli.inversion.state import new_state
-from ticli.inversion.step import gradients, make_learner
-from ticli.inversion.vectors import Start, start_vectors
+from ticli.inversion import (
+    Examples,
+    Latents,
+    Learner,
+    Start,
+    gradients,
+    make_learner,
+    new_state,
+    start_vectors,
+)
 from ticli.recipe import Recipe
 
 pytestmark = pytest.mark.slow

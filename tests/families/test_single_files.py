@@ -14,13 +14,21 @@ from safetensors.torch import load_file
 from tiny_single_files import SD1_TEXT, build, parts, state
 
 from ticli.errors import ModelUnavailable
+from ticli.models import (
+    EPSILON,
+    VELOCITY,
+    Given,
+    encoder_parts,
+    load_denoiser,
+    load_model,
+    load_tokenizer,
+    load_vae,
+    pick_hardware,
+    settle_prediction,
+)
 from ticli.models.fingerprint import fingerprint
-from ticli.models.folder import encoder_parts, vocabulary
-from ticli.models.hardware import pick_hardware
+from ticli.models.folder import vocabulary
 from ticli.models.locate import locate
-from ticli.models.model import load_denoiser, load_model, load_tokenizer, load_vae
-from ticli.models.single_files.probing import settle_prediction
-from ticli.models.single_files.recognising import EPSILON, VELOCITY, Given
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 
@@ -258,8 +266,8 @@ def test_a_run_tries_both_readings_on_its_photos_and_says_so(run, tmp_path, monk
 
 
 def test_an_unfinished_run_keeps_to_its_prediction(run, files, tmp_path, monkeypatch):
-    from ticli.inversion.plan import Request, make_plan
-    from ticli.library.library import Library
+    from ticli.inversion import Request, make_plan
+    from ticli.library import Library
     from ticli.recipe import Recipe
 
     path, _ = files["sd2"]

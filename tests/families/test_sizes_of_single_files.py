@@ -51,11 +51,9 @@ def test_an_interrupted_first_run_is_continued(small):
     from learning_runs import advance, begin
 
     from ticli.errors import Stopped
-    from ticli.inversion.low_memory import prediction_by_photos
-    from ticli.inversion.plan import Request, make_plan
-    from ticli.inversion.run_folder import open_run
-    from ticli.library.library import Library
-    from ticli.models.hardware import pick_hardware
+    from ticli.inversion import Request, make_plan, open_run, prediction_by_photos
+    from ticli.library import Library
+    from ticli.models import pick_hardware
     from ticli.paths import places
     from ticli.recipe import Recipe
 

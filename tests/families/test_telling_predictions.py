@@ -9,16 +9,8 @@ from judges import build_clip
 from PIL import Image
 from tiny_single_files import build
 
+from ticli.models import EARLIER, EPSILON, FLAG, TRIED, VELOCITY, Given, remember
 from ticli.models.locate import locate
-from ticli.models.single_files.assembly import remember
-from ticli.models.single_files.recognising import (
-    EARLIER,
-    EPSILON,
-    FLAG,
-    TRIED,
-    VELOCITY,
-    Given,
-)
 
 SAYS_NOISE = {"modelspec.prediction_type": "epsilon"}
 SMALL = ["--size", "64", "--batch", "1", "--steps", "1", "--init", "mug"]

@@ -8,12 +8,9 @@ import pytest
 import torch
 from stepping import train
 
-from ticli.inversion.examples import Examples, Latents
-from ticli.inversion.state import new_state
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.hardware import make_deterministic, pick_hardware
+from ticli.inversion import Examples, Latents, Start, new_state, start_vectors
+from ticli.models import load_model, make_deterministic, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.model import load_model
 from ticli.recipe import Recipe
 from ticli.settings import prepare_determinism
 

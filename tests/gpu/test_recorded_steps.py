@@ -8,14 +8,9 @@ import pytest
 import torch
 from stepping import train
 
-from ticli.inversion import recorded_steps
-from ticli.inversion.examples import Examples, Latents
-from ticli.inversion.state import new_state
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.hardware import pick_hardware
+from ticli.inversion import Examples, Latents, Start, new_state, recorded_steps, start_vectors
+from ticli.models import Savings, load_model, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.memory_ladder import Savings
-from ticli.models.model import load_model
 from ticli.recipe import Recipe
 
 pytestmark = [

@@ -148,7 +148,7 @@ def several(shapes: dict[str, tuple[int, int]]) -> bytes:
 def own() -> bytes:
     from concepts import make_concept, make_embedding
 
-    from ticli.library.store import encode_blob
+    from ticli.library import encode_blob
 
     return encode_blob(make_concept(), make_embedding())
 
@@ -316,8 +316,7 @@ def peak() -> float:
 
 def read_as_import(data: bytes) -> None:
     """Read bytes as `ti import --all` does, up to the library."""
-    from ticli.library.formats.containers import in_memory
-    from ticli.library.importing import Source, Wanted, choose_words, join_pairs, read_source
+    from ticli.library import Source, Wanted, choose_words, in_memory, join_pairs, read_source
 
     wanted = Wanted(everything=True)
     contents = read_source(Source(in_memory(data, "file"), "file"), wanted)

@@ -177,7 +177,7 @@ def test_captions(run, scene) -> None:
 def test_keys_and_metadata_of_a_file(run, scene, key: str) -> None:
     from concepts import make_embedding
 
-    from ticli.library.formats.tensor_file import build_tensor_file
+    from ticli.library import build_tensor_file
 
     said = ("ti.name", "ti.token", "ti.noun", "ti.base", "ti.widths", "format", "name", ATTACK)
     said += ("modelspec.title", "modelspec.trigger_phrase", "modelspec.architecture")

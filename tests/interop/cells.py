@@ -10,10 +10,18 @@ from learned_words import FAMILIES, learned
 
 from ticli.concept import Embedding
 from ticli.errors import TiError
-from ticli.library.exporting import Target, export_concepts
-from ticli.library.formats.metadata import Extras
-from ticli.library.formats.write_layouts import FOLDER, LAYOUTS
-from ticli.library.importing import Wanted, choose_words, join_pairs, open_sources, read_source
+from ticli.library import (
+    FOLDER,
+    LAYOUTS,
+    Extras,
+    Target,
+    Wanted,
+    choose_words,
+    export_concepts,
+    join_pairs,
+    open_sources,
+    read_source,
+)
 
 DIRECTIONS = ("export", "import", "round trip")
 CELLS = [

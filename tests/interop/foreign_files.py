@@ -121,7 +121,7 @@ def own(folder: Path, rows: Rows) -> Path:
     from concepts import make_concept
 
     from ticli.concept import Embedding
-    from ticli.library.store import encode_blob
+    from ticli.library import encode_blob
 
     embedding = Embedding({encoder: tensor.numpy() for encoder, tensor in rows.items()})
     concept = make_concept("mug", widths=embedding.widths, vectors=embedding.vectors)

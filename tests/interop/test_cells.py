@@ -7,7 +7,7 @@ from cells import CELLS, DIRECTIONS, REFUSED, read, same_bits, try_cell, write, 
 from foreign_files import WRITERS
 
 from ticli.errors import Conflict
-from ticli.library.formats.write_layouts import LAYOUTS
+from ticli.library import LAYOUTS
 
 
 def test_every_layout_has_a_foreign_file() -> None:

@@ -10,10 +10,8 @@ from concepts import make_concept
 from learned_words import same
 
 from ticli.concept import Embedding
-from ticli.library.exporting import Exported, Target, export_concepts
-from ticli.library.formats.metadata import Extras
-from ticli.models.locate import STARTER
-from ticli.models.model import quiet_libraries
+from ticli.library import Exported, Extras, Target, export_concepts
+from ticli.models import STARTER, quiet_libraries
 
 WIDTHS = {"clip_l": 32, "clip_g": 48, "t5": 40}
 CUP = "a photo of cup"

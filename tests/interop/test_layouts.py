@@ -19,9 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ticli.errors import Conflict, Usage
-from ticli.library.exporting import Target, export_bytes, export_concepts
-from ticli.library.formats.metadata import Extras
-from ticli.library.formats.write_layouts import FOLDER, LAYOUTS
+from ticli.library import FOLDER, LAYOUTS, Extras, Target, export_bytes, export_concepts
 
 
 def file_of(folder: Path, layout: str, family: str, **changes) -> tuple[Path, dict]:

@@ -10,10 +10,7 @@ import pytest
 from learned_words import FAMILIES, SECRETS, learned, private
 from PIL import Image
 
-from ticli.library.exporting import Target, export_concepts
-from ticli.library.formats.metadata import Extras
-from ticli.library.formats.write_layouts import LAYOUTS
-from ticli.library.store import encode_blob
+from ticli.library import LAYOUTS, Extras, Target, encode_blob, export_concepts
 
 PLACES = [
     (layout.name, next(f for f, widths in FAMILIES.items() if layout.takes(frozenset(widths))))

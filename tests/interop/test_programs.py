@@ -13,10 +13,7 @@ from learned_words import FAMILIES, learned, same
 
 from ticli.concept import Embedding
 from ticli.errors import Conflict
-from ticli.library.exporting import Target, export_concepts
-from ticli.library.formats.metadata import Extras
-from ticli.library.formats.programs import CONSUMERS
-from ticli.library.formats.write_layouts import FOLDER
+from ticli.library import CONSUMERS, FOLDER, Extras, Target, export_concepts
 from ticli.models.locate import starter, vocabulary
 
 REAL = [family for family in FAMILIES if family != "starter"]

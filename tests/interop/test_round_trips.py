@@ -10,8 +10,7 @@ from concepts import make_concept
 from learned_words import learned
 
 from ticli.concept import PhotoRecord
-from ticli.library.formats.write_layouts import ASPECTS, EVERYTHING, FOLDER, LAYOUTS
-from ticli.library.library import Library
+from ticli.library import ASPECTS, EVERYTHING, FOLDER, LAYOUTS, Library
 
 
 @pytest.fixture(autouse=True)

@@ -139,15 +139,11 @@ def test_means_are_all_pairs(score, benchmark, networks, library_with) -> None:
     """Against cosines of features computed here, from pictures drawn here."""
     import torch
 
-    from ticli.generation.draw import place_rows
-    from ticli.generation.picture_plan import Drawing
-    from ticli.models.hardware import pick_hardware
-    from ticli.models.image_encoders import load_image_encoder, locate_image_encoder
+    from ticli.generation import Drawing, place_rows
+    from ticli.models import load_image_encoder, load_model, locate_image_encoder, pick_hardware
     from ticli.models.locate import locate
-    from ticli.models.model import load_model
-    from ticli.photos.cropping import training_picture
-    from ticli.photos.opening import open_photo
-    from ticli.scoring.judge import PromptJob, draw_prompts, picture_features, sentence_features
+    from ticli.photos import open_photo, training_picture
+    from ticli.scoring import PromptJob, draw_prompts, picture_features, sentence_features
 
     library_with("blue_mug", width=WIDTH)
     model, clip, _ = networks

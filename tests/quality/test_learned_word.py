@@ -23,17 +23,11 @@ def scores(tmp_path_factory):
     import torch
 
     from ticli.concept import Embedding
-    from ticli.generation.draw import place_rows
-    from ticli.generation.picture_plan import Drawing
-    from ticli.models.hardware import pick_hardware
-    from ticli.models.image_encoders import load_image_encoder, locate_image_encoder
+    from ticli.generation import Drawing, place_rows
+    from ticli.models import load_image_encoder, load_model, locate_image_encoder, pick_hardware
     from ticli.models.locate import starter
-    from ticli.models.model import load_model
-    from ticli.photos.cropping import training_picture
-    from ticli.photos.finding import find_photos
-    from ticli.photos.loading import load_photos
-    from ticli.scoring.judge import draw_protocol, measure
-    from ticli.scoring.protocol import OBJECTS, Counts, Prompts, Protocol
+    from ticli.photos import find_photos, load_photos, training_picture
+    from ticli.scoring import OBJECTS, Counts, Prompts, Protocol, draw_protocol, measure
 
     home = tmp_path_factory.mktemp("quality")
     done = subprocess.run(

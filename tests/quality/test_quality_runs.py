@@ -40,9 +40,8 @@ def networks(tmp_path_factory) -> tuple[str, str]:
 def test_figures_are_those_of_ti_score(bench, networks, library_with) -> None:
     from concepts import make_concept, make_embedding
 
-    from ticli.generation.draw import place_rows
-    from ticli.scoring.judge import draw_protocol, measure, picture_features
-    from ticli.scoring.protocol import Counts
+    from ticli.generation import place_rows
+    from ticli.scoring import Counts, draw_protocol, measure, picture_features
 
     opened = bench.protocol.open_bench(Counts(2, 1), tuning=False, steps=2, names=networks)
     photo_set = bench.protocol.PhotoSet("mug", EXAMPLES, "object", "mug")

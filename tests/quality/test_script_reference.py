@@ -26,9 +26,8 @@ def script():
 @pytest.fixture
 def trained(script, tmp_path):
     """Train some steps: trained("--steps", "2") → model, table, losses, options."""
-    from ticli.models.hardware import pick_hardware
+    from ticli.models import load_model, pick_hardware
     from ticli.models.locate import locate
-    from ticli.models.model import load_model
 
     folder = str(build_tiny_model(tmp_path / "model"))
     torch.set_num_threads(1)
@@ -77,7 +76,7 @@ def test_time_ends_the_run(trained) -> None:
 
 
 def test_the_word_becomes_an_ordinary_concept(script, trained) -> None:
-    from ticli.library.library import Library
+    from ticli.library import Library
 
     model, table, losses, options = trained("--steps", "1", "--accumulate", "1")
     concept, embedding = script.concept_of(model, table, losses, options)

@@ -12,7 +12,7 @@ import pytest
 from local_hub import REVISION, Hub, serve
 from tiny import build_tiny_model
 
-from ticli.terminal.safe_text import byte_text
+from ticli.terminal import byte_text
 
 NAME = "somebody/tiny"
 INDEX = "model_index.json"

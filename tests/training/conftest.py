@@ -27,9 +27,8 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(tiny_folder: Path):
     """The tiny model, loaded."""
-    from ticli.models.hardware import pick_hardware
+    from ticli.models import load_model, pick_hardware
     from ticli.models.locate import locate
-    from ticli.models.model import load_model
 
     return load_model(locate(str(tiny_folder)), pick_hardware("cpu"))
 

@@ -9,7 +9,7 @@ from everyday import everyday
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import Stopped
-from ticli.inversion.evaluation import evaluate
+from ticli.inversion import evaluate
 
 CALM = {"steps": 9, "lr": 0.05, "schedule": "constant", "stop": "never", "average": 3.0}
 

@@ -7,10 +7,7 @@ import torch
 from learning_runs import begin, learn, make_photos, plan_for
 
 from ticli.errors import Usage
-from ticli.inversion.draws import draw
-from ticli.inversion.examples import spared_photo
-from ticli.inversion.loss import draw_rule
-from ticli.inversion.run_folder import open_run
+from ticli.inversion import draw, draw_rule, open_run, spared_photo
 from ticli.paths import places
 
 
@@ -199,7 +196,7 @@ def test_being_judged_changes_no_vector(tmp_path, tiny_folder):
 
 
 def test_drift_is_nothing_at_the_class_word_and_grows_away_from_it(loaded):
-    from ticli.inversion.context import drift
+    from ticli.inversion import drift
 
     training = loaded(3, norm="free")
     model, context = training.model, training.judge.context

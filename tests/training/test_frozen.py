@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from stepping import train
 
-from ticli.inversion.examples import Examples, Latents
-from ticli.inversion.state import new_state
-from ticli.inversion.vectors import Start, start_vectors
+from ticli.inversion import Examples, Latents, Start, new_state, start_vectors
 from ticli.recipe import Recipe
 
 

@@ -9,13 +9,20 @@ import torch
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import BadContent, Usage
-from ticli.inversion.draws import fixed_draw, keyed_generator
-from ticli.inversion.examples import Examples, encode
-from ticli.inversion.first_guess import FINAL_SAMPLES, candidates, choose_init, settled_plan
-from ticli.inversion.loss import draw_rule
-from ticli.inversion.run_folder import open_run
+from ticli.inversion import (
+    FINAL_SAMPLES,
+    Examples,
+    candidates,
+    choose_init,
+    draw_rule,
+    encode,
+    fixed_draw,
+    keyed_generator,
+    open_run,
+    settled_plan,
+)
 from ticli.paths import places
-from ticli.photos.sentences import nouns
+from ticli.photos import nouns
 
 FEW = {"init": "auto", "init_candidates": 20}
 

@@ -12,14 +12,25 @@ from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import DeviceFailed
-from ticli.inversion.step import gradients, make_learner
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.hardware import pick_hardware
+from ticli.inversion import Start, gradients, make_learner, start_vectors
+from ticli.models import (
+    LOW,
+    NONE,
+    RUNGS,
+    EightBitLinear,
+    Savings,
+    below,
+    compute_twice,
+    keep_in_eight_bits,
+    ladder,
+    load_model,
+    memory_explained,
+    pick_hardware,
+    said,
+    units_of,
+    with_less,
+)
 from ticli.models.locate import locate
-from ticli.models.memory import memory_explained, with_less
-from ticli.models.memory_blocks import EightBitLinear, compute_twice, keep_in_eight_bits, units_of
-from ticli.models.memory_ladder import LOW, NONE, RUNGS, Savings, below, ladder, said
-from ticli.models.model import load_model
 from ticli.recipe import Recipe
 
 RECIPE = Recipe(steps=4, lr=0.05, batch=5, norm="free", flip=False)
@@ -226,7 +237,7 @@ def test_the_ladder_goes_down_one_thing_at_a_time():
 
 
 def test_evaluations_go_down_the_ladder_too(tiny):
-    from ticli.inversion.evaluation import evaluation_draw, held_out_loss
+    from ticli.inversion import evaluation_draw, held_out_loss
 
     examples = examples_for(tiny)
     vectors = start_vectors(tiny, Start("mug", 1, "free", 0))

@@ -11,17 +11,23 @@ from stepping import train
 from test_frozen import examples_for
 from test_runs import request_for
 
-from ticli.inversion.context import Context, build_context, context_distance
-from ticli.inversion.draws import keyed_generator
-from ticli.inversion.examples import Stage
-from ticli.inversion.plan import make_plan
-from ticli.inversion.run_folder import finish, open_run
-from ticli.inversion.state import new_state
-from ticli.inversion.step import regularise
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.library.library import Library
+from ticli.inversion import (
+    Context,
+    Stage,
+    Start,
+    build_context,
+    context_distance,
+    finish,
+    keyed_generator,
+    make_plan,
+    new_state,
+    open_run,
+    regularise,
+    start_vectors,
+)
+from ticli.library import Library
 from ticli.paths import places
-from ticli.photos.sentences import contexts
+from ticli.photos import contexts
 from ticli.recipe import Recipe
 
 
@@ -106,7 +112,7 @@ def test_the_regulariser_keeps_the_context_nearer(tiny, photos, tiny_folder):
 
 
 def test_sentences_of_a_set_have_one_place_and_are_not_those_that_score():
-    from ticli.scoring.protocol import OBJECTS, STYLES
+    from ticli.scoring import OBJECTS, STYLES
 
     for chosen, judged in (("living", OBJECTS), ("things", OBJECTS), ("styles", STYLES)):
         sentences = contexts("object", chosen, "mug")

@@ -11,21 +11,20 @@ import torch
 from learning_runs import make_photos, plan_for
 from PIL import Image, ImageDraw
 
-from ticli.inversion.draws import draw
-from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.run_folder import open_run
-from ticli.inversion.schedule import (
+from ticli.inversion import (
     Evaluation,
+    begin_training,
+    draw,
+    evaluation_interval,
+    gradients,
     is_better,
     last_step,
     learning_rate,
+    open_run,
     should_cool_down,
 )
-from ticli.inversion.step import gradients
-from ticli.inversion.training import begin_training
-from ticli.models.hardware import pick_hardware
+from ticli.models import load_model, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.model import load_model
 from ticli.paths import places
 from ticli.recipe import Recipe
 

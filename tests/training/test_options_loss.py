@@ -10,13 +10,20 @@ from stepping import train, training_loss
 from test_frozen import examples_for
 from test_runs import request_for
 
-from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.examples import Twin
-from ticli.inversion.loss import denoising_losses, draw_rule, snr_weights
-from ticli.inversion.plan import make_plan
-from ticli.inversion.state import new_state
-from ticli.inversion.vectors import Start, Vectors, start_vectors
-from ticli.library.library import Library
+from ticli.inversion import (
+    DrawRule,
+    Start,
+    Twin,
+    Vectors,
+    denoising_losses,
+    draw,
+    draw_rule,
+    make_plan,
+    new_state,
+    snr_weights,
+    start_vectors,
+)
+from ticli.library import Library
 from ticli.names import private_name, twin_name
 from ticli.recipe import Recipe
 

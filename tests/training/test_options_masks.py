@@ -10,16 +10,10 @@ from PIL import Image
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped
-from ticli.inversion.evaluation import evaluate
-from ticli.inversion.examples import mask_weights
-from ticli.inversion.loss import predict
-from ticli.inversion.plan import make_plan
-from ticli.inversion.run_folder import open_run
-from ticli.library.library import Library
+from ticli.inversion import evaluate, make_plan, mask_weights, open_run, predict
+from ticli.library import Library
 from ticli.paths import places
-from ticli.photos.cropping import training_mask
-from ticli.photos.opening import open_photo
-from ticli.photos.sidecars import find_masks
+from ticli.photos import find_masks, open_photo, training_mask
 from ticli.recipe import Recipe
 
 

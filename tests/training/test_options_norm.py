@@ -11,9 +11,7 @@ from test_frozen import examples_for
 from tiny import WIDTH
 
 from ticli.errors import Usage
-from ticli.inversion.state import new_state
-from ticli.inversion.step import regularise
-from ticli.inversion.vectors import Start, move, start_vectors, vocabulary_norm
+from ticli.inversion import Start, move, new_state, regularise, start_vectors, vocabulary_norm
 from ticli.recipe import Recipe
 
 

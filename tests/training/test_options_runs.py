@@ -10,8 +10,8 @@ from everyday import everyday
 from test_runs import learn, request_for
 
 from ticli.errors import Conflict, Stopped, Usage
-from ticli.inversion.plan import make_plan
-from ticli.library.library import Library
+from ticli.inversion import make_plan
+from ticli.library import Library
 
 OPTIONS = {
     "sphere": {"norm": "sphere", "prior": 1e-3, "lr": 0.05},

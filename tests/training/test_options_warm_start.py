@@ -11,14 +11,11 @@ from test_runs import learn, request_for
 from tiny import WIDTH
 
 from ticli.errors import Conflict, ModelUnavailable, NotFound, Stopped
-from ticli.inversion.first_guess import approach
-from ticli.inversion.plan import make_plan
-from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm
-from ticli.library.library import Library
-from ticli.models.folder import find_tower
+from ticli.inversion import Start, approach, make_plan, start_vectors, vocabulary_norm
+from ticli.library import Library
+from ticli.models import find_tower, load_clip_pair
 from ticli.models.locate import locate
-from ticli.models.model import load_clip_pair
-from ticli.photos.cropping import training_picture
+from ticli.photos import training_picture
 
 SIDE, SPACE = 32, 24
 

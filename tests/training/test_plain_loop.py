@@ -7,10 +7,8 @@ import pytest
 import torch
 from learning_runs import learn, make_photos, plan_for
 
-from ticli.inversion.context import context_distance
-from ticli.inversion.draws import DrawRule, draw, keyed_generator
-from ticli.inversion.plan import Request, make_plan
-from ticli.library.library import Library
+from ticli.inversion import DrawRule, Request, context_distance, draw, keyed_generator, make_plan
+from ticli.library import Library
 from ticli.names import private_name
 from ticli.recipe import load_recipe
 

@@ -12,15 +12,25 @@ from stepping import train
 from test_frozen import begin, examples_for
 from tiny import WIDTH
 
-from ticli.inversion import recorded_steps
-from ticli.inversion.context import build_context, context_distance
-from ticli.inversion.examples import Examples
-from ticli.inversion.loss import Learner
-from ticli.inversion.recorded_steps import MOST, TIMED, UNUSED, Replayer, replayer_for
-from ticli.inversion.state import new_state
-from ticli.inversion.step import gradients, make_learner, take_step
-from ticli.inversion.vectors import Start, start_vectors
-from ticli.models.memory_ladder import Savings
+from ticli.inversion import (
+    TIMED,
+    UNUSED,
+    Examples,
+    Learner,
+    Replayer,
+    Start,
+    build_context,
+    context_distance,
+    gradients,
+    make_learner,
+    new_state,
+    recorded_steps,
+    replayer_for,
+    start_vectors,
+    take_step,
+)
+from ticli.inversion.recorded_steps import MOST
+from ticli.models import Savings
 from ticli.paths import places
 from ticli.recipe import Recipe
 
@@ -275,3 +285,15 @@ def test_a_replayed_context_has_the_plain_gradient(tiny, tmp_path, tiny_folder):
     assert not replayer.add_context_gradient(tiny, context, {"clip_l": row}, numbers, 0.5)
     assert replayer.add_context_gradient(tiny, context, {"clip_l": row}, numbers, 0.5)
     assert torch.allclose(row.grad, expected, rtol=1e-4, atol=1e-8)
+
+
+def test_a_replayed_context_is_never_compiled(tiny, tmp_path, tiny_folder):
+    plan = plan_for(make_photos(tmp_path / "photos", 2), tiny_folder, context=0.5)
+    context = build_context(tiny, plan, 1)
+    row = torch.nn.Parameter(torch.randn(1, WIDTH, generator=torch.Generator().manual_seed(2)))
+    replayer = Replayer(Running(), compiled=lambda denoiser: pytest.fail("it was compiled"))
+    replayed = [
+        replayer.add_context_gradient(tiny, context, {"clip_l": row}, [0, 3, 1], 0.5)
+        for _ in range(TIMED + 3)
+    ]
+    assert replayed == [False, *[True] * (TIMED + 2)]

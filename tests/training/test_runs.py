@@ -14,10 +14,17 @@ import torch
 from learning_runs import advance, begin
 
 from ticli.errors import BadContent, Conflict, Stopped, Usage
-from ticli.inversion.plan import Request, make_plan
-from ticli.inversion.result import conclude
-from ticli.inversion.run_folder import check_run, discard, finish, open_run, unfinished
-from ticli.library.library import Library
+from ticli.inversion import (
+    Request,
+    check_run,
+    conclude,
+    discard,
+    finish,
+    make_plan,
+    open_run,
+    unfinished,
+)
+from ticli.library import Library
 from ticli.paths import places
 from ticli.recipe import Recipe
 

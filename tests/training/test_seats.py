@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from ticli.inversion.engine import MOST, fitting, most_at_a_time
-from ticli.models.hardware import Hardware, pick_hardware
+from ticli.inversion import fitting, most_at_a_time
+from ticli.inversion.engine import MOST
+from ticli.models import LOW, NONE, Hardware, measure_demand, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.memory_estimate import measure_demand
-from ticli.models.memory_ladder import LOW, NONE
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,7 @@ import torch
 from learning_runs import begin, learn, make_photos, plan_for
 
 from ticli.concept import Attempt
-from ticli.inversion.result import check_vectors
-from ticli.inversion.run_folder import open_run
-from ticli.inversion.schedule import Evaluation
-from ticli.inversion.state import Finished
+from ticli.inversion import Evaluation, Finished, check_vectors, open_run
 from ticli.paths import places
 
 

@@ -9,10 +9,8 @@ from stepping import train
 from test_frozen import begin
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ticli.models.hardware import pick_hardware
+from ticli.models import disagreement, fault_of, load_model, pick_hardware, training_step
 from ticli.models.locate import locate
-from ticli.models.model import load_model
-from ticli.models.selftest import disagreement, fault_of, training_step
 from ticli.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -85,7 +83,7 @@ def test_a_word_is_learned_on_a_stand_in_for_mps(tiny_folder, tiny, monkeypatch)
 
 
 def test_a_picture_is_drawn_on_a_stand_in_for_mps(tiny_folder, tiny, monkeypatch):
-    from ticli.generation.draw import draw_preview
+    from ticli.generation import draw_preview
 
     rows = {"mug": {"clip_l": torch.randn(1, 32, generator=torch.Generator().manual_seed(1))}}
     expected = draw_preview(tiny, "a <mug> on the moon", rows, 5)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from learning_runs import make_photos
 
-from ticli.inversion.run_folder import unfinished
-from ticli.library.library import Library
+from ticli.inversion import unfinished
+from ticli.library import Library
 from ticli.paths import places
 
 SHORT = ("--steps", "4", "--batch", "2", "--dtype", "fp32")

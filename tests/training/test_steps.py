@@ -11,11 +11,16 @@ from test_frozen import begin, examples_for
 from tiny import WIDTH
 
 from ticli.errors import Diverged, Usage
-from ticli.inversion.draws import DrawRule, draw
-from ticli.inversion.schedule import learning_rate
-from ticli.inversion.state import new_state
-from ticli.inversion.step import PATIENCE
-from ticli.inversion.vectors import Start, start_vectors, vocabulary_norm
+from ticli.inversion import (
+    PATIENCE,
+    DrawRule,
+    Start,
+    draw,
+    learning_rate,
+    new_state,
+    start_vectors,
+    vocabulary_norm,
+)
 from ticli.recipe import Recipe
 
 RULE = DrawRule(batch=8, photos=5, flip=True, sentences=7, timesteps=(200, 1000), shape=(4, 2, 2))

@@ -7,9 +7,8 @@ import pytest
 from learning_runs import learn, make_photos, plan_for
 
 from ticli.errors import Diverged, Stopped
-from ticli.inversion.run_folder import unfinished
-from ticli.inversion.step import PATIENCE
-from ticli.library.library import Library
+from ticli.inversion import PATIENCE, unfinished
+from ticli.library import Library
 from ticli.paths import places
 
 # Settles as soon as two evaluations vary less than all three did.

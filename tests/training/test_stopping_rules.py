@@ -8,9 +8,9 @@ from statistics import pvariance
 
 import pytest
 
-from ticli.inversion.evaluation import evaluation_interval
-from ticli.inversion.schedule import (
+from ticli.inversion import (
     Evaluation,
+    evaluation_interval,
     has_exploded,
     has_settled,
     is_better,

@@ -14,14 +14,21 @@ from mps_stand_in import mps_played_by_the_cpu
 from PIL import Image
 
 from ticli.errors import BadContent, Stopped
-from ticli.inversion.examples import encode_photos
-from ticli.inversion.low_memory import FILE, first_stage, load_sparingly, within
-from ticli.models.hardware import pick_hardware
+from ticli.inversion import FILE, encode_photos, first_stage, load_sparingly, within
+from ticli.models import (
+    LOW,
+    NONE,
+    WORKSPACE,
+    Demand,
+    Savings,
+    free_memory,
+    free_on_this_machine,
+    ladder,
+    load_model,
+    measure_demand,
+    pick_hardware,
+)
 from ticli.models.locate import locate
-from ticli.models.memory import free_memory, free_on_this_machine
-from ticli.models.memory_estimate import WORKSPACE, Demand, measure_demand
-from ticli.models.memory_ladder import LOW, NONE, Savings, ladder
-from ticli.models.model import load_model
 from ticli.paths import places
 
 CPU = torch.device("cpu")
@@ -69,7 +76,7 @@ def settings_of_sd15(folder):
         from gpu_models import CLIP_L, SCHEDULE, SD15, TOKENIZER, VAE
     finally:
         sys.path.pop(0)
-    from ticli.models.folder import identify
+    from ticli.models import identify
 
     pixels = {"in_channels": 4, "out_channels": 4}
     parts = {
@@ -156,7 +163,7 @@ def test_low_memory_is_said_recorded_and_learns_the_same(tmp_path, tiny_folder, 
     assert (
         said.startswith("low memory asked for: one picture at a time") and said in rows["mug"].err
     )
-    from ticli.library.library import Library
+    from ticli.library import Library
 
     library = Library.open()
     learned = [
@@ -225,7 +232,7 @@ def test_photos_are_encoded_on_the_cpu_where_the_device_is_full(tiny_folder, mon
     with mps_played_by_the_cpu(monkeypatch):
         monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
         model = load_model(source, pick_hardware("mps"))
-        from ticli.models.model import load_vae
+        from ticli.models import load_vae
 
         def load(source):
             vae = load_vae(source)

@@ -13,14 +13,18 @@ from learning_runs import learn, make_photos, plan_for
 from recording import Running
 
 from ticli.errors import Conflict, DeviceFailed, Diverged, Stopped
-from ticli.inversion.engine import Engine, TrainingEvent
-from ticli.inversion.plan import Plan
-from ticli.inversion.recorded_steps import Replayer
-from ticli.inversion.result import conclude
-from ticli.inversion.run_folder import finish, open_run, unfinished
-from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
-from ticli.models.model import load_model
+from ticli.inversion import (
+    Engine,
+    Plan,
+    Replayer,
+    TrainingEvent,
+    conclude,
+    finish,
+    open_run,
+    unfinished,
+)
+from ticli.library import Library
+from ticli.models import load_model, pick_hardware
 from ticli.paths import places
 
 # Sums over a larger batch are taken in another order.

@@ -145,6 +145,7 @@ def learn_several(flags: InvertFlags) -> None:
     going: list[Request] = []
     lines: list[str] = []
     heaviest: Plan | None = None
+    most = 0
 
     def hear(event: Event, progress: Progress) -> None:
         if event.error is not None:
@@ -163,7 +164,9 @@ def learn_several(flags: InvertFlags) -> None:
                 say_notes_of(flags.output, found)
                 lines.append(line_of(found))
                 going.append(request)
-                heaviest = max(heaviest or found, found, key=_pixels_a_step)
+                pixels = found.recipe.batch * found.recipe.size**2
+                if pixels > most:
+                    heaviest, most = found, pixels
         if heaviest is not None:
             result = f"{counted(len(going), 'concept')} in {places().home}"
             say_plans(flags.output, lines, heaviest, replace(setup, result=result))
@@ -175,10 +178,6 @@ def learn_several(flags: InvertFlags) -> None:
         error.details["completed"] = results.completed
         raise
     results.close()
-
-
-def _pixels_a_step(plan: Plan) -> int:
-    return plan.recipe.batch * plan.recipe.size**2
 
 
 def _say_what_to_try(output: Output, token: str) -> None:

@@ -44,19 +44,14 @@ def prune(
     waiting = [unused for unused in [*files, *runs] if not unused.due]
     if not dry_run:
         if doomed:
-            _confirm(output, doomed, yes)
+            for unused in () if yes else doomed:
+                replace(output, quiet=False).note(_line(unused))
+            output.confirm(f"Remove {len(doomed):,} of these ({_size_of(doomed)})?", yes)
         removed = remove_unused(places(), [u for u in doomed if u.kind not in (RUN, REMAINS)])
         removed += remove_runs([u for u in doomed if u.kind in (RUN, REMAINS)])
         remember(places(), [u for u in files if u not in removed])
         doomed = removed
     _show(output, doomed, waiting, dry_run)
-
-
-def _confirm(output: Output, doomed: Sequence[Unused], yes: bool) -> None:
-    if not yes:
-        for unused in doomed:
-            replace(output, quiet=False).note(_line(unused))
-    output.confirm(f"Remove {len(doomed):,} of these ({_size_of(doomed)})?", yes)
 
 
 def _show(output: Output, gone: Sequence[Unused], waiting: Sequence[Unused], dry_run: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +64,7 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     strata = torch.randperm(rule.batch, generator=generator)
     offset = torch.rand(rule.batch, generator=generator, dtype=torch.float64)
     low, high = rule.timesteps
-    share = LAWS[rule.law]((strata + offset) / rule.batch)
+    share = _place(rule.law, (strata + offset) / rule.batch)
     timesteps = low + (share * (high - low)).long()
     mirrored = torch.rand(rule.batch, generator=generator) < 0.5
     return Draw(
@@ -102,23 +101,11 @@ def _private(seed: int, step: int, rule: DrawRule) -> torch.Tensor | None:
     return torch.rand(rule.batch, generator=generator) < rule.private
 
 
-def _uniform(share: torch.Tensor) -> torch.Tensor:
+def _place(law: str, share: torch.Tensor) -> torch.Tensor:
+    """Turn uniform numbers in [0, 1) into places in the timesteps' range."""
+    match law:
+        case "cubic":  # Most weight on the noisy end: t = 1 − u³ (T2I-Adapter, 2302.08453).
+            return 1 - (1 - share) ** 3
+        case "logit-normal":  # logit(t) is standard normal (2403.03206, section 3.1).
+            return torch.sigmoid(torch.special.ndtri(share))
     return share
-
-
-def _cubic(share: torch.Tensor) -> torch.Tensor:
-    """Most weight on the noisy end: t = 1 − u³ (T2I-Adapter, 2302.08453)."""
-    return 1 - (1 - share) ** 3
-
-
-def _logit_normal(share: torch.Tensor) -> torch.Tensor:
-    """Most weight on the middle: logit(t) is standard normal (2403.03206, section 3.1)."""
-    return torch.sigmoid(torch.special.ndtri(share))
-
-
-# Each turns uniform numbers in [0, 1) into places in the timesteps' range.
-LAWS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "uniform": _uniform,
-    "cubic": _cubic,
-    "logit-normal": _logit_normal,
-}

@@ -18,7 +18,6 @@ from ticli.inversion.low_memory import load_sparingly, memory_of
 from ticli.inversion.plan import OF_ONE_CONCEPT, Plan, Request, make_plan
 from ticli.inversion.recorded_steps import replayer_for
 from ticli.inversion.run_folder import Run, finish, open_run
-from ticli.inversion.schedule import Evaluation
 from ticli.inversion.step import Step, gradients
 from ticli.inversion.training import Training, begin_training
 from ticli.library.library import Library
@@ -246,7 +245,10 @@ class Engine:
                 continue
             if step is not None:
                 taken.append((training, step))
-        found = self._evaluated([training for training, _ in taken if training.evaluation_is_due])
+        due = [training for training, _ in taken if training.evaluation_is_due]
+        trials = [(each.judge, each.state.word, each.state.step) for each in due]
+        evaluations = evaluate(self.model, trials) if trials else []
+        found = {each.plan.token.name: e for each, e in zip(due, evaluations, strict=True)}
         for training, step in taken:
             token = training.plan.token
             try:
@@ -257,12 +259,6 @@ class Engine:
             if own is not None:
                 events.append(TrainingEvent("step", token, training, own))
         return events
-
-    def _evaluated(self, due: Sequence[Training]) -> dict[str, Evaluation]:
-        """Evaluations by the concept's name."""
-        trials = [(training.judge, training.state.word, training.state.step) for training in due]
-        found = evaluate(self.model, trials) if trials else []
-        return dict(zip((training.plan.token.name for training in due), found, strict=True))
 
     def _diverged(self, training: Training, error: Diverged) -> TrainingEvent:
         """Throw away a run that diverged: it cannot be continued."""

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -313,10 +313,12 @@ class Replayer:
     def _settled(self, model: Model, batch: Batch, recorded: Recorded, steps_left: int) -> Recorded:
         """The recorded step, or a compiled one if that is faster and repays compiling."""
         recorded.settled = True
+        if self.compiled is None or not steps_left:
+            return recorded
         what = _name_of(model, batch)
         seconds = sorted(recorded.seconds)[len(recorded.seconds) // 2]
         cost = cost_of(what)
-        if self.compiled is None or not repays(seconds, steps_left, cost):
+        if not repays(seconds, steps_left, cost):
             return recorded
         began = time.monotonic()
         try:
@@ -372,16 +374,13 @@ class CudaGraphs:
 
 def _record(model: Model, batch: Batch, record: Record) -> Recorded:
     buffers = buffers_of(batch)
-    if model.device.type == "cuda" and buffers["z_t"].dim() == 4:
-        buffers["z_t"] = buffers["z_t"].contiguous(memory_format=torch.channels_last)
-    with _current(model.device):
+    on_cuda, z_t = model.device.type == "cuda", buffers.get("z_t")
+    if on_cuda and z_t is not None and z_t.dim() == 4:
+        buffers["z_t"] = z_t.contiguous(memory_format=torch.channels_last)
+    # The streams of the current device are captured.
+    with torch.cuda.device(model.device) if on_cuda else nullcontext():
         replay, outputs = record(lambda: batch.step(model, batch.shape, buffers))
     return Recorded(buffers, replay, outputs)
-
-
-def _current(device: torch.device) -> AbstractContextManager[None]:
-    """Make a CUDA device the current one, because its streams are captured."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _replayed(batch: Batch, recorded: Recorded) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import pvariance
 
@@ -20,57 +20,40 @@ def learning_rate(recipe: Recipe, step: int, cooling: int | None = None) -> floa
     if step < recipe.warmup:
         rate = recipe.lr * (step + 1) / (recipe.warmup + 1)
     else:
-        rate = recipe.lr * _COURSES[recipe.schedule](recipe, step)
+        rate = recipe.lr * _course(recipe, step)
     if cooling is None or step < cooling:
         return rate
     return rate * _fall(step - cooling, recipe.cooldown)
 
 
 def last_step(recipe: Recipe, cooling: int | None) -> int:
-    """How many steps a run takes: the cap, or fewer where it cools down before it."""
+    """How many steps a run takes: the cap, or fewer if it cools down before that."""
     if cooling is None:
         return recipe.steps
     return min(recipe.steps, cooling + recipe.cooldown)
 
 
-def _constant(_recipe: Recipe, _step: int) -> float:
+def _course(recipe: Recipe, step: int) -> float:
+    """What the recipe's schedule leaves of the rate, 0 to 1."""
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    match recipe.schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return 1 - done
+        case "trapezoid":
+            # Linear to zero over the last `cooldown` steps (Hägele et al., 2405.18392).
+            began = recipe.steps - recipe.cooldown
+            return _fall(step - began, recipe.cooldown) if step > began else 1.0
     return 1.0
-
-
-def _cosine(recipe: Recipe, step: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * _done(recipe, step)))
-
-
-def _linear(recipe: Recipe, step: int) -> float:
-    return 1 - _done(recipe, step)
-
-
-def _trapezoid(recipe: Recipe, step: int) -> float:
-    """Constant, then linear to zero over the last `cooldown` steps (Hägele et al., 2405.18392)."""
-    began = recipe.steps - recipe.cooldown
-    return _fall(step - began, recipe.cooldown) if step > began else 1.0
-
-
-def _done(recipe: Recipe, step: int) -> float:
-    return (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
 
 
 def _fall(steps: int, length: int) -> float:
     return max(0.0, 1 - steps / length) if length else 0.0
 
 
-_COURSES: dict[str, Callable[[Recipe, int], float]] = {
-    "constant": _constant,
-    "cosine": _cosine,
-    "linear": _linear,
-    "trapezoid": _trapezoid,
-}
-
-
-# When a run has settled, and which of its evaluations to keep. No torch here.
-
-# A concept can make predictions no worse than chance: a loss so many times the first one is none of
-# learning.
+# A concept cannot make predictions worse than chance, so that a loss so many times the first one
+# means that the run diverged.
 LARGEST_LOSS = 3.0
 
 

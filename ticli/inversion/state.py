@@ -38,13 +38,12 @@ def put_back(snapshot: Snapshot, vectors: Vectors, optimizer: Any) -> None:
     with torch.no_grad():
         for name, row in vectors.parameters().items():
             row.copy_(snapshot[f"{ROWS}.{name}"])
-            state = {
-                kind: value.clone()
-                if kind == COUNT and counts_here
-                else value.to(row.device, copy=True)
-                for kind, value in _of(snapshot, name)
-                if kind != ROWS
-            }
+            state = {}
+            for key, value in snapshot.items():
+                kind, _, of = key.partition(".")
+                if of == name and kind != ROWS:
+                    here = kind == COUNT and counts_here
+                    state[kind] = value.clone() if here else value.to(row.device, copy=True)
             if state:
                 optimizer.state[row] = state
 
@@ -52,15 +51,6 @@ def put_back(snapshot: Snapshot, vectors: Vectors, optimizer: Any) -> None:
 def rows_of(vectors: Vectors) -> dict[str, torch.Tensor]:
     """Copy the parameters alone, by their names."""
     return {name: row.detach().clone() for name, row in vectors.parameters().items()}
-
-
-def _of(snapshot: Snapshot, name: str) -> list[tuple[str, torch.Tensor]]:
-    """The tensors of one parameter, by kind."""
-    return [
-        (kind, value)
-        for kind, _, rest, value in ((*key.partition("."), v) for key, v in snapshot.items())
-        if rest == name
-    ]
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,10 @@ def regularise(
     model: Model, examples: Examples, vectors: Vectors, recipe: Recipe, key: tuple[int, int]
 ) -> None:
     """Add the gradients of the recipe's regularisers; `key` is (seed, step)."""
-    if recipe.pull:
-        _pull(vectors, recipe.pull)
+    for name, row in vectors.rows.items() if recipe.pull else ():
+        # The gradient of weight · |v − v₀|², the mean over the vectors (2208.01618).
+        gradient = 2 * recipe.pull / len(row) * (row.detach() - vectors.start[name])
+        row.grad = gradient if row.grad is None else row.grad + gradient
     if examples.context is not None:
         numbers = torch.randint(
             len(examples.context.prompts),
@@ -39,13 +41,6 @@ def regularise(
         if replayer is None or not replayer.add_context_gradient(model, *given, recipe.context):
             distance = context_distance(model, *given)
             (recipe.context * distance).backward()  # type: ignore[no-untyped-call]
-
-
-def _pull(vectors: Vectors, weight: float) -> None:
-    """Gradient of weight · |v − v₀|², the mean over the vectors (2208.01618)."""
-    for key, row in vectors.rows.items():
-        gradient = 2 * weight / len(row) * (row.detach() - vectors.start[key])
-        row.grad = gradient if row.grad is None else row.grad + gradient
 
 
 # Gradients of half-precision activations vanish below 6e-8; the loss is raised by this factor
@@ -164,9 +159,11 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
     state.step += 1
     if usable and recipe.average:
         state.average(recipe.average)
+    reached = state.vectors.norms()
+    within = all(max(reached[key]) <= learner.limits[key] for key in reached)
     if state.unusable >= PATIENCE:
         state.go_back(recipe, f"no finite gradient in {PATIENCE} steps")
-    elif not _within(state.vectors, learner.limits):
+    elif not (within and state.vectors.finite()):
         state.go_back(recipe, "the vectors grew without end")
     norms = [norm for values in state.vectors.norms().values() for norm in values]
     return Step(
@@ -177,12 +174,6 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
         seconds=time.monotonic() - began,
         skipped=not usable,
     )
-
-
-def _within(vectors: Vectors, limits: Mapping[str, float]) -> bool:
-    """Whether every vector is finite and within its encoder's limit."""
-    norms = vectors.norms()
-    return vectors.finite() and all(max(norms[key]) <= limits[key] for key in norms)
 
 
 def _clip(vectors: Vectors, limit: float) -> bool:

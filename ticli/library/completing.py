@@ -27,11 +27,10 @@ END = "\U0010ffff"
 
 
 def completions(kind: str, start: str, database: Path) -> list[str]:
-    """Names of "concepts" or "tags" in alphabetical order; nothing where anything is wrong.
+    """Names of "concepts" or "tags" in alphabetical order; none if anything is wrong.
 
-    All of them, so that the shell may match as its user likes; of more than MOST those that begin
-    with `start`, and of more than MOST of these the first and the very last, so that a shell which
-    types what all have in common types nothing wrong.
+    Of more than MOST, those that begin with `start`; of more than MOST such, the first ones and the
+    very last, so that a shell which types what all have in common types nothing wrong.
     """
     if kind not in QUERIES:
         return []
@@ -40,20 +39,17 @@ def completions(kind: str, start: str, database: Path) -> list[str]:
         uri = f"{database.as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS)
         words = _read(connection, kind, "")
-        return words if len(words) <= MOST else _beginning(connection, kind, start)
+        if len(words) > MOST:
+            words = _read(connection, kind, start)
+        if len(words) > MOST:
+            bounds = {"first": start, "last": start + END}
+            words[MOST:] = [str(last) for (last,) in connection.execute(LAST[kind], bounds)]
+        return words
     except (sqlite3.Error, OSError, ValueError):
         return []
     finally:
         if connection is not None:
             connection.close()
-
-
-def _beginning(connection: sqlite3.Connection, kind: str, start: str) -> list[str]:
-    words = _read(connection, kind, start)
-    if len(words) <= MOST:
-        return words
-    bounds = {"first": start, "last": start + END}
-    return [*words[:MOST], *(str(word) for (word,) in connection.execute(LAST[kind], bounds))]
 
 
 def _read(connection: sqlite3.Connection, kind: str, start: str) -> list[str]:

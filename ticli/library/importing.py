@@ -301,7 +301,12 @@ def refused(file: str, size: int, error: BadContent) -> Inspection:
 
 
 def _described(contents: Contents, sizes: dict[str, int]) -> Inspection:
-    words = tuple(Word(word, _name(word)) for word in contents.words)
+    words = []
+    for word in contents.words:
+        try:
+            words.append(Word(word, choose_token(word, None, word.stem).name))
+        except Usage:
+            words.append(Word(word, ""))
     warnings = tuple(dict.fromkeys(text for word in contents.words for text in word.warnings))
     size = sum(sizes.get(origin, 0) for origin in contents.origin.split(" + "))
     # What an import would ask for.
@@ -318,16 +323,9 @@ def _described(contents: Contents, sizes: dict[str, int]) -> Inspection:
         contents.container,
         contents.layout,
         tuple(contents.metadata.items()),
-        words,
+        tuple(words),
         contents.notes,
         warnings,
         problem,
         hint,
     )
-
-
-def _name(word: Imported) -> str:
-    try:
-        return choose_token(word, None, word.stem).name
-    except Usage:
-        return ""

@@ -168,7 +168,14 @@ def query_names(connection: sqlite3.Connection, query: Query, blobs: Path) -> li
 
 def query_entries(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[ListedConcept]:
     """The lines of a list of concepts. Raises Usage and BadContent."""
-    return [_entry(row) for row in _rows(connection, ENTRY, query)]
+    entries = []
+    for *values, tags, created in _rows(connection, ENTRY, query):
+        try:
+            words = () if tags == "[]" else tuple(map(str, json.loads(tags)))
+        except (ValueError, TypeError) as error:
+            raise damaged(values[0], error) from error
+        entries.append(ListedConcept._make((*values, words, created)))
+    return entries
 
 
 def query_documents(connection: sqlite3.Connection, query: Query, blobs: Path) -> list[str]:
@@ -237,12 +244,3 @@ def _conditions(connection: sqlite3.Connection, query: Query) -> tuple[list[str]
         conditions.append("datetime(concepts.created) >= datetime(:since)")
         values["since"] = query.since
     return conditions, values
-
-
-def _entry(row: Sequence[Any]) -> ListedConcept:
-    tags = row[-2]
-    try:
-        words = () if tags == "[]" else tuple(map(str, json.loads(tags)))
-        return ListedConcept._make((*row[:-2], words, row[-1]))
-    except (ValueError, TypeError) as error:
-        raise damaged(row[0], error) from error

@@ -227,18 +227,14 @@ def unusable_names() -> list[dict[str, Any]]:
         try:
             locate(name)
         except ModelUnavailable as error:
+            here = False
+            with suppress(ModelUnavailable):
+                here = any(_looked_at(place_of(model)))
+                here = here or (is_hub_id(model) and cached_folder(model) is not None)
             entry = {
                 "id": model, "family": "", "revision": "", "widths": {}, "windows": {}, "size": 0,
                 "license": "", "folder": "", "current": False, "names": [], "bytes": 0,
-                "here": _is_here(model), "problem": error.message,
+                "here": here, "problem": error.message,
             }  # fmt: skip
             problems.setdefault(model, entry)["names"].append(name)
     return list(problems.values())
-
-
-def _is_here(model: str) -> bool:
-    with suppress(ModelUnavailable):
-        if any(_looked_at(place_of(model))):
-            return True
-        return is_hub_id(model) and cached_folder(model) is not None
-    return False

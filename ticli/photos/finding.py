@@ -122,16 +122,12 @@ def _is_folder(path: Path) -> bool:
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
-        if isinstance(error, ValueError) or _is_absent(path, error):
+        number = getattr(error, "errno", None)
+        # A link whose target is gone is there, and bad.
+        gone = number == errno.ENOENT and not path.is_symlink()
+        if gone or isinstance(error, ValueError) or number in (errno.ENOTDIR, errno.ENAMETOOLONG):
             raise NotFound(f"no such file or folder: {path}", _did_you_mean(path)) from error
         return False
-
-
-def _is_absent(path: Path, error: OSError) -> bool:
-    """A link whose target is gone is there, and bad; a path with nothing at its end is absent."""
-    if error.errno == errno.ENOENT:
-        return not path.is_symlink()
-    return error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def _did_you_mean(path: Path) -> str:

@@ -21,39 +21,26 @@ _BITS = 4
 _LEVELS = 4.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Print:
-    """A 64-bit difference hash and a tiny RGB copy, int16 of shape (16, 16, 3)."""
-
-    bits: int
-    tiny: NDArray[np.int16]
-
-
 def alike_pairs(photos: Sequence[Photo]) -> list[tuple[Photo, Photo]]:
-    """Return each photo that looks like an earlier one, with that one."""
-    seen: list[tuple[_Print, Photo]] = []
+    """Each photo that looks like an earlier one, after that one.
+
+    They are compared by a 64-bit difference hash and by a tiny copy.
+    """
+    seen: list[tuple[int, NDArray[np.int16], Photo]] = []
     pairs = []
     for photo in photos:
-        own = _fingerprint(photo.image)
-        twin = next((other for known, other in seen if _alike(own, known)), None)
-        if twin is None:
-            seen.append((own, photo))
+        grey = photo.image.convert("L").resize((9, 8), Image.Resampling.BOX)
+        levels = np.asarray(grey, dtype=np.int16)
+        rises = np.packbits((levels[:, 1:] > levels[:, :-1]).flatten())
+        bits = int.from_bytes(rises.tobytes(), "big")
+        tiny = np.asarray(photo.image.resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
+        for known, copy, other in seen:
+            if (bits ^ known).bit_count() <= _BITS and np.abs(tiny - copy).mean() < _LEVELS:
+                pairs.append((other, photo))
+                break
         else:
-            pairs.append((twin, photo))
+            seen.append((bits, tiny, photo))
     return pairs
-
-
-def _fingerprint(image: Image.Image) -> _Print:
-    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
-    rises = (grey[:, 1:] > grey[:, :-1]).flatten()
-    tiny = np.asarray(image.resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
-    return _Print(int.from_bytes(np.packbits(rises).tobytes(), "big"), tiny)
-
-
-def _alike(one: _Print, other: _Print) -> bool:
-    if (one.bits ^ other.bits).bit_count() > _BITS:
-        return False
-    return bool(np.abs(one.tiny - other.tiny).mean() < _LEVELS)
 
 
 # A square of one side leaves out more than two thirds beyond this.

@@ -242,8 +242,11 @@ def say_learned(output: Output, concept: Concept, seconds: float) -> None:
         text += f" of seed {outcome.attempts[won].seed}, the best of {len(outcome.attempts)}"
     output.note(f"learned {concept.trigger} in {seconds:.0f} s: {text}")
     on = "on other crops" if outcome.held_out_photo is None else "on the photo held out"
+    # The loss is compared with that of the class word, or of the start if there is none.
+    word = concept.noun or ("" if concept.init in ("random", "mean") else concept.init)
+    place = f"{word!r} in its place" if word and not word.startswith("<") else "where it started"
     output.note(
-        f"held-out loss {outcome.held_out:.4f} {on}, {_compared(concept)} "
+        f"held-out loss {outcome.held_out:.4f} {on}, {place} "
         f"{outcome.held_out_init:.4f}; the prompt's other words drifted {outcome.drift:.3f}"
     )
     if outcome.skipped:
@@ -257,11 +260,3 @@ def say_learned(output: Output, concept: Concept, seconds: float) -> None:
         output.warn(f"the run of seed {', '.join(diverged)} diverged")
     for text in concept.warnings:
         output.warn(text)
-
-
-def _compared(concept: Concept) -> str:
-    """What the concept's loss is compared with: its class word's, or the start's of no word."""
-    if concept.noun:
-        return f"{concept.noun!r} in its place"
-    no_word = concept.init in ("random", "mean") or concept.init.startswith("<")
-    return "where it started" if no_word else f"{concept.init!r} in its place"

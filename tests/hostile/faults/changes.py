@@ -13,9 +13,7 @@ import numpy as np
 
 from ticli.concept import BaseModel, Concept, Embedding, PhotoRecord
 from ticli.errors import TiError
-from ticli.library.library import Library
-from ticli.library.record import bare_concept
-from ticli.library.store import save_blob
+from ticli.library import Library, bare_concept, save_blob
 from ticli.names import parse_token
 from ticli.paths import places
 
@@ -55,7 +53,7 @@ def prepare() -> None:
 
 def prepare_file() -> None:
     """A library, and in the current folder a file of a word that is not in it."""
-    from ticli.library.store import encode_blob
+    from ticli.library import encode_blob
 
     prepare()
     Path(INCOMING).write_bytes(encode_blob(*word("new", 9)))

@@ -6,11 +6,16 @@ from typing import Any
 
 import torch
 
-from ticli.inversion.checkpoint import restore_checkpoint, save_checkpoint
-from ticli.inversion.run_folder import Run, open_run
-from ticli.inversion.state import TrainingState, new_state
-from ticli.inversion.training import Training
-from ticli.inversion.vectors import Vectors
+from ticli.inversion import (
+    Run,
+    Training,
+    TrainingState,
+    Vectors,
+    new_state,
+    open_run,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from ticli.paths import places
 from ticli.recipe import Recipe
 

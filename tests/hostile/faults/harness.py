@@ -16,8 +16,7 @@ import changes
 import pytest
 
 from ticli.errors import TiError
-from ticli.library.library import Library
-from ticli.library.upkeep.checking import check_library
+from ticli.library import Library, check_library
 from ticli.paths import places
 
 STRACE = shutil.which("strace")
@@ -180,7 +179,7 @@ def shown() -> Any:
 
 def contents(backup: Path) -> Any:
     """The concepts in a backup, all of it checked."""
-    from ticli.library.upkeep.backups import open_backup
+    from ticli.library import open_backup
 
     with open_backup(backup) as opened:
         return sorted(opened.files)

@@ -13,13 +13,13 @@ import changes
 import pytest
 
 from ticli.errors import Conflict
-from ticli.inversion.run_folder import open_run, unfinished
-from ticli.library.library import Library, Query
+from ticli.inversion import open_run, unfinished
+from ticli.library import Library, Query
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from ticli.inversion.run_folder import open_run
+from ticli.inversion import open_run
 with open_run(Path(sys.argv[1]), "mug", {"token": "<mug>", "steps": 9}):
     print(os.getpid(), flush=True)
     time.sleep(600)

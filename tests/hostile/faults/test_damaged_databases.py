@@ -11,8 +11,7 @@ import changes
 import pytest
 
 from ticli.errors import BadContent, TiError
-from ticli.library.library import Library
-from ticli.library.store import encode_blob
+from ticli.library import Library, encode_blob
 
 COMMANDS = (
     ("list",),

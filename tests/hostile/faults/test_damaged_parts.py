@@ -12,7 +12,7 @@ import changes
 import pytest
 
 from ticli.errors import BadContent
-from ticli.library.library import Library
+from ticli.library import Library
 from ticli.paths import places
 
 

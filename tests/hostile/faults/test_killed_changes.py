@@ -15,7 +15,7 @@ import changes
 import pytest
 from harness import CALLS, moments, sample, shown
 
-from ticli.library.library import Library
+from ticli.library import Library
 
 
 @pytest.mark.parametrize("change", changes.CHANGES)

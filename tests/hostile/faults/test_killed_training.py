@@ -15,11 +15,8 @@ from PIL import Image
 from tiny import build_tiny_model
 
 from ticli.errors import Conflict
-from ticli.inversion import engine
-from ticli.inversion.plan import Plan, Request, make_plan
-from ticli.inversion.result import conclude
-from ticli.inversion.run_folder import finish, open_run, unfinished
-from ticli.library.library import Library
+from ticli.inversion import Plan, Request, conclude, engine, finish, make_plan, open_run, unfinished
+from ticli.library import Library
 from ticli.paths import places
 from ticli.recipe import Recipe
 

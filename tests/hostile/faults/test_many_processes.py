@@ -8,7 +8,7 @@ from pathlib import Path
 
 import changes
 
-from ticli.library.library import Library
+from ticli.library import Library
 
 WRITERS, INSERTS = 8, 6
 ALL_INSERTS = 200

@@ -11,7 +11,7 @@ import changes
 import pytest
 from harness import sample
 
-from ticli.library.library import Library
+from ticli.library import Library
 
 # A limit on the size of any file stands in for a full disk: each write beyond it fails midway.
 LIMITED = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ticli.library.library import Library
+from ticli.library import Library
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """

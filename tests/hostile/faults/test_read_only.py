@@ -13,7 +13,7 @@ import changes
 import pytest
 
 from ticli.errors import TiError
-from ticli.library.library import Library
+from ticli.library import Library
 
 NOBODY = 65534
 

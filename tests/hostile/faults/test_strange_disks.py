@@ -13,7 +13,7 @@ from pathlib import Path
 import changes
 import pytest
 
-from ticli.library.library import Library
+from ticli.library import Library
 
 WITHOUT_LINKS = "link,linkat"
 WITHOUT_MODES = "chmod,fchmod,fchmodat,chown,fchown,fchownat"

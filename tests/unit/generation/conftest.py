@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ticli.generation.picture_plan import PictureRequest, plan_pictures
-from ticli.models.locate import STARTER
+from ticli.generation import PictureRequest, plan_pictures
+from ticli.models import STARTER
 from ticli.settings import load_settings
 
 REQUEST = PictureRequest(prompts=(), seed=7, output="")
@@ -70,8 +70,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def starter_model() -> Any:
-    from ticli.models.hardware import pick_hardware
+    from ticli.models import load_model, pick_hardware
     from ticli.models.locate import starter
-    from ticli.models.model import load_model
 
     return load_model(starter(), pick_hardware("cpu"))

@@ -9,7 +9,7 @@ import pytest
 
 from ticli.concept import BaseModel, Parent
 from ticli.errors import Conflict, ModelUnavailable
-from ticli.generation.model_choice import ModelRequest, choose_model, relearn
+from ticli.generation import ModelRequest, choose_model, relearn
 from ticli.models.fingerprint import fingerprint
 from ticli.models.locate import locate, starter
 from ticli.settings import load_settings

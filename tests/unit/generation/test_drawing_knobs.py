@@ -7,14 +7,7 @@ import math
 import pytest
 
 from ticli.errors import Usage
-from ticli.generation.picture_plan import (
-    LARGEST_SEED,
-    Drawing,
-    DrawingRequest,
-    first_seed,
-    parse_size,
-    settle,
-)
+from ticli.generation import LARGEST_SEED, Drawing, DrawingRequest, first_seed, parse_size, settle
 from ticli.models.locate import locate, starter
 
 

@@ -10,10 +10,7 @@ import pytest
 from PIL import Image
 
 from ticli.errors import Usage
-from ticli.generation.draw import draw_pictures
-from ticli.generation.model_choice import ModelRequest
-from ticli.generation.picture_plan import DrawingRequest
-from ticli.generation.pictures import write_pictures
+from ticli.generation import DrawingRequest, ModelRequest, draw_pictures, write_pictures
 
 QUICK = DrawingRequest(steps=2, size="64")
 pytestmark = [
@@ -96,7 +93,7 @@ def test_words_that_are_cut_off_are_said_once(plan, library_with):
 
 
 def test_encoders_leave_before_the_denoiser_comes(plan, library_with, monkeypatch):
-    from ticli.models.model import Model
+    from ticli.models import Model
 
     load, encoders = Model.load_denoiser, []
 

@@ -11,17 +11,15 @@ from harmless import ATTACK
 from PIL import Image
 
 from ticli.errors import Conflict
-from ticli.generation.picture_plan import (
+from ticli.generation import (
+    LARGEST_SHEET,
     Drawing,
     DrawingRequest,
+    Sheet,
+    describe,
     find_place,
     free_file,
     plan_files,
-)
-from ticli.generation.pictures import (
-    LARGEST_SHEET,
-    Sheet,
-    describe,
     png_bytes,
     write_picture,
 )

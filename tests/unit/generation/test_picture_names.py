@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from ticli.errors import Conflict, Usage
-from ticli.generation.picture_plan import (
-    find_place,
-    free_file,
-    plan_files,
-    plan_grid,
-    prompt_slug,
-)
+from ticli.generation import find_place, free_file, plan_files, plan_grid, prompt_slug
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -9,8 +9,7 @@ import pytest
 from concepts import make_concept
 
 from ticli.errors import BadContent, Conflict, TiError, Usage
-from ticli.generation.model_choice import ModelRequest
-from ticli.generation.picture_plan import DrawingRequest
+from ticli.generation import DrawingRequest, ModelRequest
 
 pytestmark = pytest.mark.usefixtures("here")
 

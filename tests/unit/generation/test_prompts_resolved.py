@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import NotFound, Usage
-from ticli.generation.prompts import resolve, with_nouns
+from ticli.generation import resolve, with_nouns
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_all_unknown_tokens_are_named_with_near_names(library_with):
 
 
 def test_an_empty_library_says_how_to_learn(isolated):
-    from ticli.library.library import Library
+    from ticli.library import Library
 
     with pytest.raises(NotFound, match="<mug>") as caught:
         resolve(["a <mug>"], Library.open())

@@ -12,15 +12,9 @@ from everyday import everyday
 from ticli.concept import Embedding
 from ticli.errors import DeviceFailed, Usage
 from ticli.families.family import Conditioning
-from ticli.generation.draw import DrawingJob, EncodedPrompt, Studio, place_rows
-from ticli.generation.picture_plan import Drawing
-from ticli.generation.prompts import resolve
-from ticli.models.hardware import pick_hardware
-from ticli.models.locate import STARTER
+from ticli.generation import Drawing, DrawingJob, EncodedPrompt, Studio, place_rows, resolve
+from ticli.models import STARTER, load_model, memory_explained, pick_hardware, samplers_for
 from ticli.models.locate import starter as built_in
-from ticli.models.memory import memory_explained
-from ticli.models.model import load_model
-from ticli.models.samplers import samplers_for
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -10,7 +10,7 @@ from concepts import make_concept
 
 from ticli.concept import BaseModel
 from ticli.errors import Conflict
-from ticli.inversion.plan import check_lineage, lineage_notes
+from ticli.inversion import check_lineage, lineage_notes
 from ticli.models.locate import starter
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "mug"

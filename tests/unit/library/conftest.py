@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from ticli.concept import BaseModel, Concept, Embedding, Losses, PhotoRecord
-from ticli.library.library import Library
-from ticli.library.record import bare_concept
+from ticli.library import Library, bare_concept
 from ticli.names import parse_token
 
 Maker = Callable[..., tuple[Concept, Embedding]]

@@ -8,7 +8,7 @@ import pytest
 from concepts import make_concept, make_embedding
 
 from ticli.errors import Conflict
-from ticli.library.library import Library
+from ticli.library import Library
 
 
 def words(*names: str) -> list:

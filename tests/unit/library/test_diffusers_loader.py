@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ticli.library.exporting import export_bytes
-from ticli.library.library import Library
-from ticli.models.hardware import pick_hardware
-from ticli.models.locate import STARTER, starter
-from ticli.models.model import load_model, quiet_libraries
+from ticli.library import Library, export_bytes
+from ticli.models import STARTER, load_model, pick_hardware, quiet_libraries
+from ticli.models.locate import starter
 
 
 @pytest.fixture(scope="module")

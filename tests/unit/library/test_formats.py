@@ -17,12 +17,17 @@ from safetensors.torch import save as save_torch
 
 from ticli.concept import BaseModel, Embedding
 from ticli.errors import BadContent, NotFound, TiError, Usage
-from ticli.library.exporting import export_bytes
-from ticli.library.formats.containers import LARGEST_FILE, open_file
-from ticli.library.formats.embedding import choose_token, imported_concept, read_embedding
-from ticli.library.formats.tensor_file import build_tensor_file
-from ticli.library.library import Library
-from ticli.library.store import encode_blob
+from ticli.library import (
+    LARGEST_FILE,
+    Library,
+    build_tensor_file,
+    choose_token,
+    encode_blob,
+    export_bytes,
+    imported_concept,
+    open_file,
+    read_embedding,
+)
 from ticli.names import Token, parse_token
 
 

@@ -14,9 +14,7 @@ import torch
 from safetensors.torch import save
 
 from ticli.errors import BadContent
-from ticli.library.formats.containers import in_memory
-from ticli.library.formats.embedding import Contents, read_embedding, read_words
-from ticli.library.formats.read_layouts import Widths
+from ticli.library import Contents, Widths, in_memory, read_embedding, read_words
 
 XTI = "IN01 IN02 IN04 IN05 IN07 IN08 MID OUT03 OUT04 OUT05 OUT06 OUT07 OUT08 OUT09 OUT10 OUT11"
 
@@ -262,7 +260,7 @@ def test_a_claimed_hash_is_compared() -> None:
 
 def test_a_word_in_a_large_lora_is_read_without_the_rest(tmp_path: Path) -> None:
     """Only the header and the word's own bytes of a file beyond what is read whole."""
-    from ticli.library.formats.containers import LARGEST_FILE, open_file
+    from ticli.library import LARGEST_FILE, open_file
 
     size = LARGEST_FILE * 3
     header = json.dumps({

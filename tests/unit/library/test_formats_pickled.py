@@ -8,12 +8,7 @@ from collections import OrderedDict
 
 import pytest
 
-from ticli.library.formats.torch_read import (
-    DEEPEST_STACK,
-    MOST_OPERATIONS,
-    UnreadablePickleError,
-    read_pickle,
-)
+from ticli.library import DEEPEST_STACK, MOST_OPERATIONS, UnreadablePickleError, read_pickle
 
 VALUES = [
     None, True, False, 0, 255, 256, 65535, 65536, -1, 2**31 - 1, -(2**31), 2**40, -(2**70), 0.5,

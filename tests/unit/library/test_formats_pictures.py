@@ -12,9 +12,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ticli.errors import BadContent
-from ticli.library.formats.containers import in_memory
-from ticli.library.formats.embedding import read_embedding, read_words
-from ticli.library.formats.png import inflate
+from ticli.library import in_memory, inflate, read_embedding, read_words
 
 DRAW = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ import pytest
 
 from ticli.concept import Embedding, PhotoRecord
 from ticli.errors import BadContent, Conflict, NotFound, Usage
-from ticli.library.library import Library
+from ticli.library import Library
 from ticli.names import parse_token
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from ticli.concept import BaseModel, Curves, Losses, Outcome, PhotoRecord
-from ticli.library.formats.embedding import read_embedding
-from ticli.library.library import Library, Query
+from ticli.library import Library, Query, read_embedding
 from ticli.names import parse_token
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"

@@ -11,9 +11,16 @@ from pathlib import Path
 import pytest
 
 from ticli.errors import BadContent, Conflict, TiError
-from ticli.library.database import APPLICATION_ID, MIGRATIONS, open_to_read, open_to_write
-from ticli.library.formats.embedding import choose_token, imported_concept, read_embedding
-from ticli.library.library import Library
+from ticli.library import (
+    APPLICATION_ID,
+    MIGRATIONS,
+    Library,
+    choose_token,
+    imported_concept,
+    open_to_read,
+    open_to_write,
+    read_embedding,
+)
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import Usage
-from ticli.library.completing import completions
-from ticli.library.library import Library, Query
+from ticli.library import Library, Query, completions
 
 
 @pytest.fixture

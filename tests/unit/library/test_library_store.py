@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import load
 
 from ticli.errors import BadContent, Conflict
-from ticli.library.library import Library
-from ticli.library.store import encode_blob
+from ticli.library import Library, encode_blob
 
 
 def test_a_file_is_named_after_its_bytes(library: Library, make) -> None:

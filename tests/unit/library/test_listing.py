@@ -14,10 +14,18 @@ import pytest
 
 from ticli.concept import BaseModel, Curves, Losses, Outcome, Parent, PhotoRecord
 from ticli.errors import BadContent, Usage
-from ticli.library import query, record
-from ticli.library.completing import LAST, MOST, QUERIES, completions
-from ticli.library.database import change, open_to_write
-from ticli.library.library import Library, Query
+from ticli.library import (
+    LAST,
+    MOST,
+    QUERIES,
+    Library,
+    Query,
+    change,
+    completions,
+    open_to_write,
+    query,
+    record,
+)
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
 ODD = '\x1b[2J \u202e "quoted" \\ back \t tab \n line 👩 é \u2028 </script>'

@@ -7,8 +7,7 @@ import pytest
 
 from ticli.concept import BaseModel, Embedding
 from ticli.errors import Conflict, Usage
-from ticli.library.library import Library
-from ticli.library.merging import merge, merge_base, merged_concept
+from ticli.library import Library, merge, merge_base, merged_concept
 from ticli.names import parse_token
 
 

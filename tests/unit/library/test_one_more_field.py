@@ -30,7 +30,7 @@ NEW_COLUMNS = """index_tags, lambda db: (
 """
 CHANGE = """
 from dataclasses import replace
-from ticli.library.library import Library
+from ticli.library import Library
 library = Library.open(write=True)
 mug = library.get("red-mug")
 changed = replace(mug, mood="wild", places=("cellar",))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ticli.library.formats.containers import LARGEST_FILE, open_file
+from ticli.library import LARGEST_FILE, open_file
 
 
 @pytest.mark.parametrize("size", [100, LARGEST_FILE + 1], ids=["small", "large"])

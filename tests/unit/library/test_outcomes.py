@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from ticli.concept import Attempt, Curves, Outcome, WordLoss
-from ticli.library.formats.embedding import read_embedding
-from ticli.library.library import Library
-from ticli.library.record import concept_from_document
+from ticli.library import Library, concept_from_document, read_embedding
 
 OUTCOME = Outcome(
     stopped="settled",

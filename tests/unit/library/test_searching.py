@@ -6,8 +6,7 @@ import pytest
 
 from ticli.concept import PhotoRecord
 from ticli.errors import Usage
-from ticli.library.library import Library
-from ticli.library.query import MOST_WORDS
+from ticli.library import MOST_WORDS, Library
 
 
 @pytest.fixture

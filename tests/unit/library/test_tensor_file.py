@@ -12,7 +12,7 @@ from safetensors.numpy import load
 from safetensors.torch import save as save_torch
 
 from ticli.errors import BadContent
-from ticli.library.formats.tensor_file import build_tensor_file, parse_tensor_file
+from ticli.library import build_tensor_file, parse_tensor_file
 
 VECTOR = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
 

@@ -6,10 +6,8 @@ import pytest
 import torch
 
 from ticli.errors import Usage
-from ticli.models import hardware
-from ticli.models.hardware import pick_hardware
+from ticli.models import hardware, load_model, pick_hardware
 from ticli.models.locate import locate
-from ticli.models.model import load_model
 
 
 @pytest.mark.parametrize(

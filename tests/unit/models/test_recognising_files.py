@@ -14,15 +14,8 @@ from tiny_single_files import SD1_TEXT, SD2_TEXT, SDXL_TEXTS
 
 from ticli.errors import ModelUnavailable, NotFound, Usage
 from ticli.families import FAMILIES
+from ticli.models import EPSILON, NOTHING_GIVEN, VELOCITY, Given, read_contents, told_prediction
 from ticli.models.locate import locate
-from ticli.models.single_files.recognising import (
-    EPSILON,
-    NOTHING_GIVEN,
-    VELOCITY,
-    Given,
-    read_contents,
-    told_prediction,
-)
 
 DENOISER, VAE = "model.diffusion_model.", "first_stage_model."
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ticli.errors import ModelUnavailable
+from ticli.models import STARTER, usable
 from ticli.models.fingerprint import fingerprint
-from ticli.models.locate import STARTER, locate, starter, usable, vocabulary
+from ticli.models.locate import locate, starter, vocabulary
 
 
 @pytest.fixture

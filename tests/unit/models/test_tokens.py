@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ticli.errors import DeviceFailed, Usage
-from ticli.models.hardware import pick_hardware
+from ticli.models import load_tokenizer, pick_hardware, tokenise
 from ticli.models.locate import starter
-from ticli.models.model import load_tokenizer
-from ticli.models.text_encoder import tokenise
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from PIL import Image
 
 from ticli.errors import BadContent
 from ticli.names import parse_token
-from ticli.photos.opening import open_photo
-from ticli.photos.sidecars import read_captions
+from ticli.photos import open_photo, read_captions
 
 MUG = parse_token("<Mug>")
 

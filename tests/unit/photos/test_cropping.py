@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ticli.photos.cropping import crop_box, describe_crop, training_picture
-from ticli.photos.opening import open_photo
+from ticli.photos import crop_box, describe_crop, open_photo, training_picture
 
 
 def ground(kind: str, width: int = 400, height: int = 200) -> Image.Image:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ticli.errors import BadContent, NotFound, Usage
-from ticli.photos.finding import describe_skipped, find_photos, natural_key
+from ticli.photos import describe_skipped, find_photos, natural_key
 
 
 def save(path: Path) -> Path:

@@ -14,8 +14,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from ticli.errors import BadContent
-from ticli.photos.kinds import kind_of
-from ticli.photos.opening import LARGEST_FILE, Photo, open_photo
+from ticli.photos import LARGEST_FILE, Photo, kind_of, open_photo
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 

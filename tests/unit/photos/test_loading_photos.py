@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from ticli.errors import BadContent
-from ticli.photos.finding import find_photos
-from ticli.photos.loading import load_photos
+from ticli.photos import find_photos, load_photos
 
 
 def noise(seed: int, size: tuple[int, int] = (200, 200)) -> Image.Image:

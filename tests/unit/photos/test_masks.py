@@ -7,10 +7,16 @@ import pytest
 from PIL import Image
 
 from ticli.errors import BadContent
-from ticli.photos.cropping import crop_box, training_mask
-from ticli.photos.finding import find_photos
-from ticli.photos.opening import open_photo
-from ticli.photos.sidecars import describe_mask, find_masks, mask_digest, subject_share
+from ticli.photos import (
+    crop_box,
+    describe_mask,
+    find_masks,
+    find_photos,
+    mask_digest,
+    open_photo,
+    subject_share,
+    training_mask,
+)
 
 
 def photo_with_mask(folder, box=(140, 20, 180, 60), size=(200, 80), shape=None):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from ticli.errors import BadContent
-from ticli.photos.opening import open_photo
+from ticli.photos import open_photo
 
 
 def pixels(image: Image.Image) -> np.ndarray:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from ticli.errors import BadContent, NotFound, Usage
-from ticli.photos.sentences import family, fill, read_sentences
+from ticli.photos import family, fill, read_sentences
 from ticli.recipe import KINDS
 
 

@@ -11,8 +11,8 @@ from judges import MEAN, SIDE, STD, build_clip, build_dino
 from PIL import Image
 
 from ticli.errors import ModelUnavailable, Usage
-from ticli.models.image_encoders import Preprocessing, load_image_encoder, locate_image_encoder
-from ticli.scoring.judge import picture_features, sentence_features, to_pixels
+from ticli.models import Preprocessing, load_image_encoder, locate_image_encoder
+from ticli.scoring import picture_features, sentence_features, to_pixels
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ticli.scoring.measures import (
+from ticli.scoring import (
     PictureFeatures,
     SentenceFeatures,
     image_figures,

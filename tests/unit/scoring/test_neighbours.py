@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ticli.concept import Embedding
-from ticli.models.image_encoders import locate_image_encoder
+from ticli.models import locate_image_encoder
 from ticli.scoring import measures
 
 

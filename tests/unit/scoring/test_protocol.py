@@ -8,8 +8,8 @@ import pytest
 
 from ticli.concept import Concept
 from ticli.errors import Usage
-from ticli.generation.picture_plan import Drawing
-from ticli.scoring.protocol import (
+from ticli.generation import Drawing
+from ticli.scoring import (
     OBJECTS,
     STYLES,
     Counts,
@@ -92,7 +92,7 @@ def test_counts_follow_one_another() -> None:
 def test_the_class_word_is_the_noun_else_the_init_word() -> None:
     from concepts import make_concept
 
-    from ticli.scoring.score_plan import class_word_of
+    from ticli.scoring import class_word_of
 
     concept: Concept = make_concept(noun="mug", init="cup")
     assert class_word_of(concept, "") == "mug"

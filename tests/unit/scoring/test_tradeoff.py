@@ -6,8 +6,7 @@ import io
 
 from PIL import Image
 
-from ticli.scoring import chart
-from ticli.scoring.chart import Chart, Dot, Label, Point, chart_of, layout, write_chart
+from ticli.scoring import Chart, Dot, Label, Point, chart, chart_of, layout, write_chart
 
 CHART = Chart(
     "Title",

@@ -6,8 +6,7 @@ import pytest
 from concepts import make_concept
 
 from ticli.concept import Attempt, Outcome
-from ticli.terminal.output import Output
-from ticli.terminal.run_views import say_learned
+from ticli.terminal import Output, say_learned
 
 ENDED = Outcome(
     stopped="settled", kept=120, held_out=0.0212, held_out_init=0.0305, drift=0.031, skipped=2,

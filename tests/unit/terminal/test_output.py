@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ticli.errors import Declined, Usage
-from ticli.terminal.output import Column, Output, json_text, open_output
+from ticli.terminal import Column, Output, json_text, open_output
 
 COLUMNS = (Column("NAME"), Column("TAGS"))
 ROWS = [("mug", "a"), ("cat", "")]

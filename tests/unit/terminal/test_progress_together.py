@@ -8,9 +8,7 @@ import sys
 import pytest
 from shown import Step, Terminal
 
-from ticli.terminal import progress
-from ticli.terminal.output import Output
-from ticli.terminal.progress import Progress
+from ticli.terminal import Output, Progress, progress
 
 
 def follow(shown: Progress, totals: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ticli.terminal.safe_text import age, byte_text, clock
+from ticli.terminal import age, byte_text, clock
 
 NOW = datetime(2026, 1, 10, 12, 0, 0, tzinfo=UTC)
 

@@ -7,7 +7,8 @@ import unicodedata
 
 import pytest
 
-from ticli.terminal.safe_text import safe_text, shorten
+from ticli.terminal import shorten
+from ticli.terminal.safe_text import safe_text
 
 HOSTILE = [
     "\x1b[2J",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ticli.terminal.output import Column, display_width, padded, tab_separated
+from ticli.terminal import Column, display_width, padded, tab_separated
 
 COLUMNS = (Column("NAME"), Column("STEPS", right=True), Column("TAGS"))
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ticli.concept import Vectors
 
 
-# JSON of strangers: bounded in size and in what it can grow to.
-
 # Every list and mapping takes some 200 bytes of memory however short its text is.
 MOST_CONTAINERS = 400_000
 
