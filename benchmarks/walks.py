@@ -3,8 +3,9 @@
     python benchmarks/walks.py [CHECKOUT] [--files]
 
 Each command runs once with a profiler that notes the first time a call enters a file. Counted are
-the files of the rooms that the data passes through; what parses, prints and keeps settings is not.
-A climb back is a step to a file of an earlier room than that of the file before it.
+the files of the rooms that data passes through: photos, models, inversion, library, generation.
+What parses, prints and keeps settings is not, nor are the base modules. A climb back is a step from
+one file to the next that goes to an earlier room.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # The rooms in the order in which data passes through them.
-FLOW = {"photos": 0, "library": 0, "families": 0, "models": 1, "inversion": 2, "generation": 2}
+FLOW = {"photos": 0, "models": 1, "inversion": 2, "library": 3, "generation": 4}
 TRACER = """
 import sys
 root, out, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
