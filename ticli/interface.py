@@ -365,7 +365,7 @@ def draw(
     negative: str = "",
     steps: int | None = None,
     guidance: float | None = None,
-    size: str = "",
+    size: str | int = "",
     sampler: str = "",
     nouns: bool = True,
     model: str = "",
@@ -391,7 +391,7 @@ def draw(
         nouns=nouns,
         count=count,
         seed=seed,
-        drawing=DrawingRequest(steps, guidance, size, sampler),
+        drawing=DrawingRequest(steps, guidance, str(size), sampler),
         output=None,
         model=model_request(
             *(model, components, prediction, device, dtype),
@@ -581,7 +581,8 @@ class ConceptLibrary(Library):
                 "give --replace, or another --token",
                 name=taken.name,
             )
-        merging.merge_base([parent for parent, _ in parents])
+        if parents:
+            merging.merge_base([parent for parent, _ in parents])
         vectors = [(self.embedding(parent), weight) for parent, weight in parents]
         embedding = merging.merge(vectors, method, raw)
         concept = merging.merged_concept(new, parents, embedding, method, raw)

@@ -58,6 +58,8 @@ def test_resumed_equals_uninterrupted_wherever_it_stopped(photos, tiny_folder):
         assert caught.value.exit_code == 130
         (left,) = unfinished(places().runs)
         assert (left.name, left.step, left.total, left.live) == ("mug", stop_at, STEPS, False)
+        # Nobody else may look into the folders of runs.
+        assert {path.stat().st_mode & 0o777 for path in (places().runs, left.path)} == {0o700}
         assert torch.equal(straight, learn(plan)), stop_at
     assert not unfinished(places().runs)
 

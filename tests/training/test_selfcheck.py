@@ -146,7 +146,7 @@ def test_the_summary_says_why_it_stopped_and_what_is_kept(tmp_path, tiny_folder,
     outcome, curves = document["outcome"], document["curves"]
     assert outcome["stopped"] == "settled" and document["steps"] < 60
     assert f"{document['steps']} steps, settled before its cap of 60" in result.err
-    assert f"kept is step {outcome['kept']}" in result.err
+    assert f"it kept step {outcome['kept']}" in result.err
     assert "the best of 2" in result.err and "on the photo held out" in result.err
     assert f"held-out loss {outcome['held_out']:.4f}" in result.err
     assert f"'mug' in its place {outcome['held_out_init']:.4f}" in result.err

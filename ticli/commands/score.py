@@ -145,7 +145,11 @@ def score(
     if plan.plot is not None:
         from ticli.scoring.chart import chart_of, write_chart
 
-        _write(plan.plot, write_chart(chart_of(reports)), force, output)
+        chart = chart_of(reports)
+        if chart.points:
+            _write(plan.plot, write_chart(chart), force, output)
+        else:
+            output.warn("there is no plot: no concept has an obedience to draw")
     show_scores(output, reports)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ticli.inversion.training import Training
 
 Tensors = dict[str, torch.Tensor]
+# A run saves a checkpoint this often.
+CHECKPOINT_SECONDS = 5.0
 
 
 def save_checkpoint(path: Path, training: Training, seconds: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ticli.errors import Diverged, Stopped, TiError
+from ticli.inversion.checkpoint import CHECKPOINT_SECONDS
 from ticli.inversion.evaluation import evaluate
 from ticli.inversion.examples import encode_ahead
 from ticli.inversion.loss import Learner
@@ -30,7 +31,6 @@ from ticli.models.model import Model
 from ticli.names import Token, parse_token
 from ticli.paths import places
 
-CHECKPOINT_SECONDS = 5.0
 # What recording a step takes, in steps: a plain one, the warm-up, the capture itself.
 RECORDING = 8.0
 # More concepts at a time slow each step as much as they save: measured on the starter.

@@ -29,7 +29,7 @@ FALLBACK_INIT = "object"
 AUTO = "auto"
 CHOSEN_INITS = ("random", "mean", AUTO)
 # Such a word would only be a second concept.
-ALONE = "there is one photo, and so no word of the photo's own beside the concept's"
+ALONE = "there is only one photo, so it gets no word of its own"
 # Errors of one concept alone; the others can still be learned.
 OF_ONE_CONCEPT = (BadContent, Conflict, Diverged, NotFound, Usage)
 

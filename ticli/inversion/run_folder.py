@@ -70,6 +70,7 @@ def open_run(
     if another process holds the run, or if it took steps with another identity and not `fresh`.
     """
     path = folder / name
+    make_folder(folder)
     make_folder(path)
     with _locked(path, name):
         if fresh or not _is_same(path, identity):

@@ -199,9 +199,10 @@ class Library:
             self._drop_files(gone)
         return added
 
-    def remove(self, names: Iterable[str]) -> list[Concept]:
+    def remove(self, names: str | Iterable[str]) -> list[Concept]:
         """Remove concepts, all or none, and return them. Raises NotFound."""
-        keys = list(dict.fromkeys(lookup_name(name) for name in names))
+        wanted = [names] if isinstance(names, str) else names
+        keys = list(dict.fromkeys(map(lookup_name, wanted)))
         if not self.matching_names(Query(limit=1)):
             raise self._unknown(keys)
         with changing(self.places) as connection:

@@ -235,7 +235,7 @@ def say_learned(output: Output, concept: Concept, seconds: float) -> None:
     why = "took all its steps"
     if outcome.stopped == "settled":
         why = f"settled before its cap of {steps}"
-    text = f"{concept.steps} steps, {why}; kept is step {outcome.kept}"
+    text = f"{concept.steps} steps, {why}; it kept step {outcome.kept}"
     if len(outcome.attempts) > 1:
         losses = [attempt.held_out for attempt in outcome.attempts]
         won = losses.index(min(loss for loss in losses if loss is not None))

@@ -109,6 +109,7 @@ def test_reports_become_points_by_the_first_encoder_that_reads() -> None:
         ("bowl", 0.8, (1.0, 0.1)),
     ]
     assert list(chart.levels) == ["photos of mug", "photos of cup"]
+    assert chart_of(reports[:1]).points == ()
     assert chart.foot == (
         "protocol x: encoder clip · m, 2 steps of ddim, guidance 4, 128x64 · 2 of 'a {}' from "
         "seed 5 · 1 each from seed 6 + number of: a {} here; two {}s · read as ever"

@@ -27,7 +27,7 @@ def said(capsys: pytest.CaptureFixture[str], **changes) -> str:
 def test_everything_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, noun="cup", warnings=("it changes nothing",))
     assert "learned <mug> cup in 42 s: 160 steps, settled before its cap of 300" in text
-    assert "kept is step 120 of seed 4, the best of 2" in text
+    assert "it kept step 120 of seed 4, the best of 2" in text
     assert "held-out loss 0.0212 on other crops, 'cup' in its place 0.0305" in text
     assert "other words drifted 0.031" in text
     assert "2 steps had no finite gradient" in text and "went back 1 time" in text

@@ -46,7 +46,7 @@ class Consumer:
             raise Conflict(
                 f"{name!r} has vectors for {encoders_in_words(encoders)}, and {self.title} "
                 f"cannot use them: {self.why}",
-                "--for ti keeps every word; ti export --help names the other programs",
+                "--for ti keeps every concept; ti export --help names the other programs",
                 name=name,
                 consumer=self.name,
             )
@@ -87,7 +87,7 @@ CONSUMERS: Mapping[str, Consumer] = {
         Consumer(
             "comfyui",
             "ComfyUI",
-            "it looks words up for CLIP and T5 only",
+            "it looks concepts up for CLIP and T5 only",
             word=after_embedding,
             # A prompt's word ends at a space, < or [, and its brackets and colons are weights.
             named=re.compile(r"[^\s<>\[\](),:]+"),
@@ -95,20 +95,20 @@ CONSUMERS: Mapping[str, Consumer] = {
         Consumer(
             "invokeai",
             "InvokeAI",
-            "it takes words of Stable Diffusion 1, 2 and SDXL only",
+            "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
             word=in_brackets,
             named=re.compile(r"[\w., -]+"),
         ),
         Consumer(
             "sdnext",
             "SD.Next",
-            "it takes words of Stable Diffusion 1, 2 and SDXL only",
+            "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
         ),
         Consumer(
             "kohya",
             "kohya's scripts",
-            "they draw with words of Stable Diffusion 1, 2 and SDXL only",
+            "they draw with concepts of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
         ),
         Consumer(

@@ -179,14 +179,14 @@ def _several(encoders: frozenset[str]) -> bool:
     return len(encoders) > 1 and family_with(encoders) is not None
 
 
-ANY = Holds(lambda encoders: True, "any word")
-ONE = Holds(lambda e: len(e) == 1 and e <= encoder_kinds().keys(), "the words of one encoder")
-ONE_CLIP = Holds(_one_clip, "the words of one CLIP encoder")
-SEVERAL = Holds(_several, "the words of several encoders")
-SDXL = Holds(lambda encoders: encoders == {"clip_l", "clip_g"}, "the words of SDXL")
-CLIPS = Holds(lambda e: ONE_CLIP.takes(e) or SDXL.takes(e), "the words of CLIP encoders")
-WITH_T5 = Holds(lambda e: T5 in e and family_with(e) is not None, "words with vectors for T5")
-BUNDLED = Holds(lambda e: _one_clip(e) or _several(e), "the words of CLIP and T5 encoders")
+ANY = Holds(lambda encoders: True, "any concept")
+ONE = Holds(lambda e: len(e) == 1 and e <= encoder_kinds().keys(), "concepts of one encoder")
+ONE_CLIP = Holds(_one_clip, "concepts of one CLIP encoder")
+SEVERAL = Holds(_several, "concepts of several encoders")
+SDXL = Holds(lambda encoders: encoders == {"clip_l", "clip_g"}, "concepts of SDXL")
+CLIPS = Holds(lambda e: ONE_CLIP.takes(e) or SDXL.takes(e), "concepts of CLIP encoders")
+WITH_T5 = Holds(lambda e: T5 in e and family_with(e) is not None, "concepts with vectors for T5")
+BUNDLED = Holds(lambda e: _one_clip(e) or _several(e), "concepts of CLIP and T5 encoders")
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def check_fits(layout: Layout, name: str, encoders: frozenset[str]) -> None:
         raise Conflict(
             f"{name!r} has vectors for {encoders_in_words(encoders)}, and the {layout.name} layout "
             f"holds {layout.holds.words}",
-            "--for PROGRAM chooses the layout that a program reads; --for ti holds every word",
+            "--for PROGRAM chooses the layout that a program reads; --for ti holds every concept",
             name=name,
             layout=layout.name,
         )
