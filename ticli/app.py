@@ -101,7 +101,7 @@ GROUPS = {
             "Change the tags and notes of a concept",
             ('ti tag mug --add kitchen --note "blue, with a chip"',),
         ),
-        Verb("search", "Find concepts by their words", ("ti search kitchen",)),
+        Verb("search", "Search the library", ("ti search kitchen",)),
     ],
     "Combine": [
         Verb(

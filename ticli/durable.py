@@ -130,8 +130,7 @@ def explain(error: OSError, path: Path, needed: int = 0) -> TiError:
     if error.errno in FULL:
         return NoSpace(
             f"no room for {path}: {reason}",
-            f"free {f'at least {needed:,} bytes' if needed else 'some room'} there, then run the "
-            "command again",
+            f"free {f'{needed:,} bytes' if needed else 'some room'} there, then try again",
             bytes_needed=needed,
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -27,7 +27,7 @@ def config(
 ) -> None:
     """Show and change settings.
 
-    A flag goes before the environment, that before the config file, that before what is built in.
+    A flag wins over the environment, that over the config file, and that over the built-in value.
     """
     from ticli.paths import places
     from ticli.settings import KEYS, load_settings, set_value, unset_value

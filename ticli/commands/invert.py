@@ -85,7 +85,7 @@ def learn_one(flags: InvertFlags) -> None:
     """Carry out `ti invert` for one concept. Raises the TiErrors of its parts."""
     several = "for several concepts give each its photos: --token mug=PHOTOS --token cup=PHOTOS"
     if not flags.tokens:
-        raise Usage("there is no --token", f'name the concept: --token "<mug>"; {several}')
+        raise Usage("no --token was given", f'name the concept: --token "<mug>"; {several}')
     if len(flags.tokens) > 1:
         raise Usage(f"--token is given {len(flags.tokens)} times", several)
     if flags.together is not None:

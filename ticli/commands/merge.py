@@ -34,7 +34,7 @@ def merge(
         Literal["mean", "slerp", "concat"], typer.Option("--method", help="How to combine.")
     ] = "mean",
     raw: Annotated[
-        bool, options.flag("--raw", help="Leave the length of a mean as it comes out.")
+        bool, options.flag("--raw", help="Do not scale a mean to the length of its parts.")
     ] = False,
     replace: options.ReplaceOption = False,
     dry_run: options.DryRunOption = False,

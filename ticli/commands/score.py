@@ -52,7 +52,7 @@ def score(
         options.flag(
             "--prompts",
             metavar="FILE",
-            help="Scenes of your own, one a line, each with {} for the word.",
+            help="Scenes of your own, one a line, each with {} for the concept.",
         ),
     ] = None,
     samples: Annotated[

@@ -19,7 +19,7 @@ def search(
     since: options.SinceOption = "",
     limit: options.LimitOption = None,
 ) -> None:
-    """Find concepts by their words.
+    """Search the library.
 
     ti looks in names, tokens, tags, notes, init words, nouns and the names of photos. Every word
     given must be a word there or begin one. Case, accents and punctuation do not matter. If nothing

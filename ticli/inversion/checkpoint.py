@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ticli.inversion.training import Training
 
 Tensors = dict[str, torch.Tensor]
-# A run saves a checkpoint this often.
 CHECKPOINT_SECONDS = 5.0
 
 

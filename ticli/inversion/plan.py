@@ -122,8 +122,8 @@ def settle(
         init = token.name if named else FALLBACK_INIT
         if not named:
             notes.append(
-                f"starting from the word {FALLBACK_INIT!r}, since {token.name!r} is no word of "
-                f"{source.id}; --init WORD chooses a closer one"
+                f"starting from the word {FALLBACK_INIT!r}, because {source.id} does not know "
+                f"{token.name!r}; --init WORD chooses a closer one"
             )
     if init == AUTO:
         notes.append(

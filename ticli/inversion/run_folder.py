@@ -212,7 +212,7 @@ def _difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> Confl
             return Conflict(
                 f"<{name}> has an unfinished run with other settings: {key} was "
                 f"{_short(before.get(key))}, is now {_short(now.get(key))}",
-                "give the same to continue it, or --fresh to throw it away and start over",
+                "give the same settings to continue it, or --fresh to throw it away and start over",
             )
     raise AssertionError("equal identities do not differ")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ticli.errors import Usage
+from ticli.errors import Usage, counted
 from ticli.generation.picture_plan import Drawing
 from ticli.models.image_encoders import ImageEncoderSource
 from ticli.photos.sentences import PLACE, fill
@@ -104,8 +104,9 @@ class Protocol:
         return (
             f"encoder {self.encoder} · {counts.plain} of {self.prompts.plain!r}, {counts.scene} of "
             f"each of {len(self.prompts.scenes)} scenes · seeds {self.seeds[0]}, "
-            f"{self.seeds[1]} + scene · {self.model}, {drawn.steps} steps of {drawn.sampler}, "
-            f"guidance {drawn.guidance:g}, {drawn.width}x{drawn.height} · {self.placeholder}"
+            f"{self.seeds[1]} + scene · {self.model}, {counted(drawn.steps, 'step')} of "
+            f"{drawn.sampler}, guidance {drawn.guidance:g}, {drawn.width}x{drawn.height} · "
+            f"{self.placeholder}"
         )
 
     def seed(self, number: int) -> int:

@@ -62,7 +62,7 @@ def _explain_system(error: OSError) -> TiError:
     ]
     if error.errno == errno.ENOENT and not names:
         # Only the question where we are fails without a name.
-        return NotFound("the current folder is no more", "cd to another")
+        return NotFound("the current folder no longer exists", "cd to another")
     message = f"{', '.join(names) or 'input or output'}: {error.strerror or error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace(message, "make room on the disk and run the same command again")

@@ -73,7 +73,7 @@ def say_plan(output: Output, plan: PicturePlan) -> None:
     first, last = plan.pictures[0].seed, plan.pictures[-1].seed
     output.note(
         f"{counted(len(plan.pictures), 'picture')} of {drawing.width}x{drawing.height} · "
-        f"{drawing.steps} steps of {drawing.sampler} · guidance {drawing.guidance:g} · "
+        f"{counted(drawing.steps, 'step')} of {drawing.sampler} · guidance {drawing.guidance:g} · "
         + (f"seed {first}" if first == last else f"seeds {first} to {last}")
     )
 

@@ -89,7 +89,7 @@ def write_plan(plan: Plan, setup: RunSetup) -> None:
 
 def _lines(plan: Plan, setup: RunSetup) -> list[str]:
     recipe, photos = plan.recipe, plan.photos.photos
-    each = f"{recipe.batch} pictures"
+    each = counted(recipe.batch, "picture")
     if recipe.accumulate > 1:
         each = f"{recipe.accumulate} × {each}"
     vectors = counted(recipe.vectors, "vector")
@@ -99,7 +99,7 @@ def _lines(plan: Plan, setup: RunSetup) -> list[str]:
         *_machine(plan, setup),
         (
             "recipe",
-            f"{setup.recipe_name}: {recipe.steps} steps of {each}, "
+            f"{setup.recipe_name}: {counted(recipe.steps, 'step')} of {each}, "
             f"lr {recipe.lr:g}, {recipe.kind}, seed {plan.seed}",
         ),
         *_options(recipe, setup.recipe_name),
@@ -219,7 +219,7 @@ class Results:
             raise errors[0]
         texts = ", ".join(token.text for token in self.failed)
         raise TiError(
-            f"{len(errors)} of {len(self.order)} concepts could not be learned: {texts}",
+            f"{len(errors)} of {counted(len(self.order), 'concept')} could not be learned: {texts}",
             "the same command again learns only what is missing",
             completed=self.completed,
             failed=[
@@ -235,7 +235,7 @@ def say_learned(output: Output, concept: Concept, seconds: float) -> None:
     why = "took all its steps"
     if outcome.stopped == "settled":
         why = f"settled before its cap of {steps}"
-    text = f"{concept.steps} steps, {why}; it kept step {outcome.kept}"
+    text = f"{counted(concept.steps, 'step')}, {why}; it kept step {outcome.kept}"
     if len(outcome.attempts) > 1:
         losses = [attempt.held_out for attempt in outcome.attempts]
         won = losses.index(min(loss for loss in losses if loss is not None))

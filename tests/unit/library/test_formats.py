@@ -116,7 +116,7 @@ def test_zero_and_huge_vectors_are_warned_of() -> None:
         ({"a": tensor(value=float("inf"))}, "not finite"),
         ({"a": tensor(768).double() * 1e300}, "not finite"),
         ({"a": tensor(), "b": tensor()}, "holds 2 words"),
-        ({}, "holds nothing, and no embedding"),
+        ({}, "holds no embedding, but nothing"),
         ({"a": tensor().long()}, "numbers of type 'I64'"),
         ({"a": tensor().bool()}, "numbers of type 'BOOL'"),
         ({"a": torch.zeros(1, 1, 768)}, "has the shape"),

@@ -233,7 +233,7 @@ def unknown_layout(root: Any, origin: str) -> BadContent:
     if isinstance(root, Mapping):
         keys = ", ".join(repr(key)[:60] for key in list(root)[:4])
         held = f"{len(root):,} entries: {keys}" if root else "nothing"
-    return BadContent(f"{origin} holds {held}, and no embedding", WORD_HINT)
+    return BadContent(f"{origin} holds no embedding, but {held}", WORD_HINT)
 
 
 def _kind(root: Any) -> str:

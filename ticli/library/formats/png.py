@@ -207,7 +207,7 @@ def hidden_bytes(data: bytes, origin: str) -> bytes:
     separators = np.flatnonzero(low.max(axis=(0, 2), initial=0) == 0)
     nothing = BadContent(
         f"{origin} is a PNG picture with no embedding in it",
-        "give the original of a picture that carries a word: saving it again loses the word",
+        "give the original of a picture that carries a concept: saving it again loses the concept",
     )
     if len(separators) < 2:
         raise nothing

@@ -112,7 +112,7 @@ def read_header(read: Callable[[int, int], bytes], size: int, origin: str) -> He
     head = read(0, min(size, LENGTH_BYTES + 1))
     length = int.from_bytes(head[:LENGTH_BYTES], "little")
     if not looks_like_tensor_file(head) or length > size - LENGTH_BYTES:
-        raise _damaged(origin, "its header is cut off or no header at all")
+        raise _damaged(origin, "its header is cut off or missing")
     if length > LARGEST_HEADER:
         raise _damaged(origin, f"its header is larger than {LARGEST_HEADER >> 20} MiB")
     header = _parse_header(read(LENGTH_BYTES, length), origin)

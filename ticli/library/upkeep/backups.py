@@ -275,7 +275,7 @@ def _manifest(
     """The manifest, which must name exactly the members. Raises BadContent."""
     if not {MANIFEST, DATABASE} <= members.keys():
         raise BadContent(
-            f"{origin} is a zip file, and no complete backup of a library",
+            f"{origin} is a zip file, but not a complete backup of a library",
             "give a file that ti backup wrote to its end",
         )
     try:
@@ -311,6 +311,6 @@ def _reported(origin: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise BadContent(f"{origin} is no whole backup: {error}", HINT) from error
+        raise BadContent(f"{origin} is not a complete backup: {error}", HINT) from error
     except OSError as error:
         raise BadContent(f"{origin} cannot be read: {error.strerror or error}", HINT) from error

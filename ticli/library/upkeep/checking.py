@@ -310,10 +310,10 @@ def _database_checks(connection: sqlite3.Connection, places: Places) -> Iterator
     else:
         yield Check("rows", "ok", "every row can be read")
     if wordless or not whole_words:
-        said = f"the word index is not that of the rows ({len(wordless):,} differ)"
+        said = f"the search index does not match the rows ({len(wordless):,} differ)"
         yield Check("search", "fail", said, REBUILD)
     else:
-        yield Check("search", "ok", "the word index is that of the rows")
+        yield Check("search", "ok", "the search index matches the rows")
     yield from _files(rows, places)
 
 
