@@ -1,7 +1,6 @@
 """Unfinished runs on disk: one folder for each concept, locked while a process learns it.
 
-The checks of `ti doctor` and `ti list` use this module, so torch is imported only to read and write
-tensors.
+`ti list` uses this module too, so torch is imported only to read and write tensors.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ END = "\U0010ffff"
 def completions(kind: str, start: str, database: Path) -> list[str]:
     """Names of "concepts" or "tags" in alphabetical order; none if anything is wrong.
 
-    Of more than MOST, those that begin with `start`; of more than MOST such, the first ones and the
-    very last, so that a shell which types what all have in common types nothing wrong.
+    Of more than MOST, those that begin with `start`; of more than MOST such, the first ones and
+    the very last, so that a shell can type what all have in common.
     """
     if kind not in QUERIES:
         return []

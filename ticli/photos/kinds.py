@@ -155,8 +155,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 def read_head(path: Path, count: int) -> bytes:
     """Return the first `count` bytes of a regular file, or all of a shorter one. Raises Refusal.
 
-    Special files are refused before they are opened, and again once opened, because another process
-    may have put one there in between; O_NONBLOCK keeps it from blocking.
+    Special files are refused before and after opening: another process may swap them in between.
     """
     try:
         _refuse_special(path.stat().st_mode)

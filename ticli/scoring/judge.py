@@ -226,7 +226,7 @@ def measure(
     """The figures of `word` (the concept), `class` and `photos`, and the `way` between the two.
 
     `reference` holds the class word's pictures. Figures that need sentences are None if the encoder
-    does not read. Raises Usage for a sentence that is too long.
+    does not read.
     """
     real = picture_features(encoder, photos)
     seen = {"word": see(encoder, pictures), "class": see(encoder, reference)}
@@ -234,11 +234,7 @@ def measure(
         side: image_figures(found, real) | dict.fromkeys(TEXT_KEYS) for side, found in seen.items()
     }
     if encoder.source.reads:
-        prompts = protocol.prompts
-        texts = SentenceFeatures(
-            sentence_features(encoder, sentences(prompts, class_word)),
-            sentence_features(encoder, prompts.bare),
-        )
+        texts = read_texts(encoder, protocol, class_word)
         goal = text_figures(seen["class"], texts)
         for side, found in seen.items():
             figures = text_figures(found, texts)
@@ -249,6 +245,12 @@ def measure(
         "photos": {"count": len(photos), "image": mean, "copied": copied},
         "way": way(sides["word"]["image"], sides["class"]["image"], mean),
     }
+
+
+def read_texts(encoder: ImageEncoder, protocol: Protocol, class_word: str) -> SentenceFeatures:
+    """The features of a protocol's sentences. Raises Usage if one is too long."""
+    texts = sentences(protocol.prompts, class_word), protocol.prompts.bare
+    return SentenceFeatures(*(sentence_features(encoder, part) for part in texts))
 
 
 def see(encoder: ImageEncoder, drawn: ProtocolPictures) -> PictureFeatures:
