@@ -308,7 +308,7 @@ class Concept:
 
     @property
     def trigger(self) -> str:
-        """What to write in a prompt: the token, and its noun where it has one."""
+        """What to write in a prompt: the token, and its noun if it has one."""
         return f"{self.token} {self.noun}" if self.noun else self.token
 
 

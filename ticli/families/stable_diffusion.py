@@ -112,7 +112,7 @@ def _unet_of_sdxl(shapes: Shapes, texts: Mapping[str, Shapes], _prediction: str)
 
 
 def projected_width(shapes: Shapes) -> int:
-    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError where it has no projection."""
+    """How wide an OpenCLIP encoder's pooled text is. Raises KeyError if it has no projection."""
     if "text_projection.weight" in shapes:
         return shapes["text_projection.weight"][0]
     return shapes["text_projection"][1]

@@ -54,7 +54,7 @@ class Judge:
     """The fixed batch, the same from the first step to the last.
 
     `examples` hold the concept, the photos' own words and the twin it is guided away from, if any,
-    `plain` the same sentences with the class word in its place; where there is none, the start's
+    `plain` the same sentences with the class word in its place; if there is none, the start's
     rows `stand_in` for it. `spared` is the index of the photo that is held out; None if other
     crops are.
     """
@@ -73,7 +73,7 @@ class Judge:
         return held_out_loss(self.model, self.examples, vectors, self.draw, self.batch)
 
     def held_out_init(self, vectors: Vectors) -> float:
-        """Mean denoising loss of the class word, or of the start where there is none.
+        """Mean denoising loss of the class word, or of the start if there is none.
 
         In the same sentences: the photos' own words are those beside the `vectors`.
         """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 COMPILERS = ("cc", "gcc", "clang")
 FILE = "compiling.json"
-# Seconds to compile a U-Net and its backward pass where nothing is known of this one.
+# Seconds to compile a U-Net and its backward pass if nothing is known of this one.
 UNKNOWN_COST = 90.0
 # The share of a captured step that fused normalisation and activation save, guessed low.
 SAVED = 0.15

@@ -101,7 +101,7 @@ class TrainingState:
     def go_back(self, recipe: Recipe, found: str) -> None:
         """Return to the last good vectors and halve the rate; the steps taken stay counted.
 
-        Raises Diverged, with what was `found`, where the recipe allows no more of this.
+        Raises Diverged, with what was `found`, if the recipe allows no more of this.
         """
         if self.good is None or self.restores >= recipe.restores:
             raise Diverged(

@@ -177,7 +177,7 @@ def take_step(learner: Learner, loss: float, began: float) -> Step:
 
 
 def _clip(vectors: Vectors, limit: float) -> bool:
-    """Clip the rows' gradient to an L2 norm; False where it is not finite."""
+    """Clip the rows' gradient to an L2 norm; False if it is not finite."""
     gradients = [row.grad for row in vectors.parameters().values() if row.grad is not None]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     if not bool(norm.isfinite()):

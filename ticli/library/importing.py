@@ -208,7 +208,7 @@ def _word_files(folder: Path) -> list[Path]:
 
 
 def _note(path: Path) -> str:
-    """The first line of a small text file; "" where there is none."""
+    """The first line of a small text file; "" if there is none."""
     try:
         with open_file(path) as file:
             data = file.read(0, min(file.size, LONGEST_NOTE))

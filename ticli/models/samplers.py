@@ -18,7 +18,7 @@ def samplers_for(family: str) -> Samplers:
 
 
 def check_sampler(name: str, known: Samplers = DIFFUSION.samplers) -> str:
-    """Return a sampler's name where it is `known`. Raises Usage naming those that are."""
+    """Return a sampler's name if it is `known`. Raises Usage naming those that are."""
     if name not in known:
         elsewhere = " for this model" if name in DIFFUSION.samplers else ""
         raise Usage(f"no sampler named {name!r}{elsewhere}", f"samplers: {', '.join(known)}")

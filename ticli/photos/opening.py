@@ -59,9 +59,9 @@ def _scale_wide(image: Image.Image) -> Image.Image:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Part a picture into colours and alpha (mode L); None where nothing is transparent.
+    """Part a picture into colours and alpha (mode L); None if nothing is transparent.
 
-    Raises Refusal where everything is.
+    Raises Refusal if everything is.
     """
     if image.mode not in ("LA", "RGBA"):
         return image, None

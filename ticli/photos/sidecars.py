@@ -130,7 +130,7 @@ def subject_share(photo: Photo, size: int) -> int:
 
 
 def mask_digest(photo: Photo) -> str:
-    """The sha256 of a mask's levels, as hex; "" where a photo has none."""
+    """The sha256 of a mask's levels, as hex; "" if a photo has none."""
     return hashlib.sha256(photo.mask.tobytes()).hexdigest() if photo.mask else ""
 
 

@@ -20,7 +20,7 @@ EXAMPLE = 'such as: ti generate "<mug> on the moon"'
 def read_prompts(argument: str | None) -> tuple[list[str], bool]:
     """Return the prompts and whether they came from stdin, which `-` or no argument means.
 
-    Blank lines are left out. Raises Usage where there is no prompt, or no text.
+    Blank lines are left out. Raises Usage if there is no prompt, or no text.
     """
     if argument is not None and argument != "-":
         return [argument], False
@@ -40,7 +40,7 @@ def read_prompts(argument: str | None) -> tuple[list[str], bool]:
 
 
 def piped(missing: str, hint: str) -> BinaryIO:
-    """The bytes on stdin. Raises Usage with `missing` where it is closed, or a terminal."""
+    """The bytes on stdin. Raises Usage with `missing` if it is closed, or a terminal."""
     if sys.stdin is None or is_terminal(sys.stdin):
         raise Usage(missing, hint)
     return sys.stdin.buffer

@@ -55,7 +55,7 @@ def display_width(text: str) -> int:
 def padded(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | None = None
 ) -> list[str]:
-    """Lay rows out as lines under a heading, no line wider than `room` cells where it is given."""
+    """Lay rows out as lines under a heading, no line wider than `room` cells if it is given."""
     texts = [[column.heading for column in columns]]
     # What no line can show is not laid out: a tag may be as long as a book. A cell of the screen
     # holds a letter and at most five signs of marks on it.
@@ -173,7 +173,7 @@ class Output:
                 write_line(f"{key}\t{text}")
 
     def data(self, content: bytes) -> None:
-        """Write bytes to stdout. Raises Usage where stdout is a terminal."""
+        """Write bytes to stdout. Raises Usage if stdout is a terminal."""
         refuse_terminal()
         if sys.stdout is None:
             raise BrokenPipeError
@@ -229,7 +229,7 @@ class Output:
             raise Usage(f"{flag} and --json both want stdout", "leave one of them out")
 
     def confirm(self, question: str, yes: bool) -> None:
-        """Ask on the terminal. Raises Usage where there is none to ask, Declined on a no."""
+        """Ask on the terminal. Raises Usage if there is none to ask, Declined on a no."""
         if yes:
             return
         if not is_terminal(sys.stdin):
@@ -271,12 +271,12 @@ def refuse_terminal() -> None:
 
 
 def painted(text: str, style: str, color: bool) -> str:
-    """Wrap a safe text in an SGR style where the stream has colour."""
+    """Wrap a safe text in an SGR style if the stream has colour."""
     return f"\x1b[{style}m{text}\x1b[0m" if color else text
 
 
 def write_line(text: str, end: str = "\n") -> None:
-    """Write a safe line to stdout. Raises BrokenPipeError where stdout is closed."""
+    """Write a safe line to stdout. Raises BrokenPipeError if stdout is closed."""
     if sys.stdout is None:
         raise BrokenPipeError
     sys.stdout.write(text + end)

@@ -51,7 +51,7 @@ class Gallery:
             self.output.detail(f"picture {done}, {picture.seconds:.1f} s")
 
     def close(self) -> None:
-        """Write the JSON array of all pictures, where one is wanted."""
+        """Write the JSON array of all pictures, if one is wanted."""
         if self.output.json and not self.per_line:
             self.output.document(self.finished)
 

@@ -107,7 +107,7 @@ def choose_token(imported: Imported, given: str | None, stem: str = "") -> Token
     """The word of an import: the one given, else the stored one, the key's, the file's stem.
 
     A name from the file that the grammar does not allow is put into its nearest form. Raises
-    Usage where `given` is not allowed, or where there is no name at all.
+    Usage if `given` is not allowed, or if there is no name at all.
     """
     if given:
         return parse_token(given)

@@ -177,7 +177,7 @@ def described(package: Package) -> dict[str, str]:
 
 
 def architecture(concept: Concept) -> str:
-    """The ModelSpec name of the model family a word is for."""
+    """The ModelSpec name of the model family that a concept is for."""
     if STARTER_WIDTH in concept.widths.values():
         return "ti-starter/textual-inversion"
     family = concept.base.family

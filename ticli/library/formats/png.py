@@ -36,7 +36,7 @@ NOT_INTACT = "resizing or saving a picture again destroys what is hidden in it; 
 
 
 def read_png(file: Opened) -> Content:
-    """Read the word that a picture carries, the text chunk first. Raises BadContent."""
+    """Read the concept that a picture carries, the text chunk first. Raises BadContent."""
     if not file.is_small:
         raise BadContent(f"{file.origin} is a PNG picture that is too large to carry a word", "")
     data = file.read(0, file.size)
@@ -196,7 +196,7 @@ LOW = 0x0F
 
 
 def hidden_bytes(data: bytes, origin: str) -> bytes:
-    """The packed bytes hidden in a PNG picture. Raises BadContent where there are none.
+    """The packed bytes hidden in a PNG picture. Raises BadContent if there are none.
 
     Two blocks stand left and right of the picture, each parted from it by a column of zeros: the
     left one holds the low half of every byte, the right one the high half.

@@ -1,4 +1,4 @@
-"""AUTOMATIC1111's picture embeddings: a PNG that carries a word in a text chunk and in its pixels.
+"""AUTOMATIC1111's picture embeddings: a PNG that carries a concept in a chunk and in pixels.
 
 The layout is AUTOMATIC1111's (modules/textual_inversion/image_embedding.py); the code is not.
 """
@@ -68,9 +68,9 @@ TENSOR = "TORCHTENSOR"
 
 
 def picture_file(packages: Sequence[Package]) -> bytes:
-    """A PNG of the user's picture, or of a plain card, that holds the word.
+    """A PNG of the user's picture, or of a plain card, that holds the concept.
 
-    Raises Conflict where the word has more vectors than readers take from a picture.
+    Raises Conflict if it has more vectors than readers take from a picture.
     """
     from PIL.PngImagePlugin import PngInfo
 

@@ -39,7 +39,7 @@ class Consumer:
     def layout(self, name: str, encoders: frozenset[str]) -> Layout:
         """The layout for a concept with vectors for these encoders.
 
-        Raises Conflict with the reason where the program cannot read any.
+        Raises Conflict with the reason if the program cannot read any.
         """
         chosen = self.reads_all or exports_of(encoders).get(self.name)
         if chosen is None:
@@ -59,12 +59,12 @@ def unmistakable(name: str) -> str:
 
 
 def in_brackets(stem: str) -> str:
-    """`<mug>`, as diffusers and InvokeAI write a word."""
+    """`<mug>`, as diffusers and InvokeAI write a concept."""
     return f"<{stem}>"
 
 
 def after_embedding(stem: str) -> str:
-    """`embedding:mug`, as ComfyUI writes a word."""
+    """`embedding:mug`, as ComfyUI writes a concept."""
     return f"embedding:{stem}"
 
 
@@ -175,7 +175,7 @@ def advice(packages: Sequence[Package], layout: Layout, consumer: str) -> list[s
 
 
 def _loading(package: Package, layout: Layout) -> list[str]:
-    """How a diffusers pipeline of several encoders takes a word."""
+    """How a diffusers pipeline of several encoders takes a concept."""
     if layout.name != "diffusers-pair":
         return []
     lines = []
