@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import ticli
+from ticli.models.hardware import pick_hardware
 from ticli.models.model import quiet_libraries
 
 TOKENIZER = Path(ticli.__file__).parent / "models" / "clip_tokenizer"
@@ -102,3 +104,15 @@ def write_model(folder: Path, name: str, device: str, dtype: torch.dtype) -> Pat
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(SCHEDULE))
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def main() -> None:
+    """Write the models that are named into a folder: gpu_models.py FOLDER DEVICE NAME…"""
+    folder, device, *names = sys.argv[1:]
+    hardware = pick_hardware(device)
+    for name in names:
+        print(write_model(Path(folder) / name, name, hardware.device.type, hardware.dtype))
+
+
+if __name__ == "__main__":
+    main()

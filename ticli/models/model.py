@@ -119,7 +119,11 @@ def _load(
             options |= {"torch_dtype": dtype, "low_cpu_mem_usage": False}
         else:
             options["dtype"] = dtype
-        return load_whole(kind, place, variant=variant, **options)
+        module = load_whole(kind, place, variant=variant, **options)
+        # diffusers may leave all in the file's precision if one buffer has that precision (SD 3).
+        for parameter in module.parameters() if library == "diffusers" else ():
+            parameter.data = parameter.data.to(dtype)
+        return module
 
 
 def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
