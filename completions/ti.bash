@@ -172,9 +172,11 @@ _ti_value() {
     score:--prediction) _ti_offer $'epsilon\nv' ;;
     score:--dtype) _ti_offer $'auto\nfp32\nfp16\nbf16' ;;
     list:--tag|ls:--tag) _ti_offer "$(command ti __complete tags "$cur" 2>/dev/null)" ;;
+    list:--kind|ls:--kind) _ti_offer $'object\nstyle\nperson' ;;
     tag:--add) _ti_offer "$(command ti __complete tags "$cur" 2>/dev/null)" ;;
     tag:--remove) _ti_offer "$(command ti __complete tags "$cur" 2>/dev/null)" ;;
     search:--tag) _ti_offer "$(command ti __complete tags "$cur" 2>/dev/null)" ;;
+    search:--kind) _ti_offer $'object\nstyle\nperson' ;;
     merge:--method) _ti_offer $'mean\nslerp\nconcat' ;;
     export:--for) _ti_offer $'diffusers\na1111\ncomfyui\ninvokeai\nsdnext\nkohya\nonetrainer\nconcept-repo\npng\nti' ;;
     export:--format) _ti_offer $'ti\ndiffusers\ndiffusers-pair\ndiffusers-bin\nemb_params\nemp_params\nsdxl\nt5\nencoder-keys\na1111-pt\noriginal-pt\npng\nconcept-repo\nbundle' ;;

@@ -81,9 +81,7 @@ def _usage(error: Any) -> Usage:
         return Usage(
             message, did_you_mean(message.partition(": '")[2].partition("'")[0], choices, hint)
         )
-    if path == "ti":
-        return Usage(message, "ti --help lists the commands")
-    return Usage(message, hint)
+    return Usage(message, "ti --help lists the commands" if path == "ti" else hint)
 
 
 def _fail(error: BaseException, arguments: list[str]) -> int:

@@ -217,7 +217,8 @@ def build(verbs: Sequence[Verb] = VERBS) -> typer.Typer:
     )
     built.callback(invoke_without_command=True)(_root)
     for verb in verbs:
-        epilog = "\b\nExample:\n" + "\n".join(f"  {example}" for example in verb.examples)
+        heading = "Example" if len(verb.examples) == 1 else "Examples"
+        epilog = f"\b\n{heading}:\n" + "\n".join(f"  {example}" for example in verb.examples)
         for name in (verb.name, *verb.aliases):
             built.command(
                 name,

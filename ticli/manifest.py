@@ -69,7 +69,8 @@ def read_manifest(name: str, stdin: bytes | None) -> list[Entry]:
     except FileNotFoundError:
         raise NotFound(f"no such manifest: {path}", "check the path") from None
     except (OSError, ValueError) as error:
-        raise BadContent(f"{path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadContent(f"{path} cannot be read: {reason}") from error
     return parse_manifest(_text(content, name), name, path.parent, path.suffix.lower())
 
 
@@ -94,8 +95,8 @@ def pairs(texts: Sequence[str]) -> list[Entry]:
         where = f"--token {text}"
         if not sign:
             raise Usage(
-                f"{where} names no photos, and another --token does",
-                f"write --token {text}=PHOTOS",
+                f"{where} names no photos",
+                f"beside a manifest or other concepts, write --token {text}=PHOTOS",
             )
         entries.append(_entry({"token": token, "photos": photos}, where, Path()))
     refuse_repeats(entries)

@@ -48,8 +48,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except FileNotFoundError:
         raise NotFound(f"no such file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadContent(f"{path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadContent(f"{path} is not UTF-8 text", "save it as UTF-8") from error
+    except OSError as error:
+        raise BadContent(f"{path} cannot be read: {error.strerror or error}") from error
     return parse_mapping(text, str(path))
 
 

@@ -12,6 +12,7 @@ from ticli.errors import NotFound, Usage
 from ticli.names import did_you_mean
 
 PRESETS = ("quick", "default", "thorough", "paper", "directional", "cross", "fairer")
+TYPES = {int: "a whole number", float: "a number", str: "text", bool: "a bool", tuple: "a tuple"}
 KINDS = ("object", "style", "person")
 NORMS = ("vocabulary", "free", "sphere", "pull")
 INIT_FROM = ("table", "output")
@@ -44,7 +45,7 @@ class Recipe:
     Raises Usage for a value that is out of its range.
     """
 
-    kind: str = _knob("object", "What the photos show.", choices=KINDS, metavar="KIND")
+    kind: str = _knob("object", "What the photos show.", choices=KINDS)
     init: str = _knob(
         "", 'Start from these words, a "<concept>", random, mean or auto.', metavar="WORDS"
     )
@@ -115,9 +116,7 @@ class Recipe:
     accumulate: int = _knob(1, "Batches in each step.", RARE, low=1, high=1024)
     size: int = _knob(0, "Pixels a side; 0: the model's own.", DATA, low=0, high=4096)
     flip: bool = _knob(True, "Mirror photos at random.", DATA)
-    schedule: str = _knob(
-        "cosine", "Course of the learning rate.", METHOD, choices=SCHEDULES, metavar="LAW"
-    )
+    schedule: str = _knob("cosine", "Course of the learning rate.", METHOD, choices=SCHEDULES)
     warmup: int = _knob(0, "Steps over which the learning rate rises.", RARE, low=0, high=1_000_000)
     clip: float = _knob(
         1.0, "Largest norm of a gradient; 0: no limit.", RARE, low=0.0, metavar="NORM"
@@ -259,7 +258,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for knob in fields(self):
-            _check(knob.name, getattr(self, knob.name), knob.metadata)
+            _check(knob.name, getattr(self, knob.name), type(knob.default), knob.metadata)
         if self.least_noise >= self.timestep_high:
             raise Usage(
                 f"timestep_low {self.least_noise} is not below timestep_high {self.timestep_high}",
@@ -366,7 +365,10 @@ def parse_value(declared: Any, text: Any, where: str) -> Any:
         raise Usage(f"{where} must be {nouns[kind]}, not {text!r}") from None
 
 
-def _check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
+def _check(name: str, value: Any, kind: type, rules: Mapping[str, Any]) -> None:
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise Usage(f"{name} must be {TYPES[kind]}, not {value!r}")
     if "choices" in rules and value not in rules["choices"]:
         raise Usage(f"{name} cannot be {value!r}", did_you_mean(str(value), rules["choices"]))
     if isinstance(value, float) and not math.isfinite(value):

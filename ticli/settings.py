@@ -58,11 +58,12 @@ def load_settings() -> Settings:
     stored: dict[str, str] = {}
     if path.is_file():
         for key, value in read_mapping(path).items():
-            stored[check_key(key, str(path))] = check_value(key, value)
+            stored[check_key(key, str(path))] = check_value(key, value, f"{path}: {key}")
     values = {}
     for key, (variable, built_in, _) in KEYS.items():
         if variable and os.environ.get(variable):
-            values[key] = Setting(check_value(key, os.environ[variable]), f"env {variable}")
+            value = check_value(key, os.environ[variable], variable)
+            values[key] = Setting(value, f"env {variable}")
         elif key == "offline" and os.environ.get("HF_HUB_OFFLINE", "").lower() in TRUE:
             values[key] = Setting("true", "env HF_HUB_OFFLINE")
         elif key in stored:
@@ -79,16 +80,16 @@ def check_key(key: str, origin: str = "config") -> str:
     return key
 
 
-def check_value(key: str, value: object) -> str:
-    """Return a value that `key` may have. Raises Usage."""
+def check_value(key: str, value: object, origin: str = "") -> str:
+    """Return a value that `key` may have. Raises Usage naming its origin."""
     if not isinstance(value, str) or "\0" in value or "\n" in value:
-        raise Usage(f"{key} must be one line of text", f"ti config set {key} VALUE")
+        raise Usage(f"{origin or key} must be one line of text", f"ti config set {key} VALUE")
     if key == "device" and value.split(":")[0] not in DEVICES:
-        raise Usage(f"device cannot be {value!r}", "choose auto, cuda, cuda:N, mps or cpu")
+        raise Usage(f"{origin or key} cannot be {value!r}", "choose auto, cuda, cuda:N, mps or cpu")
     if key == "dtype" and value not in DTYPES:
-        raise Usage(f"dtype cannot be {value!r}", did_you_mean(value, DTYPES))
+        raise Usage(f"{origin or key} cannot be {value!r}", did_you_mean(value, DTYPES))
     if key == "color" and value not in ("auto", "always", "never"):
-        raise Usage(f"color cannot be {value!r}", "choose auto, always or never")
+        raise Usage(f"{origin or key} cannot be {value!r}", "choose auto, always or never")
     if key == "offline":
         return "true" if value.lower() in TRUE else "false"
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -189,6 +190,36 @@ def test_usage_errors_exit_2_in_both_forms(run, arguments: tuple[str, ...]) -> N
     assert asked.code == 2
     assert asked.json["error"]["code"] == "usage"
     assert asked.json["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("invert", "x", "--token", "mug="), "PHOTOS stand beside"),
+        (("invert", "x", "--token", "mug", "--seed", str(1 << 64)), "0 to 2^63 - 1"),
+        (("invert", "--manifest", "/", "--token", "x"), "Is a directory\n"),
+        (("generate", "a cat", "--seed", "9" * 23, "--dry-run"), "use 0 to 9223372036854775806"),
+        (("generate", "a cat", "-m", "/usr", "--dry-run"), "no model_index.json in /usr"),
+        (("list", "--kind", "dog"), "'object', 'style', 'person'"),
+        (("models", "add", "starter", "/usr"), "the starter has it already"),
+        (("config", "get"), "takes KEY after it"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "",
+)
+def test_what_is_wrong_and_what_to_do(run, arguments, said: str) -> None:
+    result = run(*arguments)
+    assert result.code and not result.out and said in result.err
+    assert "Errno" not in result.err
+
+
+def test_a_setting_out_of_range_names_its_place(run, monkeypatch, isolated) -> None:
+    monkeypatch.setenv("TI_DEVICE", "tpu")
+    assert "TI_DEVICE cannot be 'tpu'" in run("generate", "a cat", "--dry-run").err
+    monkeypatch.delenv("TI_DEVICE")
+    file = Path(run("config", "path").out.strip())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("device: tpu\n")
+    assert f"{file}: device cannot be 'tpu'" in run("generate", "a cat", "--dry-run").err
 
 
 def test_the_nearest_command_and_flag_are_named(run) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def test_every_recipe(run, folder, photos, recipe):
 
 
 @pytest.mark.parametrize(
-    "sampler", ["ddim", "ddpm", "dpm++", "dpm++-karras", "euler", "euler-a", "heun", "pndm", "unipc"]
+    "sampler",
+    ["ddim", "ddpm", "dpm++", "dpm++-karras", "euler", "euler-a", "heun", "pndm", "unipc"],
 )
 def test_every_sampler_draws_what_the_cpu_draws(run, folder, tmp_path, monkeypatch, sampler):
     monkeypatch.chdir(tmp_path)
@@ -145,14 +147,18 @@ def test_a_stopped_run_goes_on_here_or_on_another_device(photos, folder, first, 
 def learned(photos: Path, folder: Path, token: str, *legs: tuple[str, int | None]) -> np.ndarray:
     """The vectors of a run whose legs were taken on these devices, stopped at these steps."""
     plan = plan_for(photos, folder, token=f"<{token}>")
-    for device, stop_at in legs:
-        with open_run(places().runs, plan.token.name, plan.identity()) as run:
-            training = begin(plan, run, pick_hardware(device, "fp32"))
-            try:
-                for _ in advance(training, lambda: 2 if training.steps == stop_at else None):
-                    pass
-            except Stopped:
-                continue
-            _, embedding = conclude(training)
-            return embedding.rows["clip_l"]
-    raise AssertionError("the last leg stopped")
+    *first, (last, _) = legs
+    for device, stop_at in first:
+        with pytest.raises(Stopped):
+            leg(plan, device, stop_at)
+    return leg(plan, last, None)
+
+
+def leg(plan: Any, device: str, stop_at: int | None) -> np.ndarray:
+    """Take a run up to a step, or to its end. Raises Stopped."""
+    with open_run(places().runs, plan.token.name, plan.identity()) as run:
+        training = begin(plan, run, pick_hardware(device, "fp32"))
+        for _ in advance(training, lambda: 2 if training.steps == stop_at else None):
+            pass
+        _, embedding = conclude(training)
+        return embedding.rows["clip_l"]

@@ -35,9 +35,10 @@ def config(
     file = places().config
     given = [word for word in (key, value) if word is not None]
     if len(given) != WORDS[action]:
-        shape = " ".join([action, *("KEY", "VALUE")[: WORDS[action]]])
+        takes = ("KEY", "VALUE")[: WORDS[action]]
         raise Usage(
-            f"ti config {action} takes {WORDS[action]} words after it", f"ti config {shape}"
+            f"ti config {action} takes {' and '.join(takes) or 'nothing'} after it",
+            " ".join(("ti config", action, *takes)),
         )
     if action == "path":
         if output.json:

@@ -380,8 +380,8 @@ def requests_of(flags: InvertFlags, settings: Settings) -> list[Request]:
 def _entries(flags: InvertFlags) -> list[Entry]:
     if flags.photos:
         raise Usage(
-            "PHOTOS are for one concept, and there are several",
-            "give each its own: in the manifest, or as --token NAME=PHOTOS",
+            "PHOTOS stand beside a manifest or --token NAME=PHOTOS",
+            "leave PHOTOS out, and give each concept its own",
         )
     entries: list[Entry] = []
     if flags.manifest is not None:

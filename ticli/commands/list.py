@@ -28,7 +28,7 @@ def list_concepts(
     ] = "",
     tag: options.TagOption = None,
     base: options.BaseOption = "",
-    kind: options.KindOption = "",
+    kind: options.KindOption = None,
     since: options.SinceOption = "",
     sort: Annotated[
         str,
@@ -47,7 +47,7 @@ def list_concepts(
     from ticli.library.library import Library, Query
     from ticli.plain_text import moment
 
-    chosen = Query(pattern, tuple(tag or ()), base, kind, moment(since) if since else "")
+    chosen = Query(pattern, tuple(tag or ()), base, kind or "", moment(since) if since else "")
     if unfinished:
         if chosen != Query() or sort != "name":
             raise Usage("--unfinished lists runs, which have no tags, base or order", "leave those")

@@ -131,8 +131,7 @@ BaseOption = Annotated[
     flag("--base", metavar="BASE", help="Only concepts of this model or family, as in sd1."),
 ]
 KindOption = Annotated[
-    str,
-    flag("--kind", metavar="KIND", help="Only concepts of this kind: object, style or person."),
+    Literal["object", "style", "person"] | None, flag("--kind", help="Only concepts of this kind.")
 ]
 SinceOption = Annotated[
     str,

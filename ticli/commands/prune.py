@@ -69,7 +69,7 @@ def _show(output: Output, gone: Sequence[Unused], waiting: Sequence[Unused], dry
     output.note(f"{'would free' if dry_run else 'freed'} {_size_of(gone)}")
     if waiting:
         size = _size_of(waiting)
-        output.note(f"{len(waiting):,} more ({size}) wait for 14 days; --all takes them too")
+        output.note(f"{len(waiting):,} more ({size}) within 14 days of use; --all takes them too")
     for unused in waiting:
         output.detail(f"{_line(unused)}, unused since {unused.since:%Y-%m-%d}")
 

@@ -15,7 +15,7 @@ def search(
     text: Annotated[list[str], options.argument(metavar="TEXT...", help="Words to find.")],
     tag: options.TagOption = None,
     base: options.BaseOption = "",
-    kind: options.KindOption = "",
+    kind: options.KindOption = None,
     since: options.SinceOption = "",
     limit: options.LimitOption = None,
 ) -> None:
@@ -31,7 +31,7 @@ def search(
     query = Query(
         tags=tuple(tag or ()),
         base=base,
-        kind=kind,
+        kind=kind or "",
         since=moment(since) if since else "",
         words=" ".join(text),
         limit=limit,

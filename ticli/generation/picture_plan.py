@@ -239,7 +239,8 @@ def first_seed(given: int | None, pictures: int) -> int:
     if given is None:
         return secrets.randbelow(FRESH_SEEDS)
     if not 0 <= given <= LARGEST_SEED - pictures:
-        raise Usage(f"--seed cannot be {given}", "use 0 or more, or leave it out for a fresh one")
+        hint = f"use 0 to {LARGEST_SEED - pictures}, or leave it out for a fresh one"
+        raise Usage(f"--seed cannot be {given}", hint)
     return given
 
 

@@ -58,7 +58,10 @@ def build_context(model: Model, plan: Plan, vectors: int) -> Context:
             outputs = torch.cat([_outputs(model, encoder, batch, rows) for batch in batches])
         counted = outputs.new_zeros(outputs.shape[:2])
         for number, prompt in enumerate(own):
-            places = _places(encoder, prompt)
+            # Its own words and its end count; the start token never changes.
+            held = {slot.position for slot in prompt.slots}
+            begins = int(prompt.ids[0] == encoder.tokenizer.bos_token_id)
+            places = [place for place in range(begins, prompt.end + 1) if place not in held]
             counted[number, places] = 1 / len(places)
         wanted[encoder.key], shares[encoder.key] = outputs, counted
     return Context(name, prompts, wanted, shares)
@@ -123,13 +126,6 @@ def _outputs(
 ) -> torch.Tensor:
     """Float32 outputs (prompts, tokens, width), also of an encoder that was sent away."""
     return encoder.encode(prompts, rows).hidden.float().to(model.device)
-
-
-def _places(encoder: TextEncoder, prompt: Tokenised) -> list[int]:
-    """Positions of a prompt's own words and of its end; the start token never changes."""
-    own = {slot.position for slot in prompt.slots}
-    begins = prompt.ids[0] == encoder.tokenizer.bos_token_id
-    return [place for place in range(int(begins), prompt.end + 1) if place not in own]
 
 
 # Scenes whose words must go on meaning what they mean; none of them is used to score a concept.

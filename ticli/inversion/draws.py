@@ -67,6 +67,8 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     share = _place(rule.law, (strata + offset) / rule.batch)
     timesteps = low + (share * (high - low)).long()
     mirrored = torch.rand(rule.batch, generator=generator) < 0.5
+    # From a key of its own: without private words every other draw stays what it is.
+    own = torch.rand(rule.batch, generator=keyed_generator(seed, "private", step)) < rule.private
     return Draw(
         photos=photos[: rule.batch],
         mirrored=mirrored & rule.flip,
@@ -74,7 +76,7 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
         timesteps=timesteps.clamp_(max=high - 1),
         spread=torch.randn(rule.batch, *rule.shape, generator=generator),
         noise=torch.randn(rule.batch, *rule.shape, generator=generator),
-        private=_private(seed, step, rule),
+        private=own if rule.private else None,
     )
 
 
@@ -91,14 +93,6 @@ def fixed_draw(rule: DrawRule, count: int, generator: torch.Generator) -> Draw:
         spread=torch.randn(count, *rule.shape, generator=generator),
         noise=torch.randn(count, *rule.shape, generator=generator),
     )
-
-
-def _private(seed: int, step: int, rule: DrawRule) -> torch.Tensor | None:
-    """From a key of its own: without private words every other draw stays what it is."""
-    if not rule.private:
-        return None
-    generator = keyed_generator(seed, "private", step)
-    return torch.rand(rule.batch, generator=generator) < rule.private
 
 
 def _place(law: str, share: torch.Tensor) -> torch.Tensor:

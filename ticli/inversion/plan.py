@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ticli.concept import Concept
-from ticli.errors import BadContent, Conflict, Diverged, NotFound, TiError, Usage
+from ticli.errors import BadContent, Conflict, Diverged, NotFound, TiError, Usage, counted
 from ticli.families import FAMILIES
 from ticli.families.family import FLOW
 from ticli.inversion.run_folder import check_run
@@ -227,6 +227,8 @@ def make_plan(request: Request, library: Library) -> Plan:
 
     Raises Usage, Conflict, NotFound, BadContent and ModelUnavailable.
     """
+    if not isinstance(request.seed, int) or request.seed.bit_length() > 63:
+        raise Usage(f"seed cannot be {request.seed!r}", "use a whole number from 0 to 2^63 - 1")
     token = parse_token(request.token)
     _check_free(token, request, library)
     source = locate(
@@ -322,7 +324,8 @@ def _caption_notes(captions: Captions | None) -> list[str]:
         return []
     notes = [f"captions: {len(captions.by_photo)} found"]
     if captions.added:
-        notes.append(f"the token was put in front of {captions.added} caption(s) that lacked it")
+        lacked = counted(captions.added, "caption")
+        notes.append(f"the token was put in front of {lacked} that lacked it")
     if captions.missing:
         notes.append(f"no caption for {', '.join(captions.missing)}: neutral sentences are used")
     return notes

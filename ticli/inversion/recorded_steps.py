@@ -249,7 +249,11 @@ class Replayer:
         self, model: Model, shares: Sequence[Share], scale: float
     ) -> list[float] | None:
         """Take a recorded step and add its gradients; None if it must be taken plainly."""
-        return self.take(model, lambda: lay_out(model, shares, scale), _steps_left(shares))
+        # How often this batch will be taken again, as far as can be seen.
+        learners = [share.learner for share in shares]
+        left = min(learner.recipe.steps - learner.state.step for learner in learners)
+        again = left * learners[0].recipe.accumulate
+        return self.take(model, lambda: lay_out(model, shares, scale), again)
 
     def add_context_gradient(
         self,
@@ -431,13 +435,6 @@ def _kernels_chosen_by_timing() -> Iterator[None]:
         allow_tf32=cudnn.allow_tf32,
     ):
         yield
-
-
-def _steps_left(shares: Sequence[Share]) -> int:
-    """The steps that this batch will be taken again, as far as can be seen."""
-    learners = [share.learner for share in shares]
-    left = min(learner.recipe.steps - learner.state.step for learner in learners)
-    return left * learners[0].recipe.accumulate
 
 
 def _name_of(model: Model, batch: Batch) -> str:

@@ -202,7 +202,9 @@ def plan_files(library: Library, order: Order) -> list[Outgoing]:
         members = tuple((_place_in(order.target, e), e) for e in exports)
         return [Outgoing(place, _zipped(order, exports), members)] if exports else []
     if order.one_file:
-        return _as_named(library, order, place)
+        exported = _export(library, order, library.get_all(order.names), place.stem)
+        check_suffix(place.suffix, exported.layout)
+        return _laid_out(exported, place)
     if place.exists() and not place.is_dir():
         raise Usage(
             f"{order.output} is a file, and {len(order.names)} concepts need a folder",
@@ -261,13 +263,6 @@ def _export(
 ) -> Exported:
     loaded = [(concept, library.embedding(concept)) for concept in concepts]
     return export_concepts(loaded, order.target, order.extras, stem)
-
-
-def _as_named(library: Library, order: Order, place: Path) -> list[Outgoing]:
-    """One file with the name the user chose, or one folder for a concept of several files."""
-    exported = _export(library, order, library.get_all(order.names), place.stem)
-    check_suffix(place.suffix, exported.layout)
-    return _laid_out(exported, place)
 
 
 def _laid_out(exported: Exported, place: Path) -> list[Outgoing]:

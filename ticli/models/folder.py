@@ -78,7 +78,7 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelUnavailable(
-            f"{name} is not a model: it has no {path.parent.name}/{path.name}",
+            f"{name} is not a model: it has no {path.name} in {path.parent}",
             "give a folder in the diffusers layout, the one that holds model_index.json",
         ) from None
     except (OSError, ValueError) as error:

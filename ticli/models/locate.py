@@ -50,10 +50,9 @@ def short_names() -> dict[str, str]:
 def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
     """Give a model a short name; `to_keep` says how to write it. Raises Usage, Conflict."""
     if not SHORT_NAME.fullmatch(name):
-        raise Usage(
-            f"{name!r} cannot be a short name",
-            "lower-case letters, digits, . _ and -, beginning with a letter or digit",
-        )
+        shape = "lower-case letters, digits, . _ and -, beginning with a letter or digit"
+        hint = "the starter has it already" if name == "starter" else shape
+        raise Usage(f"{name!r} cannot be a short name", hint)
     if not model or "\n" in model or "\0" in model:
         raise Usage(f"{model!r} is not a model", "give a folder or a hub id")
     standing = short_names().get(name)

@@ -1,4 +1,4 @@
-"""Find the photos that a user names: folders, files, or paths on standard input."""
+"""Find the photos that a user names: folders, files, or paths on stdin."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def describe_skipped(found: Found) -> str:
 
 def _paths(arguments: Sequence[str], stdin: bytes | None) -> Iterator[str]:
     if not arguments:
-        raise Usage("no photos named", "name a folder, files, or - for paths on standard input")
+        raise Usage("no photos named", "name a folder, files, or - for paths on stdin")
     read = False
     for argument in arguments:
         if argument != STDIN:
@@ -104,7 +104,7 @@ def _paths(arguments: Sequence[str], stdin: bytes | None) -> Iterator[str]:
 def _listed(stdin: bytes | None) -> list[str]:
     if stdin is None:
         raise Usage(
-            "- reads paths from standard input, and nothing comes from there",
+            "- reads paths from stdin, and nothing comes from there",
             'pipe them in, such as: find . -name "*.jpg" -print0 | ti invert - --token "<mug>"',
         )
     if b"\0" in stdin:
@@ -113,7 +113,7 @@ def _listed(stdin: bytes | None) -> list[str]:
         lines = [line.removesuffix(b"\r") for line in stdin.split(b"\n")]
     paths = [os.fsdecode(line) for line in lines if line]
     if not paths:
-        raise BadContent("standard input names no photos", "pipe paths in, one a line")
+        raise BadContent("stdin names no photos", "pipe paths in, one a line")
     return paths
 
 

@@ -85,7 +85,18 @@ def _text_of(key: str, value: Any) -> str:
     """One line for a field of the JSON object; of scores only a summary."""
     if key == "scores":
         return "; ".join(score_line(report) for report in value)
-    return _line_of(value)
+    return _outcome(value) if key == "outcome" else _line_of(value)
+
+
+def _outcome(found: Mapping[str, Any]) -> str:
+    """How the run ended, in words; "" if it is not known."""
+    if not found["stopped"]:
+        return ""
+    why = "settled" if found["stopped"] == "settled" else "took all its steps"
+    return (
+        f"{why}, kept step {found['kept']}; held-out loss {found['held_out']:.4f}, at first "
+        f"{found['held_out_init']:.4f}; the prompt's other words drifted {found['drift']:.3f}"
+    )
 
 
 def _line_of(value: Any) -> str:
@@ -114,7 +125,7 @@ def _for_people(name: str, key: str, value: Any) -> str:
     elif text and key == "curves":
         text = f"{len(value['steps'])} evaluations" if value["steps"] else ""
     elif text and key == "bytes":
-        text = byte_text(value)
+        text = byte_text(value) if value else ""
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]}… ({len(text):,} characters: ti show {name} --field {key})"
     return text

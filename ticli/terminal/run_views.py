@@ -252,9 +252,8 @@ def say_learned(output: Output, concept: Concept, seconds: float) -> None:
     if outcome.skipped:
         output.warn(f"{outcome.skipped} steps had no finite gradient and were left out")
     if outcome.restores:
-        output.warn(
-            f"the run diverged and went back {outcome.restores} time(s), at half the rate each"
-        )
+        times = counted(outcome.restores, "time")
+        output.warn(f"the run diverged and went back {times}, at half the rate each")
     diverged = [str(attempt.seed) for attempt in outcome.attempts if attempt.stopped == "diverged"]
     if diverged:
         output.warn(f"the run of seed {', '.join(diverged)} diverged")

@@ -115,7 +115,7 @@ def test_zero_and_huge_vectors_are_warned_of() -> None:
         ({"a": tensor(value=float("nan"))}, "not finite"),
         ({"a": tensor(value=float("inf"))}, "not finite"),
         ({"a": tensor(768).double() * 1e300}, "not finite"),
-        ({"a": tensor(), "b": tensor()}, "holds 2 words"),
+        ({"a": tensor(), "b": tensor()}, "holds 2 concepts"),
         ({}, "holds no embedding, but nothing"),
         ({"a": tensor().long()}, "numbers of type 'I64'"),
         ({"a": tensor().bool()}, "numbers of type 'BOOL'"),

@@ -295,5 +295,5 @@ def test_reading_loads_no_torch() -> None:
 
 
 def test_one_word_is_wanted_where_one_is_asked_for() -> None:
-    with pytest.raises(BadContent, match="holds 2 words"):
+    with pytest.raises(BadContent, match="holds 2 concepts"):
         read_embedding(saved(SEVERAL), "x")

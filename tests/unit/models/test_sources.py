@@ -54,7 +54,7 @@ def rewrite(file: Path, **changes) -> None:
     ("harm", "words"),
     [
         (lambda f: (f / "model_index.json").unlink(), "model_index.json"),
-        (lambda f: (f / "unet" / "config.json").unlink(), "unet/config.json"),
+        (lambda f: (f / "unet" / "config.json").unlink(), "no config.json in"),
         (lambda f: (f / "vae" / "diffusion_pytorch_model.safetensors").unlink(), "safetensors"),
         (lambda f: rewrite(f / "model_index.json", _class_name="MarigoldPipeline"), "Marigold"),
         (lambda f: rewrite(f / "unet" / "config.json", sample_size=None), "configuration"),

@@ -1,4 +1,4 @@
-"""Which files a user means by folders, files and lists on standard input."""
+"""Which files a user means by folders, files and lists on stdin."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_dash_in_the_list_is_a_file_of_that_name(folder, monkeypatch):
 def test_standard_input_must_be_there_and_name_something():
     with pytest.raises(Usage):
         find_photos(["-"])
-    with pytest.raises(BadContent, match="standard input"):
+    with pytest.raises(BadContent, match="stdin"):
         find_photos(["-"], b"\n\n")
     with pytest.raises(Usage):
         find_photos([])

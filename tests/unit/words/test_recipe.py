@@ -112,3 +112,13 @@ def test_flags_override_and_none_does_not():
     recipe = Recipe().with_flags(steps=7, lr=None)
     assert recipe.steps == 7 and recipe.lr == Recipe().lr
     assert Recipe(**{**recipe.as_json(), "sentences": ()}) == recipe
+
+
+@pytest.mark.parametrize("value", [2.5, "80", True, None])
+def test_a_value_of_another_type_is_refused(value) -> None:
+    with pytest.raises(Usage, match="steps must be a whole number"):
+        Recipe(steps=value)
+
+
+def test_a_whole_number_is_a_rate() -> None:
+    assert Recipe(lr=1).lr == 1

@@ -73,7 +73,7 @@ def load_rows(tensor: Tensor, key: str, origin: str) -> Vectors:
         )
     if shape[0] > MOST_VECTORS:
         raise BadContent(
-            f"{origin}: tensor {key!r} has {shape[0]:,} vectors; a word has at most "
+            f"{origin}: tensor {key!r} has {shape[0]:,} vectors; a concept has at most "
             f"{MOST_VECTORS:,}",
             "this looks like a vocabulary; " + WORD_HINT,
         )

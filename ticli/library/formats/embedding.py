@@ -99,7 +99,7 @@ def read_embedding(data: bytes, origin: str, widths: Collection[int] = ()) -> Im
     """
     contents = read_words(in_memory(data, origin), Widths(usable=lambda: widths))
     if len(contents.words) != 1:
-        raise BadContent(f"{origin} holds {len(contents.words)} words", "name one of them")
+        raise BadContent(f"{origin} holds {len(contents.words)} concepts", "name one of them")
     return contents.words[0]
 
 
@@ -118,7 +118,7 @@ def choose_token(imported: Imported, given: str | None, stem: str = "") -> Token
             return parse_token(name)
         except Usage:
             return parse_token(slug(name))
-    raise Usage("the file does not say what its word is called", 'give --token "<name>"')
+    raise Usage("the file does not say what its concept is called", 'give --token "<name>"')
 
 
 def imported_concept(imported: Imported, token: Token, base: BaseModel | None = None) -> Concept:

@@ -142,7 +142,7 @@ def tensor_file(
         raise Conflict(
             f"what is known of {said} is {size:,} bytes, and readers take at most "
             f"{LARGEST_METADATA:,}",
-            "export without --notes and --thumbnail, or word by word",
+            "export without --notes and --thumbnail, or one concept at a time",
         )
     if len(tensors) > MOST_TENSORS:
         raise Conflict(

@@ -38,7 +38,7 @@ NOT_INTACT = "resizing or saving a picture again destroys what is hidden in it; 
 def read_png(file: Opened) -> Content:
     """Read the concept that a picture carries, the text chunk first. Raises BadContent."""
     if not file.is_small:
-        raise BadContent(f"{file.origin} is a PNG picture that is too large to carry a word", "")
+        raise BadContent(f"{file.origin} is a PNG picture that is too large to carry a concept", "")
     data = file.read(0, file.size)
     carried = []
     for number, (kind, body) in enumerate(_chunks(data, file.origin)):
@@ -126,7 +126,7 @@ def _check_size(kind: bytes, body: bytes, origin: str) -> None:
         raise _damaged(origin, "it does not begin as a PNG picture does")
     if width * height > MOST_PIXELS:
         raise BadContent(
-            f"{origin} is a PNG picture of {width:,}x{height:,} pixels, too many to carry a word",
+            f"{origin} is a PNG picture of {width:,}x{height:,} pixels, too many for a concept",
             "give the embedding file of a concept",
         )
 
@@ -146,7 +146,7 @@ def _chunk_text(kind: bytes, body: bytes, origin: str) -> bytes:
 
 def _decoded(text: bytes, file: Opened) -> bytes:
     if len(text) > LARGEST_TEXT:
-        raise _damaged(file.origin, "its embedding is larger than any word")
+        raise _damaged(file.origin, "its embedding is larger than any concept")
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:

@@ -196,6 +196,6 @@ def _loading(package: Package, layout: Layout) -> list[str]:
             lines.append(
                 f'getattr(pipe.text_encoder{end}, "text_model", pipe.text_encoder{end})'
                 f".eos_token_id = pipe.tokenizer{end}.eos_token_id  "
-                f"# else words after {package.token} are not heard"
+                f"# else what follows {package.token} is lost"
             )
     return lines

@@ -85,7 +85,7 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
     """The refusal of a file without readable vectors; `head` are its first bytes."""
     origin = file.origin
     if not head:
-        return BadContent(f"{origin} is empty", FETCH_HINT)
+        return BadContent(f"{origin} is empty", "" if origin == "stdin" else FETCH_HINT)
     for signature, kind, hint in SIGNATURES:
         if head.startswith(signature):
             return BadContent(f"{origin} is {kind}", hint)

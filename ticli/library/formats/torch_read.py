@@ -369,7 +369,7 @@ def read_torch_legacy(file: Opened) -> Content:
     if not file.is_small:
         raise BadContent(
             f"{file.origin} has {file.size / (1 << 20):,.0f} MiB: that is a whole model, not a "
-            "learned word",
+            "learned concept",
             "give the embedding file of one concept",
         )
     data = file.read(0, file.size)

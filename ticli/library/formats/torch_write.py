@@ -196,12 +196,12 @@ def original_pt(packages: Sequence[Package]) -> bytes:
     if len({package.encoders for package in packages}) > 1:
         raise Conflict(
             "these concepts have vectors for different encoders, and one original .pt holds "
-            "words of one",
+            "concepts for one",
             "export them one by one",
         )
     if len(packages) > len(SIGNS):
         raise Conflict(
-            f"an original .pt holds at most {len(SIGNS)} words, not {len(packages)}",
+            f"an original .pt holds at most {len(SIGNS)} concepts, not {len(packages)}",
             "export them to several files",
         )
     tables = {
@@ -260,7 +260,7 @@ def zip_file(concepts: Sequence[tuple[str, Mapping[str, bytes]]]) -> bytes:
     if members > MOST_MEMBERS or size > LARGEST_FILE:
         raise Conflict(
             f"{len(concepts):,} concepts are {members:,} files of {size >> 20:,} MiB, and a zip "
-            f"of words holds at most {MOST_MEMBERS:,} and {LARGEST_FILE >> 20} MiB",
+            f"of concepts holds at most {MOST_MEMBERS:,} and {LARGEST_FILE >> 20} MiB",
             "give a folder with -o; ti backup FILE takes the whole library",
         )
     listed: list[dict[str, Any]] = []

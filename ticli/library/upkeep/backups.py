@@ -311,6 +311,6 @@ def _reported(origin: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise BadContent(f"{origin} is not a complete backup: {error}", HINT) from error
+        raise BadContent(f"{origin} is no backup, or a part of one: {error}", HINT) from error
     except OSError as error:
         raise BadContent(f"{origin} cannot be read: {error.strerror or error}", HINT) from error
