@@ -242,7 +242,7 @@ class PhotoRecord:
 
 @dataclass(frozen=True)
 class Parent:
-    """One concept that went into a merge; weight is None where the method takes none."""
+    """One concept that went into a merge; weight is None if the method takes none."""
 
     name: str
     weight: float | None

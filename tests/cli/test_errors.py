@@ -1,4 +1,4 @@
-"""Every failure is two lines on stderr, one JSON document where asked, and an exit code."""
+"""Every failure is two lines on stderr, one JSON document if asked, and an exit code."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ PLAIN = {"norm": "free", "clip": 0.0, "schedule": "constant", "batch": 4, "lr": 
 
 
 def plain_loop(learning, seed: int) -> tuple[list[float], torch.Tensor]:
-    """The loss of every step, and the word: the mean over the steps where the recipe keeps one."""
+    """The loss of every step, and the word: the mean over the steps if the recipe keeps one."""
     model, recipe, examples = learning.model, learning.plan.recipe, learning.examples
     norm = model.encoders[0].table.norm(dim=1).median()
 

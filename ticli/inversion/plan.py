@@ -393,7 +393,7 @@ class RunSetup:
         chosen = {
             "cpu": "bf16 where it pays, else fp32",
             "mps": "fp32",
-            "cuda": "bf16 where the card has it, else fp16",
+            "cuda": "bf16 if the card has it, else fp16",
         }.get(self.device.split(":")[0], "auto: half where it pays, else fp32")
         return f"{chosen}, vectors fp32"
 

@@ -78,7 +78,7 @@ class TrainingState:
 
     @property
     def word(self) -> Vectors:
-        """The vectors to judge and to keep: the mean over the steps where the recipe keeps one."""
+        """The vectors to judge and to keep: the mean over the steps if the recipe keeps one."""
         return self.vectors.at(self.averages) if self.averages else self.vectors
 
     def average(self, power: float) -> None:

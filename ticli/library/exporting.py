@@ -230,7 +230,7 @@ def write_files(files: Sequence[Outgoing], output: str, force: bool) -> None:
         said = ", ".join(map(str, taken))
         raise Conflict(f"{said} exists already", "add --force, or another -o")
     if folder := next((path for path in taken if path.is_dir() and not path.is_symlink()), None):
-        raise Conflict(f"{folder} is a folder, where a file is to be written", "give another -o")
+        raise Conflict(f"{folder} is a folder, not a file to write to", "give another -o")
     completed: list[str] = []
     try:
         for file in files:

@@ -32,7 +32,7 @@ from ticli.names import lookup_name
 class Source:
     """An opened file, and the name it suggests: without folder and suffix, or "" for a pipe.
 
-    `kind` is "style" or "object" where something beside the file says so.
+    `kind` is "style" or "object" if something beside the file says so.
     """
 
     file: Opened

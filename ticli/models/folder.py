@@ -213,7 +213,7 @@ def from_configurations(
         raise ModelUnavailable(f"{name} has a configuration without {error}", AGAIN) from error
     if details.channels != given:
         raise ModelUnavailable(
-            f"{name} reads {details.channels} channels where its VAE gives {given}: it is made for "
+            f"{name} reads {details.channels} channels, but its VAE gives {given}: it is made for "
             "inpainting or editing",
             "use the plain model of the same family",
         )

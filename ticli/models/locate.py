@@ -79,7 +79,7 @@ def starter_version() -> str:
     except OSError as error:
         raise ModelUnavailable(
             f"the built-in starter cannot be read: {error.strerror or error}",
-            "install ti again, where you may read it",
+            "install ti again somewhere you may read it",
         ) from error
     version = re.search(r"^## This version\s+`([^`]+)`", card, re.MULTILINE)
     return version[1] if version else ""

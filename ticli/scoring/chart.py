@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
-    """A disc, or a ring where `hollow`."""
+    """A disc, or a ring if `hollow`."""
 
     x: float
     y: float

@@ -1,4 +1,4 @@
-"""Turn any exception into two lines on stderr, one JSON document where asked, and an exit code."""
+"""Turn any exception into two lines on stderr, one JSON document if asked, and an exit code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def explain(error: BaseException) -> TiError:
 
 
 def show(failure: TiError, json: bool, no_color: bool) -> None:
-    """Say a failure on stderr, and on stdout as JSON where `json` asks for it."""
+    """Say a failure on stderr, and on stdout as JSON if `json` asks for it."""
     color = color_wanted(is_terminal(sys.stderr), no_color)
     say(f"{painted('error:', RED, color)} {shorten(safe_text(failure.message), LONGEST)}")
     for line in failure.hint.splitlines():

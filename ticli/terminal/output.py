@@ -224,7 +224,7 @@ class Output:
             say(painted(safe_text(text), DIM, self.color_errors))
 
     def refuse_json(self, flag: str) -> None:
-        """Raise Usage where JSON would meet what `flag` sends to stdout."""
+        """Raise Usage if JSON would meet what `flag` sends to stdout."""
         if self.json:
             raise Usage(f"{flag} and --json both want stdout", "leave one of them out")
 
@@ -265,7 +265,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def refuse_terminal() -> None:
-    """Raise Usage where bytes would go to a terminal."""
+    """Raise Usage if bytes would go to a terminal."""
     if is_terminal(sys.stdout):
         raise Usage("binary data is not written to a terminal", "redirect it: … -o - > FILE")
 

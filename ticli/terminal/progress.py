@@ -119,7 +119,7 @@ class Display:
 
 
 class _JsonLines(Display):
-    """One JSON object a step, for programs; with the concept's name where there are several."""
+    """One JSON object a step, for programs; with the concept's name if there are several."""
 
     def __init__(self, named: bool) -> None:
         self._named = named
@@ -166,7 +166,7 @@ class _PlainLines(Display):
 
 
 class _Bars(Display):
-    """A bar for each concept that is learning, and one for all where there are several."""
+    """A bar for each concept that is learning, and one for all if there are several."""
 
     def __init__(self, concepts: int | None, color: bool) -> None:
         from rich.console import Console

@@ -34,7 +34,7 @@ def say_plan(output: Output, plan: Plan, setup: RunSetup) -> None:
 
 
 def say_starter(output: Output, source: ModelSource, setup: RunSetup) -> None:
-    """Say on stderr that a run uses the starter, where nobody asked for it."""
+    """Say on stderr that a run uses the starter, if nobody asked for it."""
     if source.is_starter and not setup.model_named:
         output.note(
             "using the built-in starter model, which knows simple scenes; -m MODEL chooses another"

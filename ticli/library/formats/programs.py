@@ -142,7 +142,7 @@ def consumer_named(name: str) -> Consumer:
 
 
 def check_stem(consumer: Consumer, stem: str) -> None:
-    """Raise Usage where a program could not address a file of that name."""
+    """Raise Usage if a program could not address a file of that name."""
     if not (stem.isprintable() and consumer.named.fullmatch(stem)):
         raise Usage(
             f"{consumer.title} could not address a file called {stem!r}",

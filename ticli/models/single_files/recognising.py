@@ -250,7 +250,7 @@ def told_prediction(
 ) -> tuple[str, str]:
     """The prediction, and who told it: the user now, the file, the user earlier, or the family.
 
-    Both are "" where nobody said anything and the family has models of either kind.
+    Both are "" if nobody said anything and the family has models of either kind.
     """
     if given.prediction and given.told_by not in (EARLIER, TRIED):
         return given.prediction, given.told_by or FLAG
