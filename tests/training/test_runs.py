@@ -68,8 +68,9 @@ def test_other_settings_refuse_to_continue_and_name_the_difference(photos, tiny_
     plan = make_plan(request_for(photos, tiny_folder), Library.open())
     with pytest.raises(Stopped):
         learn(plan, stop_at=2)
-    other = make_plan(request_for(photos, tiny_folder, lr=0.02), Library.open())
-    with pytest.raises(Conflict, match=r"lr was 0\.01, is now 0\.02") as caught:
+    other = make_plan(request_for(photos, tiny_folder, lr=0.02, batch=2), Library.open())
+    said = r"lr was 0\.01, is now 0\.02; batch was 3, is now 2"
+    with pytest.raises(Conflict, match=said) as caught:
         learn(other)
     assert "--fresh" in caught.value.hint
     with open_run(places().runs, "mug", other.identity(), fresh=True) as run:

@@ -202,14 +202,15 @@ def _identity(path: Path) -> dict[str, Any] | None:
 
 
 def _difference(name: str, before: dict[str, Any], now: dict[str, Any]) -> Conflict:
-    for key in {**before, **now}:
-        if before.get(key) != now.get(key):
-            return Conflict(
-                f"<{name}> has an unfinished run with other settings: {key} was "
-                f"{_short(before.get(key))}, is now {_short(now.get(key))}",
-                "give the same settings to continue it, or --fresh to throw it away and start over",
-            )
-    raise AssertionError("equal identities do not differ")
+    changed = [
+        f"{key} was {_short(before.get(key))}, is now {_short(now.get(key))}"
+        for key in {**before, **now}
+        if before.get(key) != now.get(key)
+    ]
+    return Conflict(
+        f"<{name}> has an unfinished run with other settings: {'; '.join(changed[:3])}",
+        "give the same settings to continue it, or --fresh to throw it away and start over",
+    )
 
 
 def _short(value: Any) -> str:
