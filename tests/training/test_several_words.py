@@ -139,8 +139,8 @@ def test_what_is_wrong_with_all_of_them_is_said_as_one(run, words):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["mug", "-t", "mug=mug"], 2, "PHOTOS are for one concept"),
-        (["mug", "--manifest", "words.tsv"], 2, "PHOTOS are for one concept"),
+        (["mug", "-t", "mug=mug"], 2, "PHOTOS stand beside"),
+        (["mug", "--manifest", "words.tsv"], 2, "PHOTOS stand beside"),
         (["-t", "mug=mug", "-t", "cup"], 2, "--token cup=PHOTOS"),
         (["mug", "-t", "mug", "-t", "cup"], 2, "--token is given 2 times"),
         (["-t", "mug=mug", "-t", "<Mug>=cup"], 2, "is already named in"),

@@ -90,13 +90,11 @@ def _text_of(key: str, value: Any) -> str:
 
 def _outcome(found: Mapping[str, Any]) -> str:
     """How the run ended, in words; "" if it is not known."""
-    if not found["stopped"]:
-        return ""
-    why = "settled" if found["stopped"] == "settled" else "took all its steps"
-    return (
-        f"{why}, kept step {found['kept']}; held-out loss {found['held_out']:.4f}, at first "
-        f"{found['held_out_init']:.4f}; the prompt's other words drifted {found['drift']:.3f}"
-    )
+    why = {"settled": "settled", "steps": "took all its steps"}.get(found["stopped"], "")
+    named = {"kept": "kept step", "held_out": "held-out loss", "held_out_init": "at first"}
+    named["drift"] = "drift of the prompt's other words"
+    told = [f"{text} {found[key]:.4g}" for key, text in named.items() if found[key] is not None]
+    return "; ".join([why, *told]) if why else ""
 
 
 def _line_of(value: Any) -> str:
