@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ticli.settings import Settings, load_settings
 from ticli.terminal.input import noted_signals, piped
 from ticli.terminal.model_views import announcer
 from ticli.terminal.output import Output
-from ticli.terminal.progress import Progress, ProgressMode
+from ticli.terminal.progress import Progress
 from ticli.terminal.run_views import (
     Results,
     json_of,
@@ -37,36 +37,40 @@ if TYPE_CHECKING:
     from ticli.inversion.plan import Plan, Request, RunSetup
     from ticli.inversion.training import Training
     from ticli.library.library import Library
-    from ticli.models.single_files.recognising import Given
 
 
 @dataclass(frozen=True)
 class InvertFlags:
-    """All flags of `ti invert` as given; None where a flag was left out."""
+    """Every flag of `ti invert`; None where a flag was left out."""
 
-    photos: tuple[str, ...]
-    tokens: tuple[str, ...]
-    manifest: str | None
-    together: int | None
-    recipe: str | None
-    knobs: Mapping[str, Any]
-    sentences: Path | None
-    seed: int
-    preview_every: int
-    preview: str
-    keep_photos: bool
-    replace: bool
-    fresh: bool
-    dry_run: bool
-    model: str | None
-    given: Given
-    device: str | None
-    dtype: str | None
-    deterministic: bool
-    low_memory: bool
-    offline: bool
-    progress: ProgressMode
     output: Output
+    photos: learning_options.PhotosArgument = None
+    token: learning_options.NewTokenOption = None
+    manifest: learning_options.ManifestOption = None
+    recipe: learning_options.RecipeOption = None
+    knobs: dict[str, Any] | None = None
+    model: options.ModelOption = None
+    device: options.DeviceOption = None
+    fresh: learning_options.FreshOption = False
+    replace: options.ReplaceOption = False
+    dry_run: options.DryRunOption = False
+    no_noun: learning_options.NoNounOption = False
+    seed: learning_options.RunSeedOption = 0
+    preview_every: learning_options.PreviewEveryOption = 0
+    preview: learning_options.PreviewOption = "a photo of a {}"
+    keep_photos: learning_options.KeepPhotosOption = False
+    components: options.ComponentsOption = None
+    prediction: options.PredictionOption = None
+    dtype: options.DtypeOption = None
+    together: learning_options.TogetherOption = None
+    deterministic: learning_options.DeterministicOption = False
+    low_memory: learning_options.LowMemoryOption = False
+    offline: options.OfflineOption = False
+    progress: learning_options.ProgressOption = "auto"
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return tuple(self.token or ())
 
     @property
     def several(self) -> bool:
@@ -74,11 +78,19 @@ class InvertFlags:
         return self.manifest is not None or any("=" in token for token in self.tokens)
 
 
-def class_word(noun: str | None, no_noun: bool) -> str | None:
-    """The noun that two flags ask for, "" for none; None where neither was given. Raises Usage."""
-    if noun is not None and no_noun:
-        raise Usage("--noun and --no-noun contradict each other", "leave one out")
-    return "" if no_noun else noun
+@learning_options.with_knobs
+@options.with_output
+@options.with_fields(InvertFlags)
+def invert(flags: InvertFlags) -> None:
+    """Learn a concept from photos.
+
+    To resume a stopped run, give the same command again. Several concepts learn side by side: give
+    --token NAME=PHOTOS for each, or a manifest with a token, photos and any knob for each.
+    """
+    if flags.several:
+        learn_several(flags)
+    else:
+        learn_one(flags)
 
 
 def learn_one(flags: InvertFlags) -> None:
@@ -98,7 +110,7 @@ def learn_one(flags: InvertFlags) -> None:
     settings = load_settings()
     recipe = load_recipe(flags.recipe or settings["recipe"]).with_flags(**knobs_of(flags))
     stdin = None
-    if "-" in flags.photos:
+    if "-" in (flags.photos or ()):
         terminal = "- reads paths from stdin, and stdin is a terminal"
         stdin = piped(terminal, "pipe paths into it").read()
     request = request_of(flags, settings, recipe, stdin)
@@ -259,25 +271,31 @@ def preview(flags: InvertFlags, training: Training, step: int) -> None:
 
 
 def knobs_of(flags: InvertFlags) -> dict[str, Any]:
-    """The knobs that were given as flags, None for others. Raises as read_sentences."""
+    """The knobs that were given as flags, None for others. Raises Usage and as read_sentences."""
     from ticli.photos.sentences import read_sentences
 
-    own = None if flags.sentences is None else read_sentences(flags.sentences)
-    return {**flags.knobs, "sentences": own}
+    knobs = dict(flags.knobs or {})
+    if flags.no_noun and knobs["noun"] is not None:
+        raise Usage("--noun and --no-noun contradict each other", "leave one out")
+    if flags.no_noun:
+        knobs["noun"] = ""
+    if knobs["sentences"] is not None:
+        knobs["sentences"] = read_sentences(knobs["sentences"])
+    return knobs
 
 
 def request_of(
     flags: InvertFlags, settings: Settings, recipe: Recipe, stdin: bytes | None = None
 ) -> Request:
     """The request for one concept."""
-    from ticli.interface import prediction_finder
+    from ticli.interface import given_of, prediction_finder
     from ticli.inversion.plan import Request
 
     setup = setup_of(flags, settings, "")
     machine = setup.device, setup.dtype, flags.deterministic, flags.low_memory
     find = prediction_finder(*machine, on_event=flags.output.hear)
     return Request(
-        photos=flags.photos,
+        photos=tuple(flags.photos or ()),
         token=flags.tokens[0] if flags.tokens else "",
         recipe=recipe,
         model=settings["model"] if flags.model is None else flags.model,
@@ -286,7 +304,7 @@ def request_of(
         offline=flags.offline or settings["offline"] == "true",
         stdin=stdin,
         announce=None if flags.dry_run else announcer(flags.output),
-        given=flags.given,
+        given=given_of(flags.components, flags.prediction),
         find_prediction=None if flags.dry_run else find,
     )
 
@@ -304,59 +322,6 @@ def setup_of(flags: InvertFlags, settings: Settings, result: str) -> RunSetup:
         model_named=bool(flags.model or settings["model"]),
         result=result,
     )
-
-
-@learning_options.with_knobs
-@options.with_output
-def invert(
-    output: Output,
-    photos: learning_options.PhotosArgument = None,
-    token: learning_options.NewTokenOption = None,
-    manifest: learning_options.ManifestOption = None,
-    recipe: learning_options.RecipeOption = None,
-    knobs: dict[str, Any] | None = None,
-    model: options.ModelOption = None,
-    device: options.DeviceOption = None,
-    fresh: learning_options.FreshOption = False,
-    replace: options.ReplaceOption = False,
-    dry_run: options.DryRunOption = False,
-    no_noun: learning_options.NoNounOption = False,
-    seed: learning_options.RunSeedOption = 0,
-    preview_every: learning_options.PreviewEveryOption = 0,
-    preview: learning_options.PreviewOption = "a photo of a {}",
-    keep_photos: learning_options.KeepPhotosOption = False,
-    components: options.ComponentsOption = None,
-    prediction: options.PredictionOption = None,
-    dtype: options.DtypeOption = None,
-    together: learning_options.TogetherOption = None,
-    deterministic: learning_options.DeterministicOption = False,
-    low_memory: learning_options.LowMemoryOption = False,
-    offline: options.OfflineOption = False,
-    progress: learning_options.ProgressOption = "auto",
-) -> None:
-    """Learn a concept from photos.
-
-    To resume a stopped run, give the same command again. Several concepts learn side by side: give
-    --token NAME=PHOTOS for each, or a manifest with a token, photos and any knob for each.
-    """
-    from ticli.interface import given_of
-
-    knobs = dict(knobs or {})
-    sentences, noun = knobs.pop("sentences", None), knobs.get("noun")
-    knobs["noun"] = class_word(noun, no_noun)
-    flags = InvertFlags(
-        photos=tuple(photos or ()), tokens=tuple(token or ()), manifest=manifest, together=together,
-        recipe=recipe, knobs=knobs, sentences=sentences, seed=seed,
-        preview_every=preview_every, preview=preview, keep_photos=keep_photos,
-        replace=replace, fresh=fresh, dry_run=dry_run, model=model,
-        given=given_of(components, prediction), device=device, dtype=dtype,
-        deterministic=deterministic, low_memory=low_memory, offline=offline, progress=progress,
-        output=output,
-    )  # fmt: skip
-    if flags.several:
-        learn_several(flags)
-    else:
-        learn_one(flags)
 
 
 def requests_of(flags: InvertFlags, settings: Settings) -> list[Request]:

@@ -56,6 +56,20 @@ def with_flags(
     return decorate
 
 
+def with_fields(kind: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
+    """Give a command the fields of a class as its parameters; it is called with one of these."""
+
+    def decorate(command: Callable[[Any], None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(**given: Any) -> None:
+            command(kind(**given))
+
+        called.__signature__ = signature(kind, eval_str=True)  # type: ignore[attr-defined]
+        return called
+
+    return decorate
+
+
 with_output = with_flags(
     "output",
     {
