@@ -80,6 +80,20 @@ def make_folder(path: Path, mode: int = 0o700) -> None:
         raise explain(error, path) from error
 
 
+def check_folder(path: Path) -> None:
+    """Raise the TiError that making a folder and writing into it would end in now."""
+    folder = path
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        number = errno.ENOTDIR if folder.exists() else errno.ENOENT
+    elif os.access(folder, os.W_OK | os.X_OK):
+        return
+    else:
+        number = errno.EACCES
+    raise explain(OSError(number, os.strerror(number)), path)
+
+
 def remove_file(path: Path) -> None:
     """Remove a file for good; one that is gone already is no error. Raises TiError."""
     remove_files([path])

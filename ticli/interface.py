@@ -386,7 +386,7 @@ def draw(
 
     library = Library.open()
     request = PictureRequest(
-        prompts=(prompt,) if isinstance(prompt, str) else tuple(prompt),
+        prompts=(prompt,) if isinstance(prompt, str) else tuple(prompt or ()),
         negative=negative,
         nouns=nouns,
         count=count,

@@ -39,6 +39,8 @@ class Placeholder:
 
 def parse_token(text: str) -> Token:
     """Read `<Mug>` or `Mug` as a token. Raises Usage if the grammar does not allow it."""
+    if not isinstance(text, str):
+        raise Usage(f"{text!r} cannot be a token", "give a name as text, such as <mug>")
     bare = text[1:-1] if text.startswith("<") and text.endswith(">") else text
     name = bare.lower()
     # Some letters outside ASCII have an ASCII lower case: the Kelvin sign is not a k.

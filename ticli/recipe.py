@@ -327,6 +327,8 @@ def load_recipe(name: str) -> Recipe:
     """Load a preset by name, or a YAML file by path. Raises NotFound, BadContent and Usage."""
     from ticli.plain_text import read_mapping
 
+    if not isinstance(name, str | Path):
+        raise Usage(f"{name!r} is no recipe", "give its name, a YAML file or a Recipe")
     if name in PRESETS:
         path = Path(__file__).parent / "presets" / f"{name}.yaml"
     else:

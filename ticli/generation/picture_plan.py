@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticli.concept import Concept, Embedding
+from ticli.durable import check_folder
 from ticli.errors import BadContent, Conflict, Usage
 from ticli.generation.model_choice import ModelChoice, ModelRequest, choose_model
 from ticli.generation.prompts import ResolvedPrompt, resolve
@@ -169,6 +170,7 @@ def plan_pictures(request: PictureRequest, library: Library, settings: Settings)
     files: Sequence[PictureFile | None] = [None] * total
     if request.output is not None and request.output != STDOUT:
         place = find_place(request.output, settings["output_dir"], several=total > 1)
+        check_folder(place.folder)
         named = [(prompt.typed, seed) for prompt, seed in zip(drawn, seeds, strict=True)]
         files = plan_files(place, named, force=request.force)
         grid = plan_grid(place, *named[0], force=request.force) if request.grid else None
@@ -238,7 +240,7 @@ def first_seed(given: int | None, pictures: int) -> int:
         raise Usage(f"{pictures} pictures were asked for", f"ask for 1 to {MOST_PICTURES}")
     if given is None:
         return secrets.randbelow(FRESH_SEEDS)
-    if not 0 <= given <= LARGEST_SEED - pictures:
+    if not isinstance(given, int) or not 0 <= given <= LARGEST_SEED - pictures:
         hint = f"use 0 to {LARGEST_SEED - pictures}, or leave it out for a fresh one"
         raise Usage(f"--seed cannot be {given}", hint)
     return given
