@@ -174,6 +174,22 @@ def test_a_wrong_command_line_is_2(run, arguments, tty, words):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("output", ["FILE/pictures/", "FILE/moon.png", "closed/deep/"])
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_folder_that_cannot_be_written_is_found_before_a_model_is_loaded(
+    run, tmp_path, monkeypatch, output, dry
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").touch()
+    (tmp_path / "closed").mkdir()
+    # The tests may run as root, whom no permission stops.
+    asked = os.access
+    monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != "closed" and asked(p, m))
+    result = run("generate", "a tree", "-o", output, *dry)
+    assert result.code == 1 and "cannot be written" in result.err
+    assert "loading" not in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "tty"),
     [

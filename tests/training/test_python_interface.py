@@ -85,6 +85,17 @@ def test_what_is_wrong_is_raised(tiny_folder: Path, tmp_path: Path) -> None:
         ticli.draw("a <nobody>", model=str(tiny_folder))
 
 
+def test_a_value_of_another_type_is_refused_as_wrong_use(tmp_path: Path) -> None:
+    for changes in ({"token": None}, {"seed": "a"}, {"recipe": 5}):
+        with pytest.raises(ticli.TiError) as raised:
+            ticli.learn(tmp_path, **{"token": "<mug>", **changes})
+        assert raised.value.code == "usage"
+    for changes in ({"prompt": None}, {"seed": "b"}):
+        with pytest.raises(ticli.TiError) as raised:
+            ticli.draw(**{"prompt": "a cat", **changes})
+        assert raised.value.code == "usage"
+
+
 @pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
