@@ -50,6 +50,9 @@ def pick_hardware(
     import torch
 
     chosen, why = _device(device)
+    if chosen.type == "cuda":
+        # On Hopper cards cuDNN's attention gives gradients that are NaN (pytorch/pytorch 196678).
+        torch.backends.cuda.enable_cudnn_sdp(False)
     if chosen.type == "mps":
         from ticli.models.selftest import fault_of
 

@@ -33,6 +33,18 @@ def test_what_is_asked_for_counts_for_more() -> None:
         pick_hardware("cpu", "fp16")
 
 
+@pytest.mark.parametrize("dtype", ["auto", "bf16"])
+def test_cuda_does_without_cudnns_attention(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    for name, answer in (("is_available", True), ("device_count", 1), ("is_bf16_supported", True)):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        assert pick_hardware("cuda:0", dtype).describe() == "cuda:0 (bf16)"
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
 def test_every_device_has_float32() -> None:
     assert all("fp32" in known for known in hardware.PRECISIONS.values())
 
