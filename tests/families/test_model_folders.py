@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_families import load
+from tiny_families import BUILDERS, load
 
 from ticli.errors import ModelUnavailable, Usage
 from ticli.families import FAMILIES
@@ -339,3 +339,9 @@ def test_damaged_files_are_named(copy, name, file, harm):
         with model.vae():
             pass
     assert path.parent.name in caught.value.message and caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_the_denoiser_is_loaded_in_the_precision_asked_for(family_folders, name):
+    denoiser = load_denoiser(locate(str(family_folders[name])), torch.bfloat16)
+    assert {parameter.dtype for parameter in denoiser.parameters()} == {torch.bfloat16}
