@@ -72,7 +72,7 @@ def _usage(error: Any) -> Usage:
     option = getattr(error, "option_name", None)
     if path == "ti" and option in SHARED:
         return Usage(f"{option} stands before the command", f"write: ti COMMAND {option}")
-    message = error.format_message().strip()
+    message = " ".join(error.format_message().split())
     hint = f"{path} --help explains its arguments and options"
     kind = getattr(getattr(error, "param", None), "type", None)
     if choices := getattr(kind, "choices", None):

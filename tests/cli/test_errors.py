@@ -203,6 +203,7 @@ def test_usage_errors_exit_2_in_both_forms(run, arguments: tuple[str, ...]) -> N
         (("list", "--kind", "dog"), "'object', 'style', 'person'"),
         (("models", "add", "starter", "/usr"), "the starter has it already"),
         (("config", "get"), "takes KEY after it"),
+        (("completion",), "Choose from: bash, zsh, fish"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "",
 )
