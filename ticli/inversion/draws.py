@@ -67,8 +67,11 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
     share = _place(rule.law, (strata + offset) / rule.batch)
     timesteps = low + (share * (high - low)).long()
     mirrored = torch.rand(rule.batch, generator=generator) < 0.5
-    # From a key of its own: without private words every other draw stays what it is.
-    own = torch.rand(rule.batch, generator=keyed_generator(seed, "private", step)) < rule.private
+    private = None
+    if rule.private:
+        # From a key of its own: without private words every other draw stays what it is.
+        keyed = keyed_generator(seed, "private", step)
+        private = torch.rand(rule.batch, generator=keyed) < rule.private
     return Draw(
         photos=photos[: rule.batch],
         mirrored=mirrored & rule.flip,
@@ -76,7 +79,7 @@ def draw(seed: int, step: int, rule: DrawRule) -> Draw:
         timesteps=timesteps.clamp_(max=high - 1),
         spread=torch.randn(rule.batch, *rule.shape, generator=generator),
         noise=torch.randn(rule.batch, *rule.shape, generator=generator),
-        private=own if rule.private else None,
+        private=private,
     )
 
 
