@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ticli.commands.options import OUTPUT, argument, flag, machine_flag, output_flag, with_flags
+from ticli.commands import options
+from ticli.commands.options import OUTPUT, argument, flag, machine_flag, output_flag
 from ticli.recipe import METHOD, Recipe
 from ticli.terminal.progress import ProgressMode
 
@@ -30,9 +31,8 @@ def knob_flag(knob: Field[Any]) -> Any:
 
 
 # A command gets a flag for every knob, and all their values as one dict, None where none was given.
-with_knobs = with_flags(
-    "knobs", {knob.name: knob_flag(knob) for knob in fields(Recipe)}, None, dict, in_place=True
-)
+KNOBS = options.flags_of({knob.name: knob_flag(knob) for knob in fields(Recipe)}, None)
+with_knobs = options.with_flags("knobs", KNOBS, dict, in_place=True)
 
 PhotosArgument = Annotated[
     list[str] | None,

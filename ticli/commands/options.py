@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -23,30 +23,29 @@ machine_flag = partial(flag, rich_help_panel=MACHINE)
 rare_flag = partial(flag, rich_help_panel=RARE)
 
 
+def flags_of(annotations: Mapping[str, Any], default: Any) -> list[Parameter]:
+    """Flags by name; one that is not given has the value `default`."""
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    return [Parameter(key, kind, default=default, annotation=a) for key, a in annotations.items()]
+
+
 def with_flags(
-    name: str,
-    flags: Mapping[str, Any],
-    default: Any,
-    make: Callable[..., Any],
-    in_place: bool = False,
+    name: str, flags: Sequence[Parameter], make: Callable[..., Any], in_place: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command these flags; its parameter `name` is what `make` makes of their values.
 
-    `flags` are annotations by name; a flag that is not given has the value `default`. They come
-    last, or `in_place` of the parameter.
+    They come last, or `in_place` of the parameter.
     """
-    kind = Parameter.POSITIONAL_OR_KEYWORD
-    added = [Parameter(key, kind, default=default, annotation=a) for key, a in flags.items()]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = signature(command, eval_str=True).parameters
         others = [parameter for parameter in own.values() if parameter.name != name]
         place = list(own).index(name) if in_place else len(others)
-        parameters = [*others[:place], *added, *others[place:]]
+        parameters = [*others[:place], *flags, *others[place:]]
 
         @wraps(command)
         def called(**given: Any) -> None:
-            made = make(**{key: given.pop(key) for key in flags})
+            made = make(**{one.name: given.pop(one.name) for one in flags})
             command(**given, **{name: made})
 
         called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
@@ -56,38 +55,23 @@ def with_flags(
     return decorate
 
 
-def with_fields(kind: type) -> Callable[[Callable[[Any], None]], Callable[..., None]]:
-    """Give a command the fields of a class as its parameters; it is called with one of these."""
-
-    def decorate(command: Callable[[Any], None]) -> Callable[..., None]:
-        @wraps(command)
-        def called(**given: Any) -> None:
-            command(kind(**given))
-
-        called.__signature__ = signature(kind, eval_str=True)  # type: ignore[attr-defined]
-        return called
-
-    return decorate
+def with_fields(kind: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the fields of a class as flags; its parameter `flags` is one of these."""
+    return with_flags("flags", [*signature(kind, eval_str=True).parameters.values()], kind)
 
 
-with_output = with_flags(
-    "output",
-    {
-        "json": Annotated[bool, output_flag("--json", help="One JSON document on stdout.")],
-        "quiet": Annotated[
-            bool, output_flag("--quiet", "-q", help="Only the result: names or paths, one a line.")
-        ],
-        "verbose": Annotated[bool, output_flag("--verbose", "-v", help="More detail on stderr.")],
-        "no_color": Annotated[
-            bool, output_flag("--no-color", help="No colours, as with NO_COLOR.")
-        ],
-        "debug": Annotated[
-            bool, output_flag("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
-        ],
-    },
-    False,
-    open_output,
-)
+OUTPUT_FLAGS = {
+    "json": Annotated[bool, output_flag("--json", help="One JSON document on stdout.")],
+    "quiet": Annotated[
+        bool, output_flag("--quiet", "-q", help="Only the result: names or paths, one a line.")
+    ],
+    "verbose": Annotated[bool, output_flag("--verbose", "-v", help="More detail on stderr.")],
+    "no_color": Annotated[bool, output_flag("--no-color", help="No colours, as with NO_COLOR.")],
+    "debug": Annotated[
+        bool, output_flag("--debug", help="Show where an error happened, as with TI_DEBUG=1.")
+    ],
+}
+with_output = with_flags("output", flags_of(OUTPUT_FLAGS, False), open_output)
 
 NameArgument = Annotated[str, argument(metavar="NAME", help="A concept, as mug or <mug>.")]
 NAMES = argument(metavar="NAME...", help="Concepts, as mug or <mug>; - reads names from stdin.")
