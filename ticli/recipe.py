@@ -12,7 +12,8 @@ from ticli.errors import NotFound, Usage
 from ticli.names import did_you_mean
 
 PRESETS = ("quick", "default", "thorough", "paper", "directional", "cross", "fairer")
-TYPES = {int: "a whole number", float: "a number", str: "text", bool: "a bool", tuple: "a tuple"}
+TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+TYPES |= {"str": "text", "tuple": "a tuple"}
 KINDS = ("object", "style", "person")
 NORMS = ("vocabulary", "free", "sphere", "pull")
 INIT_FROM = ("table", "output")
@@ -363,14 +364,13 @@ def parse_value(declared: Any, text: Any, where: str) -> Any:
             text.lower()
         ]
     except (ValueError, KeyError):
-        nouns = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-        raise Usage(f"{where} must be {nouns[kind]}, not {text!r}") from None
+        raise Usage(f"{where} must be {TYPES[kind]}, not {text!r}") from None
 
 
 def _check(name: str, value: Any, kind: type, rules: Mapping[str, Any]) -> None:
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise Usage(f"{name} must be {TYPES[kind]}, not {value!r}")
+        raise Usage(f"{name} must be {TYPES[kind.__name__]}, not {value!r}")
     if "choices" in rules and value not in rules["choices"]:
         raise Usage(f"{name} cannot be {value!r}", did_you_mean(str(value), rules["choices"]))
     if isinstance(value, float) and not math.isfinite(value):

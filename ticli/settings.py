@@ -82,14 +82,15 @@ def check_key(key: str, origin: str = "config") -> str:
 
 def check_value(key: str, value: object, origin: str = "") -> str:
     """Return a value that `key` may have. Raises Usage naming its origin."""
+    origin = origin or key
     if not isinstance(value, str) or "\0" in value or "\n" in value:
-        raise Usage(f"{origin or key} must be one line of text", f"ti config set {key} VALUE")
+        raise Usage(f"{origin} must be one line of text", f"ti config set {key} VALUE")
     if key == "device" and value.split(":")[0] not in DEVICES:
-        raise Usage(f"{origin or key} cannot be {value!r}", "choose auto, cuda, cuda:N, mps or cpu")
+        raise Usage(f"{origin} cannot be {value!r}", "choose auto, cuda, cuda:N, mps or cpu")
     if key == "dtype" and value not in DTYPES:
-        raise Usage(f"{origin or key} cannot be {value!r}", did_you_mean(value, DTYPES))
+        raise Usage(f"{origin} cannot be {value!r}", did_you_mean(value, DTYPES))
     if key == "color" and value not in ("auto", "always", "never"):
-        raise Usage(f"{origin or key} cannot be {value!r}", "choose auto, always or never")
+        raise Usage(f"{origin} cannot be {value!r}", "choose auto, always or never")
     if key == "offline":
         return "true" if value.lower() in TRUE else "false"
     return value

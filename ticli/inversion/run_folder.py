@@ -73,10 +73,7 @@ def open_run(
     make_folder(path)
     with _locked(path, name):
         if fresh or not _is_same(path, identity):
-            # Its identity goes last: half empty, it is still the old run.
-            for file in sorted(path.iterdir(), key=lambda file: file.name == IDENTITY):
-                if file.name != LOCK:
-                    file.unlink()
+            _empty(path)
         if not (path / IDENTITY).exists():
             text = json.dumps(_as_json(identity), indent=1, sort_keys=False)
             write_file(path / IDENTITY, text.encode(), replace=True)
@@ -181,6 +178,13 @@ def is_live(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _empty(path: Path) -> None:
+    """Remove a run's files, its identity last: half empty, it is still the old run."""
+    for file in sorted(path.iterdir(), key=lambda file: file.name == IDENTITY):
+        if file.name != LOCK:
+            file.unlink()
 
 
 def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:

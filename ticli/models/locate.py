@@ -51,7 +51,7 @@ def add_short_name(name: str, model: str, *, replace: bool = False) -> None:
     """Give a model a short name; `to_keep` says how to write it. Raises Usage, Conflict."""
     if not SHORT_NAME.fullmatch(name):
         shape = "lower-case letters, digits, . _ and -, beginning with a letter or digit"
-        hint = "the starter has it already" if name == "starter" else shape
+        hint = "the starter has it already" if name == STARTER_ID else shape
         raise Usage(f"{name!r} cannot be a short name", hint)
     if not model or "\n" in model or "\0" in model:
         raise Usage(f"{model!r} is not a model", "give a folder or a hub id")

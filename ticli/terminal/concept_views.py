@@ -91,8 +91,12 @@ def _text_of(key: str, value: Any) -> str:
 def _outcome(found: Mapping[str, Any]) -> str:
     """How the run ended, in words; "" if it is not known."""
     why = {"settled": "settled", "steps": "took all its steps"}.get(found["stopped"], "")
-    named = {"kept": "kept step", "held_out": "held-out loss", "held_out_init": "at first"}
-    named["drift"] = "drift of the prompt's other words"
+    named = {
+        "kept": "kept step",
+        "held_out": "held-out loss",
+        "held_out_init": "at first",
+        "drift": "drift of the prompt's other words",
+    }
     told = [f"{text} {found[key]:.4g}" for key, text in named.items() if found[key] is not None]
     return "; ".join([why, *told]) if why else ""
 
