@@ -37,6 +37,7 @@ def learn(
     stop_at: int | None = None,
     bad: Callable[[Any], bool] = lambda training: False,
     watch: Callable[[Any, Any], None] | None = None,
+    hardware: Any = None,
 ) -> tuple[Any, Any]:
     """Run a plan to its Concept and Embedding, stopping after a step as a signal would.
 
@@ -47,7 +48,7 @@ def learn(
     from ticli.paths import places
 
     with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        training = begin(plan, run)
+        training = begin(plan, run, hardware)
         spoil(training, bad)
         for step in advance(training, lambda: 2 if training.steps == stop_at else None):
             if watch:

@@ -270,6 +270,19 @@ def build_family(name: str, folder: Path) -> Path:
     return folder
 
 
+class FamilyFolders(dict[str, Path]):
+    """The folder of each family's tiny model below `root`, built when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, name: str) -> Path:
+        (self.root / name).mkdir()
+        self[name] = build_family(name, self.root / name)
+        return self[name]
+
+
 def load(folder: Path) -> Any:
     """Load a model from its folder onto the CPU."""
     from ticli.models import load_model, pick_hardware

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tiny_families import BUILDERS, build_family, load
+from tiny_families import FamilyFolders, load
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +21,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def family_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A folder a family; each is built when it is first asked for."""
-    root = tmp_path_factory.mktemp("families")
-
-    class Folders(dict):
-        def __missing__(self, name: str) -> Path:
-            self[name] = build_family(name, root / name)
-            return self[name]
-
-    for name in BUILDERS:
-        (root / name).mkdir()
-    return Folders()
+    return FamilyFolders(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture(scope="session")

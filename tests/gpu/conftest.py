@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from learning_runs import make_photos
 from tiny import build_tiny_model
-from tiny_families import build_family
+from tiny_families import FamilyFolders
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -24,16 +24,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def family_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny model's folder for each family; each is built when it is first asked for."""
-    root = tmp_path_factory.mktemp("families")
-
-    class Folders(dict):
-        def __missing__(self, name: str) -> Path:
-            (root / name).mkdir()
-            self[name] = build_family(name, root / name)
-            return self[name]
-
-    return Folders()
+    return FamilyFolders(tmp_path_factory.mktemp("families"))
 
 
 @pytest.fixture

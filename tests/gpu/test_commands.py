@@ -6,27 +6,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from judges import build_clip
-from learning_runs import advance, begin, plan_for
+from learning_runs import learn, plan_for
 from PIL import Image
 from tiny_families import BUILDERS
 
 from ticli.errors import Stopped
-from ticli.inversion import conclude, open_run
-from ticli.models import pick_hardware
-from ticli.paths import places
+from ticli.library import Library
+from ticli.models import pick_hardware, samplers_for
+from ticli.recipe import PRESETS
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "mug"
-RECIPES = ("default", "quick", "paper", "thorough", "cross", "directional", "fairer")
 
 
 def ok(result):
@@ -64,16 +62,13 @@ def test_every_family_from_photos_to_a_picture(
     assert picture.shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", PRESETS)
 def test_every_recipe(run, folder, photos, recipe):
     learned = invert(run, photos, folder, "<thing>", "--recipe", recipe)
     assert learned["steps"] == 6 and np.isfinite(learned["losses"]["last"])
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    ["ddim", "ddpm", "dpm++", "dpm++-karras", "euler", "euler-a", "heun", "pndm", "unipc"],
-)
+@pytest.mark.parametrize("sampler", samplers_for("sd1"))
 def test_every_sampler_draws_what_the_cpu_draws(run, folder, tmp_path, monkeypatch, sampler):
     monkeypatch.chdir(tmp_path)
     flags = ("--sampler", sampler, "--size", "64", "--dtype", "fp32")
@@ -130,8 +125,6 @@ def test_two_commands_give_equal_bits_when_asked(photos, folder, isolated):
              "mug", "-m", str(folder), "--steps", "8", "--device", "cuda", "--deterministic", "-q"],
             check=True, env=os.environ | {"TI_HOME": str(isolated)},
         )  # fmt: skip
-        from ticli.library import Library
-
         library = Library.open()
         found.append(library.embedding(library.get(token.strip("<>"))).rows["clip_l"])
     assert np.array_equal(*found)
@@ -150,15 +143,6 @@ def learned(photos: Path, folder: Path, token: str, *legs: tuple[str, int | None
     *first, (last, _) = legs
     for device, stop_at in first:
         with pytest.raises(Stopped):
-            leg(plan, device, stop_at)
-    return leg(plan, last, None)
-
-
-def leg(plan: Any, device: str, stop_at: int | None) -> np.ndarray:
-    """Take a run up to a step, or to its end. Raises Stopped."""
-    with open_run(places().runs, plan.token.name, plan.identity()) as run:
-        training = begin(plan, run, pick_hardware(device, "fp32"))
-        for _ in advance(training, lambda: 2 if training.steps == stop_at else None):
-            pass
-        _, embedding = conclude(training)
-        return embedding.rows["clip_l"]
+            learn(plan, stop_at, hardware=pick_hardware(device, "fp32"))
+    _, embedding = learn(plan, hardware=pick_hardware(last, "fp32"))
+    return embedding.rows["clip_l"]
