@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 
@@ -53,6 +55,26 @@ def test_control_c_at_a_question_leaves_everything(terminal, library_with) -> No
     assert started.finish() == 130
     assert "Traceback" not in started.shown
     assert [concept.name for concept in library.concepts()] == ["mug"]
+
+
+def test_control_c_in_the_instant_before_the_answer_is_read(terminal, tmp_path) -> None:
+    # A signal that another thread takes is noted and wakes no read, as in that instant.
+    program = tmp_path / "ask.py"
+    program.write_text(
+        "import signal, threading\n"
+        "from ticli.terminal.output import Output\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\n"
+        "try:\n"
+        "    Output().confirm('Remove?', False)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('stopped')\n"
+    )
+    started = terminal(sys.executable, str(program))
+    started.wait_for("[y/N]")
+    started.send("\x03")
+    assert started.finish() == 0
+    assert "stopped" in started.shown
 
 
 def test_a_table_fits_a_narrow_terminal(terminal, library_with) -> None:

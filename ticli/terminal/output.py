@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as json_module
 import os
+import select
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -235,8 +237,26 @@ class Output:
         if not is_terminal(sys.stdin):
             raise Usage(f"{question} needs an answer, and stdin is no terminal", "add --yes")
         say(f"{safe_text(question)} [y/N] ", end="")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if _answer().strip().lower() not in ("y", "yes"):
             raise Declined("nothing was changed", "answer y, or add --yes")
+
+
+def _answer() -> str:
+    """Read a line from the terminal; Ctrl-C ends the wait whenever it comes.
+
+    A signal in the instant before a plain read is noted, and then waits for the next key. Here
+    it also leaves a byte in a pipe, which wakes the wait.
+    """
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    try:
+        select.select([sys.stdin, woken], [], [])
+        return sys.stdin.readline()
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(waker)
 
 
 def open_output(json: bool, quiet: bool, verbose: bool, no_color: bool, debug: bool) -> Output:
