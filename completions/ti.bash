@@ -178,8 +178,8 @@ _ti_value() {
     search:--tag) _ti_offer "$(command ti __complete tags "$cur" 2>/dev/null)" ;;
     search:--kind) _ti_offer $'object\nstyle\nperson' ;;
     merge:--method) _ti_offer $'mean\nslerp\nconcat' ;;
-    export:--for) _ti_offer $'diffusers\na1111\ncomfyui\ninvokeai\nsdnext\nkohya\nonetrainer\nconcept-repo\npng\nti' ;;
-    export:--format) _ti_offer $'ti\ndiffusers\ndiffusers-pair\ndiffusers-bin\nemb_params\nemp_params\nsdxl\nt5\nencoder-keys\na1111-pt\noriginal-pt\npng\nconcept-repo\nbundle' ;;
+    export:--for) _ti_offer $'diffusers\na1111\nforge\ncomfyui\ninvokeai\nsdnext\neasydiffusion\nkohya\nsdcpp\nonetrainer\nconcept-repo\npng\nti' ;;
+    export:--format) _ti_offer $'ti\ndiffusers\ndiffusers-pair\ndiffusers-bin\nemb_params\nemp_params\nsdxl\nt5xxl\nencoder-keys\na1111-pt\noriginal-pt\npng\nconcept-repo\nbundle' ;;
     import:--base) _ti_offer "$(command ti __complete models "$cur" 2>/dev/null)" ;;
     models:--prediction) _ti_offer $'epsilon\nv' ;;
     esac
@@ -199,7 +199,7 @@ _ti_flags() {
     search) _ti_offer $'--tag\n--base\n--kind\n--since\n--limit\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     merge) _ti_offer $'--token\n-t\n--method\n--raw\n--replace\n--dry-run\n-n\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     export) _ti_offer $'--all\n--for\n--format\n--output\n-o\n--author\n--license\n--notes\n--thumbnail\n--force\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
-    import) _ti_offer $'--token\n-t\n--all\n--base\n--replace\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
+    import) _ti_offer $'--token\n-t\n--all\n--base\n--force\n--replace\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     inspect) _ti_offer $'--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     doctor) _ti_offer $'--rebuild\n--fast\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;
     prune) _ti_offer $'--all\n--yes\n-y\n--dry-run\n-n\n--json\n--quiet\n-q\n--verbose\n-v\n--no-color\n--debug\n-h\n--help' ;;

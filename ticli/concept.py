@@ -263,6 +263,7 @@ class Concept:
     """One row of the library. `recipe` holds every effective value.
 
     `widths` maps each text encoder to the width of its vectors, `norms` to the L2 norm of each.
+    `about` is what the maker's file says, under ModelSpec's names: title, author, license …
     Times are ISO 8601 in UTC. `path` and `bytes` describe the stored tensor file. `warnings` say
     what the run found wrong with it, and `scores` are reports, one for each protocol.
     """
@@ -295,6 +296,7 @@ class Concept:
     outcome: Outcome = fact(Outcome(), optional=True)
     curves: Curves = fact(Curves(), optional=True)
     warnings: tuple[str, ...] = fact((), optional=True, shared="no paths")
+    about: Mapping[str, str] = fact(dict, optional=True, shared="no paths")
     scores: tuple[Mapping[str, Any], ...] = fact((), source="row", shared="never", varies="later")
 
     def as_json(self) -> dict[str, Any]:

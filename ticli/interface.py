@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from ticli.inversion.training import Training
     from ticli.library.exporting import Exported, Order, Outgoing
     from ticli.library.formats.containers import Opened
-    from ticli.library.formats.embedding import Contents
-    from ticli.library.importing import LearnedOn, Wanted
+    from ticli.library.importing import LearnedOn
     from ticli.models.download import Announce, Parcel
     from ticli.models.folder import ModelSource
     from ticli.models.hardware import Hardware
@@ -502,22 +501,12 @@ def load_vectors(file: PathLike, token: str | None = None) -> Embedding:
     `token` chooses one of several concepts. Nothing in the file is run. Raises NotFound, BadContent
     and Usage.
     """
-    from ticli.library.importing import Wanted, choose_words
+    from ticli.library.importing import Wanted, gather
 
-    wanted = Wanted(token)
-    (contents,) = _read([file], wanted)
-    return choose_words(contents, wanted)[0].embedding
-
-
-def _read(files: Sequence[PathLike | Opened], wanted: Wanted) -> list[Contents]:
-    """Read every file, and the files of every folder. Raises NotFound, BadContent and Usage."""
-    from ticli.library.importing import join_pairs, open_sources, read_source
-
-    contents: list[Contents] = []
-    for file in files:
-        with open_sources(Path(file) if isinstance(file, str) else file) as sources:
-            contents += [read_source(source, wanted) for source in sources]
-    return join_pairs(contents)
+    words, _ = gather([Path(file)], Wanted(token), frozenset().__contains__)
+    if len(words) > 1:
+        raise Usage(f"{file} holds {len(words)} concepts", "give one file")
+    return words[0].embedding
 
 
 def usable_widths(on_event: OnEvent = nothing) -> set[int]:
@@ -634,27 +623,31 @@ class ConceptLibrary(Library):
         everything: bool = False,
         base: str | None = None,
         replace: bool = False,
+        any_hash: bool = False,
         on_event: OnEvent = nothing,
     ) -> Concepts:
         """Import the concepts of one file or several, all or none.
 
-        `token` names the one concept, or chooses one of several in a file; `everything` takes all.
-        `base` is the model it was learned on, where the file does not say. Raises NotFound,
-        BadContent, Usage, Conflict and ModelUnavailable.
+        Of a folder or zip of many files, what is unfit is left out, and noted. `token` names the
+        one concept, or chooses one of several in a file; `everything` takes all. `base` is the
+        model it was learned on, where the file does not say. `any_hash` takes vectors that are not
+        those of the hash in their file. Raises NotFound, BadContent, Usage, Conflict and
+        ModelUnavailable.
         """
-        from ticli.library.importing import Wanted, choose_words, store_all
+        from ticli.library.importing import Wanted, gather, store_all
 
         if token is not None and everything:
             raise Usage("--token takes one concept and --all takes every one", "choose one of them")
         learned_on = _learned_on(base) if base is not None else None
-        wanted = Wanted(token, everything, learned_on, lambda: usable_widths(on_event))
-        contents = _read([file] if isinstance(file, str | Path) else file, wanted)
-        if token is not None and len(contents) > 1:
-            raise Usage(
-                "--token names one concept, and there are several files", "import them one by one"
-            )
-        words = [word for read in contents for word in choose_words(read, wanted)]
-        for note in (note for read in contents for note in read.notes):
+        wanted = Wanted(token, everything, learned_on, lambda: usable_widths(on_event), any_hash)
+        files = [file] if isinstance(file, str | Path) else file
+        taken = set() if replace else set(self.names())
+        words, notes = gather(
+            [Path(one) if isinstance(one, str) else one for one in files],
+            wanted,
+            taken.__contains__,
+        )
+        for note in notes:
             on_event(Event("note", note))
         for warning in (warning for word in words for warning in word.warnings):
             on_event(Event("warning", warning))

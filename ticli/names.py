@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -115,9 +116,15 @@ def did_you_mean(
     return f"{guess} ({otherwise})" if otherwise else guess
 
 
+def without_accents(text: str) -> str:
+    """Lower case without accents: "Größe" becomes "grosse"."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in apart if not unicodedata.combining(sign))
+
+
 def slug(text: str, limit: int = 64) -> str:
     """Turn any text into a safe file or concept name: `[a-z0-9-]`, never empty, never a device."""
-    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", without_accents(text)).strip("-")[:limit].strip("-")
     if not words:
         return "concept"
     return f"my-{words}" if words in RESERVED else words

@@ -80,7 +80,7 @@ def test_what_to_write_in_a_prompt_is_said(run, library_with) -> None:
     assert run("export", "mug", "--for", "comfyui").err == (
         "in ComfyUI, write: embedding:mug cup\n"
     )
-    assert run("export", "mug", "--for", "a1111").err == "in AUTOMATIC1111, write: mug-ti cup\n"
+    assert run("export", "mug", "--for", "a1111").err == "in AUTOMATIC1111, write: mug-tiq cup\n"
     assert run("export", "mug", "--for", "kohya", "-q", "--force").err == ""
     assert run("export", "mug", "--for", "invokeai", "--force").err == (
         "in InvokeAI, write: <mug> cup\n"
@@ -88,7 +88,7 @@ def test_what_to_write_in_a_prompt_is_said(run, library_with) -> None:
     assert run("export", "mug", "--for", "diffusers", "--force").err == (
         "in diffusers, write: <mug> cup\n"
     )
-    assert metadata_of(Path("mug-ti.safetensors"))["modelspec.usage_hint"].endswith("mug-ti cup")
+    assert metadata_of(Path("mug-tiq.safetensors"))["modelspec.usage_hint"].endswith("mug-tiq cup")
 
 
 def test_a_word_of_the_starter_is_said_to_fit_no_other_model(run, library_with) -> None:
@@ -120,15 +120,15 @@ def test_names_that_a_program_cannot_address(run, library_with, folder, program,
     library_with("mug", width=768)
     result = run("export", "mug", "--for", program, "-o", name)
     assert result.code == 2
-    assert "could not address" in result.err
+    assert "could not use a file called" in result.err
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("flags", "name"),
     [
-        (("--for", "a1111"), "mug.pt"),
-        (("--for", "png"), "mug.safetensors"),
+        (("--for", "a1111"), "my-mug.pt"),
+        (("--for", "png"), "my-mug.safetensors"),
         (("--format", "a1111-pt"), "mug.safetensors"),
         ((), "mug.bin"),
     ],
@@ -147,8 +147,8 @@ def test_impossible_cells(run, sdxl, folder) -> None:
         assert result.code == 4
         assert "Stable Diffusion XL (clip_g, clip_l)" in result.err
         assert list(folder.iterdir()) == []
-    error = run("export", "big", "--format", "t5", "--json").json["error"]
-    assert (error["name"], error["layout"]) == ("big", "t5")
+    error = run("export", "big", "--format", "t5xxl", "--json").json["error"]
+    assert (error["name"], error["layout"]) == ("big", "t5xxl")
 
 
 def test_one_bad_cell_writes_nothing_at_all(run, library_with, sdxl, folder) -> None:
@@ -195,7 +195,7 @@ def test_a_pipe_carries_several_as_a_zip(run, library_with, sdxl) -> None:
     library_with("mug", "cat", width=768)
     sent = run("export", "mug", "cat", "--for", "a1111", "-o", "-")
     names, manifest = manifest_of(sent.out_bytes)
-    assert sorted(names) == ["cat-ti.safetensors", "manifest.json", "mug-ti.safetensors"]
+    assert sorted(names) == ["cat-tiq.safetensors", "manifest.json", "mug-tiq.safetensors"]
     assert [entry["name"] for entry in manifest["concepts"]] == ["mug", "cat"]
     names, _ = manifest_of(run("export", "big", "-o", "-").out_bytes)
     assert "big/learned_embeds_2.safetensors" in names
@@ -220,7 +220,11 @@ def test_what_a_layout_cannot_hold_is_said(run, library_with) -> None:
     assert item["lost"] == ["capitals", "noun", "base", "training", "dates"]
     (item,) = run("export", "mug", "--json").json
     assert item["lost"] == []
-    assert run("export", "mug", "--format", "diffusers-bin", "--force").err == ""
+    told = run("export", "mug", "--format", "diffusers-bin", "--force").err
+    assert told.splitlines() == [
+        "in a prompt, write: <mug> cup",
+        "write it in lower case, as the file has it: with the capitals of <Mug>, vectors are lost",
+    ]
     assert "capitals" in run("export", "mug", "--format", "diffusers-bin", "--force", "-v").err
 
 
@@ -252,6 +256,7 @@ def test_metadata_by_the_standard(run, library_with, folder) -> None:
         "modelspec.license": "cc0-1.0",
         "modelspec.date": "2026-01-02T03:04:05+00:00",
         "modelspec.trigger_phrase": "<mug> cup",
+        "modelspec.usage_hint": "in diffusers, write: <mug> cup",
         "modelspec.tags": "a,b c",
         "modelspec.merged_from": "cat,dog",
         "modelspec.is_negative_embedding": "false",
@@ -291,7 +296,7 @@ def test_a_thumbnail_on_request(run, library_with, folder) -> None:
     assert Image.open(io.BytesIO(data)).size == (256, 171)
     assert b"secret-place" not in data
     run("export", "mug", "--for", "png", "--thumbnail", "shot.jpg")
-    with Image.open("mug-ti.png") as picture:
+    with Image.open("mug-tiq.png") as picture:
         assert picture.height == 600
         assert picture.getpixel((picture.width // 2, 300)) == pytest.approx((254, 0, 0), abs=2)
     run("export", "mug", "--for", "concept-repo", "--thumbnail", "shot.jpg")

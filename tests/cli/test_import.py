@@ -48,7 +48,8 @@ def test_what_a1111_says_is_kept(run) -> None:
                "x.pt")  # fmt: skip
     assert run("import", "x.pt").out == "neg-v2\n"
     assert run("show", "neg-v2", "--field", "steps").out == "500\n"
-    assert "sd15 [4c86efd062]" in run("show", "neg-v2", "--field", "notes").out
+    assert run("show", "neg-v2", "--field", "base.id").out == "sd15\n"
+    assert run("show", "neg-v2", "--field", "base.revision").out == "4c86efd062\n"
 
 
 def test_a_concept_folder_tells_token_and_kind(run, folder) -> None:

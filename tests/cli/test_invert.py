@@ -17,7 +17,7 @@ KEYS = (
     *("name", "token", "noun", "kind", "init", "vectors", "widths", "base", "recipe", "seed"),
     *("steps", "losses", "norms", "photos", "parents", "tags", "notes", "device", "versions"),
     *("seconds", "created", "used", "path", "bytes", "sha256"),
-    *("outcome", "curves", "warnings", "scores"),
+    *("outcome", "curves", "warnings", "about", "scores"),
 )
 
 

@@ -8,7 +8,7 @@ import sqlite3
 KEYS = (
     "name token noun kind init vectors widths base recipe seed steps losses norms photos parents "
     "tags notes device versions seconds created used path bytes sha256 outcome curves "
-    "warnings scores"
+    "warnings about scores"
 )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 MODULES = 150
-LINES = 27_500
+# The house of one engine took 27 500; what the real programs of the field write and take, 700.
+LINES = 28_200
 LINES_A_MODULE = 180
 CHAIN = 14
 

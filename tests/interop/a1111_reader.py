@@ -99,7 +99,9 @@ def tensors_of(data: dict[str, Any]) -> dict[str, torch.Tensor]:
             raise Refused("embedding file has multiple terms in it")
         return {"one": next(iter(table.values())).float()}
     if "clip_g" in data and "clip_l" in data:
-        return {key: data[key].float() for key in ("clip_l", "clip_g")}
+        # It takes every value for a tensor there.
+        every = {key: value.detach().float() for key, value in data.items()}
+        return {key: every[key] for key in ("clip_l", "clip_g")}
     first = next(iter(data.values()))
     if isinstance(first, torch.Tensor):
         if len(data) != 1:

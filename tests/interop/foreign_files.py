@@ -137,7 +137,7 @@ WRITERS: Mapping[str, Writer] = {
     "emb_params": emb_params,
     "emp_params": emp_params,
     "sdxl": encoder_keys,
-    "t5": comfyui_keys,
+    "t5xxl": comfyui_keys,
     "encoder-keys": encoder_keys,
     "a1111-pt": a1111_pt,
     "original-pt": original_pt,

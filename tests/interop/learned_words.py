@@ -26,9 +26,17 @@ FAMILIES: Mapping[str, Mapping[str, int]] = {
 SECRETS = ("IMG_2041_anna", "anna-home", "call anna")
 
 
+# Models that other programs know and `ti` does not draw with.
+OTHERS: Mapping[str, Mapping[str, int]] = {
+    "hidream": {"clip_l": 768, "clip_g": 1280, "t5": 4096, "llama": 4096},
+    "hunyuanvideo": {"clip_l": 768, "llama": 4096},
+    "cascade": {"clip_g": 1280},
+}
+
+
 def learned(family: str, vectors: int = 3, name: str = "mug", **changes: Any) -> Any:
     """Build a concept of a family and its embedding, the same every time."""
-    widths = FAMILIES[family]
+    widths = {**FAMILIES, **OTHERS}[family]
     draw = np.random.default_rng(zlib.crc32(f"{name}{family}{vectors}".encode()))
     embedding = Embedding(
         {
@@ -51,6 +59,7 @@ def learned(family: str, vectors: int = 3, name: str = "mug", **changes: Any) ->
         outcome=Outcome("settled", 120, 0.2, 0.3, 0.1, None, 0, 1, (), ()),
         curves=Curves((40, 80, 120), (0.3, 0.25, 0.2), (0.0, 0.05, 0.1)),
         warnings=("it changes little",),
+        about={"author": "Jane", "license": "cc0-1.0"},
         parents=(Parent("teapot", 0.5, "cd" * 32),),
     )
     return replace(concept, **changes), embedding

@@ -83,9 +83,11 @@ def test_keys_of_the_safetensors_layouts(tmp_path) -> None:
     assert keys("emb_params", "sd2") == {"emb_params"}
     assert keys("emp_params", "sd1") == {"emp_params"}
     assert keys("sdxl", "sdxl") == {"clip_l", "clip_g"}
-    assert keys("t5", "flux") == {"clip_l", "t5", "t5xxl"}
-    assert keys("t5", "sd3") == {"clip_l", "clip_g", "t5", "t5xxl"}
-    assert keys("t5", "pixart") == {"t5", "t5xxl"}
+    assert keys("t5xxl", "flux") == {"clip_l", "t5xxl"}
+    assert keys("t5xxl", "sd3") == {"clip_l", "clip_g", "t5xxl"}
+    assert keys("t5xxl", "pixart") == {"t5xxl"}
+    assert keys("encoder-keys", "flux") == {"clip_l", "t5"}
+    assert keys("bundle", "flux") == {"bundle_emb.mug.clip_l", "bundle_emb.mug.t5xxl"}
     assert keys("encoder-keys", "sana") == {"gemma"}
     assert keys("bundle", "sd1") == {"bundle_emb.mug.emb_params"}
     assert keys("bundle", "sdxl") == {"bundle_emb.mug.clip_l", "bundle_emb.mug.clip_g"}

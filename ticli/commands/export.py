@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 Program = Literal[
-    "diffusers", "a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "concept-repo",
-    "png", "ti",
+    "diffusers", "a1111", "forge", "comfyui", "invokeai", "sdnext", "easydiffusion", "kohya",
+    "sdcpp", "onetrainer", "concept-repo", "png", "ti",
 ]  # fmt: skip
 Format = Literal[
-    "ti", "diffusers", "diffusers-pair", "diffusers-bin", "emb_params", "emp_params", "sdxl", "t5",
-    "encoder-keys", "a1111-pt", "original-pt", "png", "concept-repo", "bundle",
+    "ti", "diffusers", "diffusers-pair", "diffusers-bin", "emb_params", "emp_params", "sdxl",
+    "t5xxl", "encoder-keys", "a1111-pt", "original-pt", "png", "concept-repo", "bundle",
 ]  # fmt: skip
 # An export of a whole library would have advice for every concept.
 MOST_NOTES = 8
@@ -69,7 +69,12 @@ def export(
             help="A small picture inside; with --for png, the picture itself.",
         ),
     ] = "",
-    force: options.ForceOption = False,
+    force: Annotated[
+        bool,
+        options.flag(
+            "--force", help="Overwrite files, and take a file name that the program cannot use."
+        ),
+    ] = False,
 ) -> None:
     """Write concepts to files for other programs.
 
@@ -79,7 +84,7 @@ def export(
     from ticli.interface import ConceptLibrary
     from ticli.library.exporting import Order, Target
 
-    target = Target(program or "", format or "").checked()
+    target = Target(program or "", format or "", any_name=force).checked()
     library = ConceptLibrary.open()
     wanted = tuple(_wanted_names(library, names or [], everything))
     order = Order(wanted, target, _extras(author, license, notes, thumbnail), place)
@@ -98,7 +103,7 @@ def export(
             hint = "ti invert learns a concept"
             raise Usage("the library is empty: there is nothing to write", hint)
         refuse_terminal()
-        content = library.export_content(order, hear)
+        output.data(library.export_content(order, hear))
     else:
         files = library.export_files(order, force, hear)
     for note in list(advice)[:MOST_NOTES]:
@@ -106,8 +111,8 @@ def export(
     if len(advice) > MOST_NOTES:
         output.note(f"… and {len(advice) - MOST_NOTES} more like these")
     if place == "-":
-        output.data(content)
-    elif output.json:
+        return
+    if output.json:
         output.document([item for file in files for item in _as_json(file, target)])
     elif files:
         for file in files:

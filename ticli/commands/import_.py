@@ -15,7 +15,8 @@ def import_files(
     files: Annotated[
         list[str],
         options.argument(
-            metavar="FILE...", help="Files, or a concept's folder; - reads a file from stdin."
+            metavar="FILE...",
+            help="Files, folders or zips of them, or a concept's folder; - reads stdin.",
         ),
     ],
     token: Annotated[
@@ -38,13 +39,18 @@ def import_files(
             help="The model it was learned on, where the file does not say.",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        options.flag("--force", help="Take vectors that are not those of the file's own SHA-256."),
+    ] = False,
     replace: options.ReplaceOption = False,
 ) -> None:
     """Import concepts from files.
 
     ti reads safetensors and torch files of ti, diffusers, AUTOMATIC1111, kohya, OneTrainer and
     others, pictures that carry a concept, and concept folders. It never runs anything in them. If
-    one of several files cannot be imported, none is. ti inspect shows what a file holds.
+    one of several files cannot be imported, none is; in a folder or zip of many it is left out. ti
+    inspect shows what a file holds.
     """
     from ticli.commands.arguments import path_or_stdin
     from ticli.interface import ConceptLibrary
@@ -57,6 +63,7 @@ def import_files(
         everything=everything,
         base=base,
         replace=replace,
+        any_hash=force,
         on_event=output.hear,
     )
     if output.json:

@@ -15,12 +15,12 @@ from ticli.families.stable_diffusion import STARTER_WIDTH as STARTER_WIDTH
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (SD1, SD2, SDXL, SD3, FLUX, PIXART, SANA)
 }
-# Vectors that programs know and no family here has alone.
-STABLE_CASCADE = frozenset({"clip_g"})
-CASCADE_EXPORTS = {
-    "comfyui": "encoder-keys",
-    "onetrainer": "encoder-keys",
-    "concept-repo": "concept-repo",
+# Models that other programs know and no family here is: what is exported for their encoders.
+_KEYS = {"comfyui": "encoder-keys", "onetrainer": "encoder-keys"}
+OTHERS: Mapping[frozenset[str], tuple[str, Mapping[str, str]]] = {
+    frozenset({"clip_g"}): ("Stable Cascade", _KEYS | {"concept-repo": "concept-repo"}),
+    frozenset({"clip_l", "llama"}): ("HunyuanVideo", _KEYS),
+    frozenset({"clip_l", "clip_g", "t5", "llama"}): ("HiDream", _KEYS | {"comfyui": "t5xxl"}),
 }
 
 
@@ -66,14 +66,14 @@ def exports_of(encoders: Collection[str]) -> Mapping[str, str]:
     family = family_with(encoders)
     if family is not None:
         return family.exports
-    return CASCADE_EXPORTS if set(encoders) == STABLE_CASCADE else {}
+    return OTHERS.get(frozenset(encoders), ("", {}))[1]
 
 
 def encoders_in_words(encoders: Collection[str]) -> str:
     """The family that takes these encoders' vectors, and the encoders."""
     held = ", ".join(sorted(encoders))
     family = family_with(encoders)
-    title = family.title if family else "Stable Cascade" if set(encoders) == STABLE_CASCADE else ""
+    title = family.title if family else OTHERS.get(frozenset(encoders), ("", {}))[0]
     return f"{title} ({held})" if title else held
 
 

@@ -48,7 +48,7 @@ PIXART = Family(
     denoise=_denoise,
     arguments=lambda pair, noise, guidance: arguments(pair, noise, guidance) | UNCHANGED,
     architecture=lambda pixels: "pixart-sigma",
-    exports={"comfyui": "t5", "onetrainer": "t5"},
+    exports={"comfyui": "t5xxl", "onetrainer": "encoder-keys"},
     # Files for several encoders may hold T5's vectors alone.
     guessed=False,
 )

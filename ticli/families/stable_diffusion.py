@@ -133,9 +133,11 @@ def _state(tensors: State, unet: Configuration) -> Any:
 
 
 # What programs of Stable Diffusion read: one tensor, or one an encoder.
+# Programs that take one file for the encoders of each of these families.
+LIKE_A1111 = ("a1111", "forge", "sdnext", "easydiffusion", "kohya", "sdcpp")
 ONE_TENSOR = {
     "diffusers": "diffusers",
-    **dict.fromkeys(("a1111", "comfyui", "invokeai", "sdnext", "kohya"), "emb_params"),
+    **dict.fromkeys((*LIKE_A1111, "comfyui", "invokeai"), "emb_params"),
     "onetrainer": "emp_params",
     "concept-repo": "concept-repo",
     "png": "png",
@@ -247,7 +249,7 @@ SDXL = replace(
     architecture=lambda pixels: "stable-diffusion-xl-v1-base",
     exports={
         "diffusers": "diffusers-pair",
-        **dict.fromkeys(("a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer"), "sdxl"),
+        **dict.fromkeys((*LIKE_A1111, "comfyui", "invokeai", "onetrainer"), "sdxl"),
         "png": "png",
     },
     single_file=replace(

@@ -214,7 +214,15 @@ def index_tags(db: sqlite_utils.Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_concepts, add_outcomes, add_scores, index_tags)
+def add_about(db: sqlite_utils.Database) -> None:
+    """Schema 5: what the makers of imported files say of them."""
+    db.execute("ALTER TABLE concepts ADD COLUMN about TEXT NOT NULL DEFAULT '{}'")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    *(create_concepts, add_outcomes, add_scores, index_tags),
+    add_about,
+)
 
 
 # "ti" and a number drawn once: marks our databases.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ticli.concept import Concept, Embedding
+from ticli.concept import UNKNOWN_BASE, Concept, Embedding
 from ticli.durable import make_folder, write_file
 from ticli.errors import Conflict, TiError, Usage
 from ticli.library.formats.metadata import Extras, Package, pack
@@ -30,10 +30,14 @@ TELLING = {layout.suffix for layout in LAYOUTS.values()} - {FOLDER}
 
 @dataclass(frozen=True)
 class Target:
-    """A program or a layout to write for. Neither means diffusers."""
+    """A program or a layout to write for. Neither means diffusers.
+
+    `any_name` takes a file name that the program would not find in a prompt.
+    """
 
     consumer: str = ""
     format: str = ""
+    any_name: bool = False
 
     def checked(self) -> Target:
         """Return self. Raises Usage for an unknown name, or for a program and a layout at once."""
@@ -85,6 +89,8 @@ def export_concepts(
     Usage (the program cannot address the name, or the layout holds one concept only).
     """
     names = tuple(concept.name for concept, _ in concepts)
+    if (program := target.program) is not None and program.part:
+        concepts = [_part_of(concept, rows, program) for concept, rows in concepts]
     chosen = [target.layout(c.name, frozenset(e.rows)) for c, e in concepts]
     layout = chosen[0]
     if len(set(chosen)) > 1 or (len(names) > 1 and not layout.several):
@@ -127,15 +133,25 @@ def _packed(
     concept: Concept, embedding: Embedding, target: Target, extras: Extras, stem: str
 ) -> Package:
     program = target.program
-    if program is None or not target.consumer:
+    if program is None:
         return pack(concept, embedding, extras)
     stem = stem or program.stem(concept.name)
     # diffusers takes the token from the file, whatever the file is called.
     named_by_file = program.word is not in_brackets or program.name == "invokeai"
-    if named_by_file:
+    if named_by_file and not target.any_name:
         check_stem(program, stem)
     word = program.word(stem if named_by_file else concept.name)
     return pack(concept, embedding, extras, word, program.title)
+
+
+def _part_of(
+    concept: Concept, embedding: Embedding, program: Consumer
+) -> tuple[Concept, Embedding]:
+    """What a program reads of vectors that it cannot read whole; they fit the base no more."""
+    if set(embedding.rows) != program.whole:
+        return concept, embedding
+    part = Embedding({program.part: embedding.rows[program.part]})
+    return replace(concept, base=UNKNOWN_BASE), part
 
 
 def takes_several(target: Target) -> bool:

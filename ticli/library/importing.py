@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,37 @@ from ticli.families import fits, model_in_words
 from ticli.library.formats.containers import Opened, open_file, reported
 from ticli.library.formats.embedding import (
     PAIR,
+    STEPS,
     Contents,
     Imported,
     choose_token,
     imported_concept,
+    is_name,
     join_words,
     read_words,
 )
+from ticli.library.formats.read_containers import zipped_files
 from ticli.library.formats.read_layouts import Widths
 from ticli.library.library import Library
 from ticli.library.record import norms_of
-from ticli.names import lookup_name
+from ticli.names import lookup_name, slug
+from ticli.plain_text import parse_mapping
 
 
 @dataclass(frozen=True)
 class Source:
     """An opened file, and the name it suggests: without folder and suffix, or "" for a pipe.
 
-    `kind` is "style" or "object" if something beside the file says so.
+    `kind` is "style" or "object" if something beside the file says so, as `base` and `about` are
+    what a README beside it says. A `collected` file is one of many in a folder or zip.
     """
 
     file: Opened
     stem: str
     kind: str = ""
+    base: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+    collected: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,33 +61,103 @@ class LearnedOn:
 class Wanted:
     """What the user asks for: a `token` to give or to choose by, or `everything` in a file.
 
-    `usable` lists the widths of the models on this machine.
+    `usable` lists the widths of the models on this machine. `any_hash` takes vectors that are not
+    those of the hash in their file.
     """
 
     token: str | None = None
     everything: bool = False
     learned_on: LearnedOn | None = None
     usable: Callable[[], Collection[int]] = field(default=tuple)
+    any_hash: bool = False
 
 
 @dataclass(frozen=True)
 class Incoming:
-    """One concept, ready to be stored, and what is odd about its file."""
+    """One concept, ready to be stored, what is odd about its file, and what else to say."""
 
     concept: Concept
     embedding: Embedding
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_source(source: Source, wanted: Wanted) -> Contents:
     """Read one file, and give its concepts the name that the file suggests. Raises BadContent."""
     said = wanted.learned_on.widths if wanted.learned_on is not None else {}
-    contents = read_words(source.file, Widths(said, wanted.usable))
+    contents = read_words(source.file, Widths(said, wanted.usable), wanted.any_hash)
     words = tuple(
-        replace(word, stem=word.stem or source.stem, kind=source.kind or word.kind)
+        replace(
+            word,
+            stem=word.stem or source.stem,
+            kind=source.kind or word.kind,
+            base=word.base if word.base.id else replace(word.base, id=source.base),
+            about={**source.about, **word.about},
+        )
         for word in contents.words
     )
-    return replace(contents, words=words)
+    return replace(contents, words=_numbered(words), collected=source.collected)
+
+
+def _numbered(words: tuple[Imported, ...]) -> tuple[Imported, ...]:
+    """Words of one file, those without a name of their own numbered after the file."""
+    if len(words) == 1:
+        return words
+    return tuple(
+        word
+        if is_name(word.token) or is_name(word.key)
+        else replace(word, stem=f"{word.stem or 'concept'}-{number}")
+        for number, word in enumerate(words, 1)
+    )
+
+
+def gather(
+    files: Sequence[Path | Opened], wanted: Wanted, is_taken: Callable[[str], bool]
+) -> tuple[list[Incoming], list[str]]:
+    """Read files, and those of folders and zips, and choose the concepts to store.
+
+    Of many files in a folder or zip, what is unfit is left out, and so is a name that occurs twice
+    or `is_taken`; the notes say so. Raises NotFound, BadContent, Usage and Conflict.
+    """
+    contents: list[Contents] = []
+    left_out: list[str] = []
+    for file in files:
+        with open_sources(file) as sources:
+            for source in sources:
+                try:
+                    contents.append(read_source(source, wanted))
+                except BadContent as error:
+                    if not source.collected:
+                        raise
+                    left_out.append(error.message)
+    contents = join_pairs(contents)
+    if wanted.token is not None and len(contents) > 1:
+        raise Usage(
+            "--token names one concept, and there are several files", "import them one by one"
+        )
+    words: list[Incoming] = []
+    names: set[str] = set()
+    here: list[str] = []
+    for read in contents:
+        try:
+            chosen = choose_words(read, wanted)
+        except Usage as error:
+            if not read.collected:
+                raise
+            left_out.append(f"{error.message} ({error.hint})")
+            continue
+        for word in chosen:
+            name = word.concept.name
+            if read.collected and (name in names or is_taken(name)):
+                why = "another file has that name" if name in names else "it is in the library"
+                here.append(f"{read.origin}: {name!r}, because {why} already")
+                continue
+            names.add(name)
+            words.append(word)
+    if left_out and not words and not here:
+        raise BadContent(f"nothing can be imported: {left_out[0]}", "name the files themselves")
+    notes = [*(read.notes for read in contents), *(word.notes for word in words)]
+    return words, [*chain(*notes), *(f"left out: {text}" for text in left_out + here)]
 
 
 def join_pairs(files: Sequence[Contents]) -> list[Contents]:
@@ -90,7 +169,7 @@ def join_pairs(files: Sequence[Contents]) -> list[Contents]:
     joined: list[Contents] = []
     places: dict[str, int] = {}
     for contents in files:
-        key = contents.words[0].key if len(contents.words) == 1 else ""
+        key = contents.words[0].key if len(contents.words) == 1 and not contents.collected else ""
         if key and key in places:
             other = joined[places[key]]
             words = join_words([replace(w, stem="") for w in (*other.words, *contents.words)])
@@ -121,10 +200,12 @@ def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
         chosen = [
             word
             for word, name in zip(words, names, strict=True)
-            if given is not None and lookup_name(name) == lookup_name(given)
+            if given is not None and lookup_name(given) in (lookup_name(name), word.key)
         ]
         if len(chosen) != 1:
-            shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+            signs = ["" if is_name(word.key) else f" ({word.key})" for word in words]
+            said = [name + sign for name, sign in zip(names, signs, strict=True)]
+            shown = ", ".join(said[:8]) + (" …" if len(said) > 8 else "")
             raise Usage(
                 f"{contents.origin} holds {len(words)} concepts: {shown}",
                 "take one with --token, or all with --all",
@@ -132,7 +213,8 @@ def choose_words(contents: Contents, wanted: Wanted) -> list[Incoming]:
             )
         # Its token keeps the case that the file has.
         words, given = chosen, None
-    return [_incoming(word, given, wanted.learned_on, contents.origin) for word in words]
+    found = [_incoming(word, given, wanted.learned_on, contents.origin) for word in words]
+    return found if len(found) == 1 else [replace(each, notes=()) for each in found]
 
 
 def store_all(library: Library, words: Sequence[Incoming], replace: bool) -> list[Concept]:
@@ -159,63 +241,114 @@ def _incoming(
                 "name the model it was learned on with --base",
             )
     token = choose_token(word, given, word.stem)
+    named = (
+        not given and word.concept is None and is_name(word.stem) and _is_other(word, token.name)
+    )
+    notes = (f"{origin} is imported as {token.text}, as it says inside",) if named else ()
     base = learned_on.base if learned_on is not None else None
-    return Incoming(imported_concept(word, token, base), word.embedding, word.warnings)
+    return Incoming(imported_concept(word, token, base), word.embedding, word.warnings, notes)
+
+
+def _is_other(word: Imported, name: str) -> bool:
+    """Whether another program's file has a name of its own, and its concept another."""
+    if word.concept is not None or not is_name(word.stem):
+        return False
+    stem = slug(STEPS.sub("", word.stem))
+    return not stem.startswith(slug(WORD_FILES[0])) and stem != slug(name)
 
 
 # diffusers' names of files, one for each encoder.
 WORD_FILES = ("learned_embeds", "learned_embeds_2", "learned_embeds_3")
 SUFFIXES = (".safetensors", ".bin")
+# What is looked at in a folder or zip of many files.
+COLLECTED = (*SUFFIXES, ".pt", ".png", ".webp")
+MOST_COLLECTED = 10_000
 TOKEN_FILE, KIND_FILE = "token_identifier.txt", "type_of_concept.txt"
 LONGEST_NOTE = 4096
 
 
 @contextlib.contextmanager
-def open_sources(path: Path | Opened) -> Iterator[Sequence[Source]]:
-    """Open a file, or the files of a folder in the layout of concept repositories.
+def open_sources(path: Path | Opened) -> Iterator[Iterable[Source]]:
+    """Open a file, the concept of a repository's folder, or all files of a folder or zip.
 
-    What is open already, such as stdin, suggests no name.
-
-    Two small text files in such a folder may give its token and kind. Raises NotFound and
-    BadContent.
+    What is open already, such as stdin, suggests no name. Small text files in a repository may
+    give its token, kind and base. Raises NotFound and BadContent.
     """
-    if isinstance(path, Opened):
-        yield [Source(path, "")]
-        return
     with contextlib.ExitStack() as stack:
-        with reported(path):
-            is_folder = path.is_dir()
-        if not is_folder:
-            yield [Source(stack.enter_context(open_file(path)), path.stem)]
+        if isinstance(path, Path):
+            with reported(path):
+                is_folder = path.is_dir()
+        if isinstance(path, Opened) or not is_folder:
+            file = path if isinstance(path, Opened) else stack.enter_context(open_file(path))
+            members = zipped_files(file, COLLECTED)
+            if members is None:
+                yield [Source(file, "" if file is path else Path(file.origin).stem)]
+            else:
+                inside = len(file.origin) + 1
+                yield [Source(m, Path(m.origin[inside:]).stem, collected=True) for m in members]
+            return
+        if not any(map(Path.is_file, _repository_files(path))):
+            yield _collected(path)
             return
         stem = _note(path / TOKEN_FILE) or path.resolve().name
         kind = _note(path / KIND_FILE).lower()
         kind = kind if kind in ("object", "style") else ""
-        files = _word_files(path)
-        yield [Source(stack.enter_context(open_file(file)), stem, kind) for file in files]
+        card = _card(path / "README.md")
+        base, about = card.get("base_model", ""), {k: card[k] for k in ("license",) if card.get(k)}
+        files = [stack.enter_context(open_file(file)) for file in _word_files(path)]
+        yield [Source(file, stem, kind, base, about) for file in files]
+
+
+def _repository_files(folder: Path) -> list[Path]:
+    return [folder / f"{stem}{suffix}" for stem in WORD_FILES for suffix in SUFFIXES]
 
 
 def _word_files(folder: Path) -> list[Path]:
     """The files of a folder that hold its concept; safetensors are preferred to pickles."""
-    every = [[folder / f"{stem}{suffix}" for suffix in SUFFIXES] for stem in WORD_FILES]
-    found = [next(filter(Path.is_file, files)) for files in every if any(map(Path.is_file, files))]
-    if not found:
+    found = {path.stem: path for path in reversed(_repository_files(folder)) if path.is_file()}
+    return [found[stem] for stem in WORD_FILES if stem in found]
+
+
+def _collected(folder: Path) -> Iterator[Source]:
+    """Open what may be an embedding in a folder and the folders in it, one file at a time."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in COLLECTED]
+    # A concept repository has the same vectors twice.
+    files = [p for p in found if p.suffix != ".bin" or p.with_suffix(SUFFIXES[0]) not in found]
+    if not 0 < len(files) <= MOST_COLLECTED:
         raise BadContent(
-            f"{folder} is a folder without {WORD_FILES[0]}{SUFFIXES[0]}",
-            "name the files themselves",
+            f"{folder} is a folder with {len(files):,} files that end in {', '.join(COLLECTED)}",
+            "name a concept's folder, a folder of embeddings, or the files themselves",
         )
-    return found
+    for path in files:
+        with open_file(path) as file:
+            yield Source(file, path.stem, collected=True)
 
 
 def _note(path: Path) -> str:
     """The first line of a small text file; "" if there is none."""
+    lines = _text(path).strip().splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _text(path: Path) -> str:
+    """The beginning of a text file; "" if there is none."""
     try:
         with open_file(path) as file:
             data = file.read(0, min(file.size, LONGEST_NOTE))
     except NotFound:
         return ""
-    lines = data.decode("utf-8-sig", "replace").strip().splitlines()
-    return lines[0].strip() if lines else ""
+    return data.decode("utf-8-sig", "replace")
+
+
+def _card(path: Path) -> dict[str, str]:
+    """The texts at the head of a model card."""
+    _, _, rest = _text(path).partition("---\n")
+    try:
+        head = parse_mapping(rest.partition("\n---")[0], str(path))
+    except BadContent:
+        # A card is for people; the vectors do not need it.
+        return {}
+    return {key: value for key, value in head.items() if isinstance(value, str)}
 
 
 @dataclass(frozen=True)
@@ -279,12 +412,13 @@ class Inspection:
         }
 
 
-def inspect_sources(sources: Sequence[Source], wanted: Wanted) -> list[Inspection]:
+def inspect_sources(sources: Iterable[Source], wanted: Wanted) -> list[Inspection]:
     """Describe the files behind one name; a file that is refused is described by the refusal."""
     read: list[Contents] = []
     unread: list[Inspection] = []
-    sizes = {source.file.origin: source.file.size for source in sources}
+    sizes: dict[str, int] = {}
     for source in sources:
+        sizes[source.file.origin] = source.file.size
         try:
             read.append(read_source(source, wanted))
         except BadContent as error:

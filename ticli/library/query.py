@@ -6,7 +6,6 @@ import fnmatch
 import json
 import re
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from ticli.concept import Concept
 from ticli.errors import Usage
 from ticli.library.record import COLUMNS, VALID, concept_from_row, damaged, document_text
-from ticli.names import did_you_mean, lookup_name
+from ticli.names import did_you_mean, lookup_name, without_accents
 
 MOST_WORDS = 1000
 WORD = re.compile(r"[^\W_]+")
@@ -32,8 +31,7 @@ class Folding(dict[int, str]):
     """Each letter without case and accents, worked out when it is first met."""
 
     def __missing__(self, letter: int) -> str:
-        apart = unicodedata.normalize("NFKD", chr(letter).casefold())
-        self[letter] = "".join(sign for sign in apart if not unicodedata.combining(sign))
+        self[letter] = without_accents(chr(letter))
         return self[letter]
 
 

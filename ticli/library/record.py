@@ -64,8 +64,13 @@ def check_vectors(embedding: Embedding, word: str) -> None:
     if not counts or 0 in counts.values():
         raise BadContent(f"{word} has no vectors", "learn or fetch it again")
     if len(set(counts.values())) > 1:
-        said = ", ".join(f"{encoder} {count}" for encoder, count in counts.items())
-        raise BadContent(f"{word} has unequal numbers of vectors: {said}", "fetch it again")
+        said = " and ".join(f"{count} for {encoder}" for encoder, count in counts.items())
+        raise BadContent(
+            f"{word} has unequal numbers of vectors, {said}: a concept of ti has as many vectors "
+            "for each text encoder",
+            "learn it with a number of vectors of its own; OneTrainer, for one, takes it from the "
+            "length of a text, which encoders count differently",
+        )
     for encoder, rows in embedding.rows.items():
         if not np.isfinite(rows).all():
             raise BadContent(
@@ -231,7 +236,7 @@ def _words(concept: Concept) -> dict[str, str]:
         "name": concept.name,
         "token": concept.token,
         "tags": " ".join(concept.tags),
-        "notes": concept.notes,
+        "notes": " ".join((concept.notes, *concept.about.values())).strip(),
         "init": " ".join(dict.fromkeys((concept.init, concept.noun))),
         "photos": " ".join(photo.file for photo in concept.photos),
     }

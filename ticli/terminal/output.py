@@ -247,6 +247,11 @@ def _answer() -> str:
     A signal in the instant before a plain read is noted, and then waits for the next key. Here
     it also leaves a byte in a pipe, which wakes the wait.
     """
+    try:
+        sys.stdin.fileno()
+    except OSError:
+        # What stands in for a terminal has nothing to wait for.
+        return sys.stdin.readline()
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)

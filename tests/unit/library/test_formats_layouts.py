@@ -88,10 +88,10 @@ def test_torch_files_are_read_without_torch(content, layout, names, zipped: bool
 def test_a1111_tells_steps_and_checkpoint() -> None:
     (word,) = read(saved(A1111)).words
     assert word.steps == 500
-    assert word.remarks == "trained on checkpoint v1-5-pruned [4c86efd062]"
+    assert (word.base.id, word.base.revision) == ("v1-5-pruned", "4c86efd062")
     (plain,) = read(saved({**A1111, "step": None, "sd_checkpoint": None,
                            "sd_checkpoint_name": None})).words  # fmt: skip
-    assert (plain.steps, plain.remarks) == (0, "")
+    assert (plain.steps, plain.base.id, plain.base.revision) == (0, "", "")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -148,8 +148,15 @@ def test_the_width_is_believed_before_the_key() -> None:
 def test_one_encoder_under_two_keys_is_one() -> None:
     (word,) = read(safe(clip_l=rows(), t5=rows(4096), t5xxl=rows(4096))).words
     assert word.embedding.widths == {"clip_l": 768, "t5": 4096}
-    with pytest.raises(BadContent, match="two tensors for the encoder t5"):
-        read(safe(t5=rows(4096), t5xxl=rows(4096, start=0.02)))
+    assert word.warnings == ()
+    with pytest.raises(BadContent, match="two tensors for the encoder clip_l"):
+        read(safe(clip_l=rows(), text_encoders_0=rows(start=0.02)))
+
+
+def test_of_two_names_of_t5_the_one_that_onetrainer_learns_counts() -> None:
+    (word,) = read(safe(t5=rows(4096), t5xxl=rows(4096, start=0.02))).words
+    np.testing.assert_array_equal(word.embedding.rows["t5"], rows(4096).numpy())
+    assert "'t5' and 't5xxl' differ, and 't5' is taken" in word.warnings[0]
 
 
 def test_odd_widths_are_taken_from_those_who_know_them() -> None:

@@ -65,7 +65,7 @@ def test_pixels_bring_the_same_numbers(height: int, vectors: int) -> None:
     found = read_embedding(as_png(hidden(data, height)), "card.png")
     np.testing.assert_array_equal(found.embedding.rows["clip_l"], rows)
     assert (found.layout, found.token, found.steps) == ("a1111", "Mug", 40)
-    assert found.remarks == "trained on checkpoint unknown [4c86efd062]"
+    assert (found.base.id, found.base.revision) == ("4c86efd062", "4c86efd062")
 
 
 def test_a_black_border_is_no_part_of_it() -> None:

@@ -18,15 +18,15 @@ import ticli
 
 KEPT = Path(__file__).parents[2] / "data" / "v1"
 LAST_FIELD = "    scores: tuple[Mapping[str, Any], ...] = fact("
-LAST_MIGRATION = "index_tags)\n"
+LAST_MIGRATION = "add_about,\n"
 NEW_FIELDS = """
     mood: str = fact("calm", optional=True)
     places: tuple[str, ...] = fact((), optional=True, shared="never", check=lambda _: ("attic",))
 """
-NEW_COLUMNS = """index_tags, lambda db: (
+NEW_COLUMNS = """add_about, lambda db: (
     db.execute("ALTER TABLE concepts ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'"),
     db.execute("ALTER TABLE concepts ADD COLUMN places TEXT NOT NULL DEFAULT '[]'"),
-))
+),
 """
 CHANGE = """
 from dataclasses import replace

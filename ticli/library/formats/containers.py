@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import stat
@@ -33,20 +34,24 @@ class Tensor:
     dtype: str
     read: Callable[[], bytes]
 
+    @property
+    def bytes(self) -> int:
+        """How many bytes `read` gives."""
+        return math.prod(self.shape) * ITEM_BYTES.get(self.dtype, 0)
+
 
 @dataclass(frozen=True)
 class Content:
     """The root value of a container, usually a mapping, and its metadata.
 
-    `container` is "safetensors", "torch zip", "torch legacy", "png chunk" or "png pixels". `sha256`
-    gives the hash of the tensors' bytes if the container has one.
+    `container` is "safetensors", "torch zip", "torch legacy", "png chunk" or "png pixels". The
+    tensors of the first lie in the file in the order of `root`.
     """
 
     origin: str
     container: str
     root: Any
     metadata: Mapping[str, str] = field(default_factory=dict)
-    sha256: Callable[[], str] | None = None
 
     @property
     def said(self) -> Mapping[str, str]:

@@ -210,18 +210,20 @@ def _modelspec(package: Package) -> dict[str, str]:
     concept, extras = package.concept, package.extras
     size = _pixels(concept)
     negative = concept.kind == "negative" or "negative" in concept.tags
+    said = concept.about
     return {
         "sai_model_spec": SPECIFICATION,
         "architecture": architecture(concept),
         "implementation": IMPLEMENTATION,
         "implementation_version": f"ti/{__version__}",
-        "title": concept.name,
-        "resolution": f"{size}x{size}" if size else "",
-        "description": concept.notes,
-        "author": extras.author,
-        "license": extras.license,
-        "date": concept.created,
-        "trigger_phrase": f"{package.token} {concept.noun}".strip(),
+        "title": said.get("title", concept.name),
+        "resolution": f"{size}x{size}" if size else said.get("resolution", ""),
+        "description": concept.notes or said.get("description", ""),
+        "author": extras.author or said.get("author", ""),
+        "license": extras.license or said.get("license", ""),
+        "date": said.get("date", concept.created),
+        "trigger_phrase": said.get("trigger_phrase")
+        or f"{package.word or package.token} {concept.noun}".strip(),
         "usage_hint": usage_hint(package) if package.word else "",
         "tags": ",".join(tag.replace(",", " ") for tag in concept.tags),
         "merged_from": ",".join(parent.name for parent in concept.parents),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-KEYWORD = b"sd-ti-embedding"
+KEYWORD, OWN_KEYWORD = b"sd-ti-embedding", b"ti-concept"
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 TENSOR = "TORCHTENSOR"
 MOST_CHUNKS = 20_000
@@ -35,31 +35,54 @@ CHUNK_FRAME = 12
 NOT_INTACT = "resizing or saving a picture again destroys what is hidden in it; fetch the original"
 
 
-def read_png(file: Opened) -> Content:
-    """Read the concept that a picture carries, the text chunk first. Raises BadContent."""
-    if not file.is_small:
-        raise BadContent(f"{file.origin} is a PNG picture that is too large to carry a concept", "")
-    data = file.read(0, file.size)
-    carried = []
-    for number, (kind, body) in enumerate(_chunks(data, file.origin)):
-        if number == 0:
-            _check_size(kind, bytes(body[:16]), file.origin)
-        if kind in TEXTS and body[: len(KEYWORD) + 1] == KEYWORD + b"\0":
-            carried.append((kind, bytes(body[len(KEYWORD) + 1 :])))
-    if len(carried) > 1:
-        raise _damaged(file.origin, "it carries two embeddings")
-    if carried:
-        text = _chunk_text(*carried[0], file.origin)
-        return Content(file.origin, "png chunk", carried_root(_decoded(text, file), file.origin))
+def picture_kind(head: bytes) -> str:
+    """The kind of picture that can carry a concept, by its first bytes; "" if it is none."""
+    if head.startswith(SIGNATURE):
+        return "PNG"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    return "AVIF" if head[4:12] == b"ftypavif" else ""
 
-    hidden = hidden_bytes(data, file.origin)
+
+def read_picture(file: Opened, kind: str) -> Content:
+    """Read the concept that a picture carries, the text chunk of a PNG first.
+
+    Other kinds must be lossless. Raises BadContent.
+    """
+    if not file.is_small:
+        raise BadContent(
+            f"{file.origin} is a {kind} picture that is too large to carry a concept", ""
+        )
+    data = file.read(0, file.size)
+    if kind == "PNG" and (carried := _in_chunks(data, file)) is not None:
+        return carried
+    hidden = hidden_bytes(data, file.origin, kind)
     try:
         text = inflate(hidden, LARGEST_JSON)
     except ValueError as error:
         raise BadContent(
-            f"{file.origin} is a PNG picture with no intact embedding in it: {error}", NOT_INTACT
+            f"{file.origin} is a {kind} picture with no intact embedding in it: {error}", NOT_INTACT
         ) from error
     return Content(file.origin, "png pixels", carried_root(text, file.origin))
+
+
+def _in_chunks(data: bytes, file: Opened) -> Content | None:
+    """The concept in the text chunks of a PNG; None if there is none. Raises BadContent."""
+    roots: dict[bytes, Any] = {}
+    for number, (kind, body) in enumerate(_chunks(data, file.origin)):
+        if number == 0:
+            _check_size(kind, bytes(body[:16]), file.origin)
+        keyword, _, rest = bytes(body).partition(b"\0") if kind in TEXTS else (b"", b"", b"")
+        if keyword in (KEYWORD, OWN_KEYWORD):
+            if keyword in roots:
+                raise _damaged(file.origin, "it carries two embeddings")
+            text = _decoded(_chunk_text(kind, rest, file.origin), file)
+            roots[keyword] = carried_root(text, file.origin)
+    if KEYWORD not in roots:
+        return None
+    # Programs take every value beside SDXL's tensors for a tensor, so the rest lies apart.
+    root = {**roots.get(OWN_KEYWORD, {}), **roots[KEYWORD]}
+    return Content(file.origin, "png chunk", root)
 
 
 def inflate(packed: bytes, largest: int) -> bytes:
@@ -195,18 +218,18 @@ MULTIPLIER, INCREMENT, BITS = 1_664_525, 1_013_904_223, 32
 LOW = 0x0F
 
 
-def hidden_bytes(data: bytes, origin: str) -> bytes:
-    """The packed bytes hidden in a PNG picture. Raises BadContent if there are none.
+def hidden_bytes(data: bytes, origin: str, kind: str = "PNG") -> bytes:
+    """The packed bytes hidden in a picture. Raises BadContent if there are none.
 
     Two blocks stand left and right of the picture, each parted from it by a column of zeros: the
     left one holds the low half of every byte, the right one the high half.
     """
     import numpy as np
 
-    low = _without_black_border(_pixels(data, origin)) & LOW
+    low = _without_black_border(_pixels(data, origin, kind)) & LOW
     separators = np.flatnonzero(low.max(axis=(0, 2), initial=0) == 0)
     nothing = BadContent(
-        f"{origin} is a PNG picture with no embedding in it",
+        f"{origin} is a {kind} picture with no embedding in it",
         "give the original of a picture that carries a concept: saving it again loses the concept",
     )
     if len(separators) < 2:
@@ -218,7 +241,7 @@ def hidden_bytes(data: bytes, origin: str) -> bytes:
     return bytes((((right ^ hidden) << 4) | (left ^ hidden)).tobytes())
 
 
-def _pixels(data: bytes, origin: str) -> Pixels:
+def _pixels(data: bytes, origin: str, kind: str) -> Pixels:
     """The picture as (height, width, 3)."""
     import numpy as np
     from PIL import Image
@@ -227,11 +250,13 @@ def _pixels(data: bytes, origin: str) -> Pixels:
         with warnings.catch_warnings():
             # Oddities of a stranger's picture are no news to the user.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            with Image.open(io.BytesIO(data), formats=[kind.upper()]) as picture:
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise ValueError("too many pixels")
                 return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise BadContent(
-            f"{origin} is a PNG picture that cannot be opened", "fetch or copy the file again"
+            f"{origin} is a {kind} picture that cannot be opened", "fetch or copy the file again"
         ) from error
 
 

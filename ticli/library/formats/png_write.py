@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ticli.errors import Conflict
 from ticli.library.formats.metadata import Package
-from ticli.library.formats.png import LARGEST_JSON, LOW, noise
+from ticli.library.formats.png import KEYWORD, LARGEST_JSON, LOW, OWN_KEYWORD, noise
 from ticli.library.formats.torch_write import a1111_document
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Pixels a side.
 SIDE = 512
-MARGIN = 32
+MARGIN = LEAST = 32
 PAPER, INK, PALE = (244, 241, 234), (40, 44, 52), (120, 124, 132)
 
 
@@ -63,7 +63,7 @@ def _centred(draw: ImageDraw, text: str, height: int, size: int) -> None:
     draw.text(((SIDE - width) / 2, height), plain, fill=INK, font=font, anchor="lm")
 
 
-CHUNK = "sd-ti-embedding"
+CHUNK, OWN_CHUNK = KEYWORD.decode(), OWN_KEYWORD.decode()
 TENSOR = "TORCHTENSOR"
 
 
@@ -72,15 +72,22 @@ def picture_file(packages: Sequence[Package]) -> bytes:
 
     Raises Conflict if it has more vectors than readers take from a picture.
     """
+    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     package = packages[0]
     given = package.extras.picture
     picture = drawn_card(package) if given is None else given.convert("RGB")
     picture.thumbnail((2 * SIDE, 2 * SIDE))
+    if min(picture.size) < LEAST:
+        # The hidden blocks are as high as the picture, and need some height.
+        small, picture = picture, Image.new("RGB", (SIDE, SIDE), PAPER)
+        picture.paste(small, ((SIDE - small.width) // 2, (SIDE - small.height) // 2))
     # The decimals of a float32 as float64 bring back the same float32.
     fields = a1111_document(package, lambda rows: {TENSOR: rows.tolist()})
-    document = json.dumps(fields).encode()
+    # Programs take every value beside SDXL's two tensors for a tensor.
+    tensors = {k: v for k, v in fields.items() if isinstance(v, dict) and TENSOR in v}
+    document = json.dumps(tensors or fields).encode()
     if len(document) > LARGEST_JSON:
         raise Conflict(
             f"{package.concept.name!r} has {package.concept.vectors} vectors, more than a picture "
@@ -89,6 +96,9 @@ def picture_file(packages: Sequence[Package]) -> bytes:
         )
     chunk = PngInfo()
     chunk.add_text(CHUNK, base64.b64encode(document).decode())
+    if tensors:
+        others = {k: v for k, v in fields.items() if k not in tensors}
+        chunk.add_text(OWN_CHUNK, base64.b64encode(json.dumps(others).encode()).decode())
     file = io.BytesIO()
     hide_in_pixels(picture, document).save(file, "PNG", pnginfo=chunk)
     return file.getvalue()

@@ -11,12 +11,16 @@ from ticli.families import STARTER_WIDTH, encoders_in_words, exports_of, family_
 from ticli.library.formats.metadata import Package, usage_hint
 from ticli.library.formats.torch_write import signs_of
 from ticli.library.formats.write_layouts import LAYOUTS, LEARNED, Layout, in_pipeline_order
-from ticli.names import did_you_mean
+from ticli.names import did_you_mean, slug
 
 # What CLIP's vocabulary can hold as one piece. A program that adds a file's name to a tokenizer,
 # or looks for it in a prompt, takes such a word for the ordinary one.
 ORDINARY = re.compile(r"[a-z]+|[0-9]")
+# Some programs find a word inside of others, and no English word begins with this.
+MARK = "tiq"
 ANY_NAME = re.compile(r".+")
+PLAIN_NAME = re.compile(r"[a-z0-9._-]+")
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Consumer:
 
     `why` is the reason. `reads_all` is the layout of a program that reads any concept.
     `stem` is the file's name for a concept's, `word` what to write in a prompt then; `named`
-    says which names of files the program can address.
+    says which names of files the program can address. A program that cannot read `whole` vectors
+    reads those of the encoder `part` in them.
     """
 
     name: str
@@ -35,6 +40,8 @@ class Consumer:
     stem: Callable[[str], str] = str
     word: Callable[[str], str] = str
     named: re.Pattern[str] = ANY_NAME
+    whole: frozenset[str] = frozenset()
+    part: str = ""
 
     def layout(self, name: str, encoders: frozenset[str]) -> Layout:
         """The layout for a concept with vectors for these encoders.
@@ -54,8 +61,14 @@ class Consumer:
 
 
 def unmistakable(name: str) -> str:
-    """A file name that is no word of a vocabulary: `mug-ti` for `mug`, `blue-mug` as it is."""
-    return f"{name}-ti" if ORDINARY.fullmatch(name) else name
+    """A file name that is no word of a vocabulary: `mug-tiq` for `mug`, `blue-mug` as it is."""
+    return f"{name}-{MARK}" if ORDINARY.fullmatch(name) else name
+
+
+def letters_only(name: str) -> str:
+    """A file name of letters that is no word: `bluemugtwotiq` for `blue-mug-2`."""
+    spelled = re.sub("[0-9]", lambda digit: DIGITS[int(digit[0])], name)
+    return re.sub("[^a-z]", "", spelled).removesuffix(MARK) + MARK
 
 
 def in_brackets(stem: str) -> str:
@@ -85,9 +98,18 @@ CONSUMERS: Mapping[str, Consumer] = {
             named=re.compile(r"[\w. -]+"),
         ),
         Consumer(
+            "forge",
+            "Forge",
+            "it reads one CLIP tensor, or clip_l with clip_g",
+            stem=unmistakable,
+            named=re.compile(r"[\w. -]+"),
+            whole=frozenset({"clip_l", "t5"}),
+            part="clip_l",
+        ),
+        Consumer(
             "comfyui",
             "ComfyUI",
-            "it looks concepts up for CLIP and T5 only",
+            "it looks concepts up for CLIP, T5 and Llama only",
             word=after_embedding,
             # A prompt's word ends at a space, < or [, and its brackets and colons are weights.
             named=re.compile(r"[^\s<>\[\](),:]+"),
@@ -97,19 +119,37 @@ CONSUMERS: Mapping[str, Consumer] = {
             "InvokeAI",
             "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
             word=in_brackets,
-            named=re.compile(r"[\w., -]+"),
+            named=re.compile(r"[a-zA-Z0-9., _-]+"),
         ),
         Consumer(
             "sdnext",
             "SD.Next",
             "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
+            named=PLAIN_NAME,
+        ),
+        Consumer(
+            "easydiffusion",
+            "Easy Diffusion",
+            "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
+            stem=unmistakable,
+            # A name ends at its first dot there.
+            named=re.compile(r"[a-z0-9_-]+"),
         ),
         Consumer(
             "kohya",
             "kohya's scripts",
             "they draw with concepts of Stable Diffusion 1, 2 and SDXL only",
             stem=unmistakable,
+            named=PLAIN_NAME,
+        ),
+        Consumer(
+            "sdcpp",
+            "stable-diffusion.cpp",
+            "it takes concepts of Stable Diffusion 1, 2 and SDXL only",
+            # It cuts a prompt into runs of letters before it looks for words.
+            stem=letters_only,
+            named=re.compile(r"[a-z]+"),
         ),
         Consumer(
             "onetrainer",
@@ -128,6 +168,7 @@ CONSUMERS: Mapping[str, Consumer] = {
             "AUTOMATIC1111",
             "its pictures hold one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
+            named=re.compile(r"[\w. -]+"),
         ),
         Consumer("ti", "ti", reads_all="ti", word=in_brackets),
     )
@@ -142,18 +183,26 @@ def consumer_named(name: str) -> Consumer:
 
 
 def check_stem(consumer: Consumer, stem: str) -> None:
-    """Raise Usage if a program could not address a file of that name."""
-    if not (stem.isprintable() and consumer.named.fullmatch(stem)):
-        raise Usage(
-            f"{consumer.title} could not address a file called {stem!r}",
-            "name it with letters, digits, - and _",
-        )
+    """Raise Usage, naming a good one, if a program would not find a file's name in a prompt."""
+    ordinary = consumer.stem is not str and ORDINARY.fullmatch(stem.lower()) is not None
+    ordinary = ordinary and not stem.endswith(MARK)
+    if stem.isprintable() and consumer.named.fullmatch(stem) and not ordinary:
+        return
+    why = "it is an ordinary word" if ordinary else "it does not find such a name in a prompt"
+    raise Usage(
+        f"{consumer.title} could not use a file called {stem!r}: {why}",
+        f"call it {consumer.stem(slug(stem))}, or add --force",
+    )
 
 
 # What a user must do, beyond copying the file, for another program to use a word.
 
 # Programs that have no model with the starter's vectors.
-WITHOUT_STARTER = {"a1111", "comfyui", "invokeai", "sdnext", "kohya", "onetrainer", "png"}
+WITHOUT_STARTER = set(CONSUMERS) - {"diffusers", "concept-repo", "ti"}
+
+
+# Layouts whose files hold the token, so that a program needs no name of the file.
+KEYED_BY_TOKEN = {"diffusers", "diffusers-pair", "diffusers-bin", "concept-repo", "ti"}
 
 
 def advice(packages: Sequence[Package], layout: Layout, consumer: str) -> list[str]:
@@ -161,8 +210,21 @@ def advice(packages: Sequence[Package], layout: Layout, consumer: str) -> list[s
     lines: list[str] = []
     for package in packages:
         lines += _loading(package, layout)
+        keyed = package.word == package.token or layout.name in KEYED_BY_TOKEN
         if package.word:
             lines.append(usage_hint(package))
+        elif keyed:
+            lines.append(f"in a prompt, write: {package.token} {package.concept.noun}".strip())
+        if keyed and package.concept.token != package.token and layout.name != "ti":
+            lines.append(
+                f"write it in lower case, as the file has it: with the capitals of "
+                f"{package.concept.token}, vectors are lost"
+            )
+        if left_out := package.concept.widths.keys() - package.encoders:
+            lines.append(
+                f"of {package.concept.token}, the vectors for {', '.join(left_out)} are left out: "
+                f"{package.program} reads no such vectors, and may draw it less well"
+            )
         if consumer in WITHOUT_STARTER and STARTER_WIDTH in package.embedding.widths.values():
             lines.append(
                 f"{package.concept.token} was learned on the starter, whose vectors have "

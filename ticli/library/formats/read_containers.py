@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticli.errors import BadContent
 from ticli.library.formats.containers import LARGEST_FILE, Content, Opened, Tensor, in_memory
-from ticli.library.formats.png import SIGNATURE, read_png
+from ticli.library.formats.png import picture_kind, read_picture
 from ticli.library.formats.tensor_file import (
     TensorEntry,
     looks_like_tensor_file,
@@ -17,7 +16,7 @@ from ticli.library.formats.tensor_file import (
     read_header,
 )
 from ticli.library.formats.torch_read import LEGACY, PICKLE, read_torch_legacy, read_torch_zip
-from ticli.library.formats.zip import Member, read_member, read_members
+from ticli.library.formats.zip import Member, read_member, read_members, read_packed
 
 
 def read_safetensors(file: Opened) -> Content:
@@ -29,15 +28,11 @@ def read_safetensors(file: Opened) -> Content:
             entry.shape, entry.dtype, lambda: file.read(entry.start, entry.end - entry.start)
         )
 
-    def sha256() -> str:
-        return hashlib.sha256(file.read(header.start, file.size - header.start)).hexdigest()
-
     return Content(
         origin=file.origin,
         container="safetensors",
         root={entry.key: fetch(entry) for entry in header.entries},
         metadata=header.metadata,
-        sha256=sha256 if file.is_small else None,
     )
 
 
@@ -47,12 +42,13 @@ PICKLE_HINT = "a bare pickle can be a program and is not read; ask for a safeten
 FETCH_HINT = "download the file itself"
 WORD_HINT = "give the embedding file of a concept"
 UNPACK_HINT = "unpack it first"
+LOSSLESS = "only lossless PNG, WebP and AVIF pictures can carry a concept"
 FULL_MODEL = "a full model, not an embedding"
 # First bytes → what it is, and what to do instead.
 SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs.github.com/spec/", "a git-lfs pointer, not the file", FETCH_HINT),
-    (b"\xff\xd8\xff", "a JPEG picture", "only PNG pictures can carry a concept"),
-    (b"GIF8", "a GIF picture", "only PNG pictures can carry a concept"),
+    (b"\xff\xd8\xff", "a JPEG picture", LOSSLESS),
+    (b"GIF8", "a GIF picture", LOSSLESS),
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file: {FULL_MODEL}", WORD_HINT),
     (b"GGUF", f"a GGUF file: {FULL_MODEL}", WORD_HINT),
     (b"GGML", f"a GGML file: {FULL_MODEL}", WORD_HINT),
@@ -89,8 +85,6 @@ def refuse_unreadable(head: bytes, file: Opened) -> BadContent:
     for signature, kind, hint in SIGNATURES:
         if head.startswith(signature):
             return BadContent(f"{origin} is {kind}", hint)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return BadContent(f"{origin} is a WebP picture", "only PNG pictures can carry a concept")
     # The tar files of 2016 begin with one of these members.
     if head.split(b"\0", 1)[0] in (b"storages", b"tensors", b"sys_info", b"pickle"):
         return BadContent(f"{origin} is a tar archive of the first torch: {FULL_MODEL}", WORD_HINT)
@@ -123,6 +117,30 @@ SAFETENSORS = ".safetensors"
 # torch.export writes these two, torch.jit the other two.
 EXPORTED = ("archive_format", "archive_version")
 SCRIPTED = ("constants.pkl", "bytecode.pkl")
+OF_PROGRAMS = (*EXPORTED, *SCRIPTED)
+LARGEST_ZIPPED = 256 << 20
+
+
+def zipped_files(file: Opened, suffixes: tuple[str, ...]) -> list[Opened] | None:
+    """The files of a zip as people pack them, by their suffixes; None if it is no such zip.
+
+    Raises BadContent if there are none, or if they are too large.
+    """
+    if not file.read(0, min(file.size, HEAD)).startswith(ZIP):
+        return None
+    members = read_members(file)
+    if MANIFEST in members or any(name.endswith((PICKLE, *OF_PROGRAMS)) for name in members):
+        return None
+    wanted = [member for name, member in members.items() if name.lower().endswith(suffixes)]
+    if not wanted or sum(member.size for member in wanted) > LARGEST_ZIPPED:
+        raise BadContent(
+            f"{file.origin} is a zip archive with {len(wanted)} files that end in "
+            f"{', '.join(suffixes)}, of at most {LARGEST_ZIPPED >> 20} MiB in all",
+            "unpack it first, then import the files",
+        )
+    return [
+        in_memory(read_packed(file, member), f"{file.origin}:{member.name}") for member in wanted
+    ]
 
 
 def read_containers(file: Opened, listed: bool = False) -> Iterator[tuple[str, Content]]:
@@ -138,8 +156,8 @@ def read_containers(file: Opened, listed: bool = False) -> Iterator[tuple[str, C
         yield from _zipped(file, listed)
     elif head.startswith(LEGACY):
         yield "", read_torch_legacy(file)
-    elif head.startswith(SIGNATURE):
-        yield "", read_png(file)
+    elif kind := picture_kind(head):
+        yield "", read_picture(file, kind)
     else:
         raise refuse_unreadable(head, file)
 

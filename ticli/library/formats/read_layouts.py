@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,12 @@ OTHER_NAMES: Mapping[str, str] = {
     "llama": "llama",
     "text_encoders_0": "clip_l",
     "text_encoders_1": "clip_g",
+    # HCP-Diffusion's names.
+    "clip_L": "clip_l",
+    "clip_bigG": "clip_g",
 }
+# HCP-Diffusion lays the rows of SDXL's two encoders side by side, this many of CLIP-L first.
+SIDE_BY_SIDE, CLIP_L_WIDTH = 2048, 768
 # T5-XXL and Llama 3.1 8B have the same width: there the key decides.
 SHARED_WIDTHS: Mapping[int, Collection[str]] = {4096: ("t5", "llama")}
 AFTER = "_out"
@@ -85,15 +90,21 @@ def assign_encoders(
 ) -> dict[str, Vectors]:
     """Read tensors as rows by encoder.
 
-    Raises BadContent for a width that no encoder takes, and for two tensors of one encoder that
-    differ.
+    Where a file has T5's vectors under two names, those of `t5` count: OneTrainer learns these and
+    keeps the others as they were. Raises BadContent for a width that no encoder takes, and for two
+    other tensors of one encoder that differ.
     """
     import numpy as np
 
     rows: dict[str, Vectors] = {}
     for key, tensor in tensors.items():
         table = load_rows(tensor, key, origin)
+        if table.shape[1] == SIDE_BY_SIDE and key == NAMELESS:
+            rows = {"clip_l": table[:, :CLIP_L_WIDTH], "clip_g": table[:, CLIP_L_WIDTH:]}
+            continue
         encoder = _encoder(key, int(table.shape[1]), widths, origin)
+        if key == T5_AT_COMFYUI and T5 in tensors:
+            continue
         if encoder in rows and not np.array_equal(rows[encoder], table):
             raise BadContent(
                 f"{origin} has two tensors for the encoder {encoder}, {key!r} the second",
@@ -127,27 +138,31 @@ def _encoder(key: str, width: int, widths: Widths, origin: str) -> str:
 class FoundVectors:
     """One concept: its tensors by key, and what the file says of it.
 
-    `token` was stored as its name; `key` is the name of its tensor if that is a word. `remarks` are
-    for the concept's notes. `row` is the JSON of a whole row of a library of `ti`.
+    `token` was stored as its name; `key` is the name of its tensor if that is a word. `checkpoint`
+    is the name and the short hash of the model it was learned on. `row` is the JSON of a whole row
+    of a library of `ti`.
     """
 
     tensors: Mapping[str, Tensor]
     token: str = ""
     key: str = ""
     steps: int = 0
-    remarks: str = ""
+    checkpoint: tuple[str, str] = ("", "")
     row: str = ""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The concepts of a container, the name of its layout, and what was left out."""
+    """The concepts of a container, the name of its layout, what was left out, and what is odd."""
 
     layout: str
     words: tuple[FoundVectors, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
+# One encoder, called `t5` by OneTrainer and diffusers' scripts, `t5xxl` by ComfyUI.
+T5, T5_AT_COMFYUI = "t5", "t5xxl"
 # Keys of a lone tensor that name nothing.
 KEYS = ("emb_params", "emp_params", "*")
 
@@ -160,15 +175,22 @@ def read_named_parameter(content: Content) -> Reading | None:
     tensors = _tensors(content)
     for key in KEYS:
         if key in tensors and tensors.keys() <= {key, key + AFTER}:
-            left_out = (left_out_note(content.origin, key + AFTER),) if len(tensors) == 2 else ()
-            step = _plain(content.metadata, "step")
-            found = FoundVectors(
-                {key: tensors[key]},
-                token=_plain(content.metadata, "name"),
-                steps=int(step) if step.isdecimal() and len(step) < 10 else 0,
-            )
+            left_out = (_left_out(content, key, tensors),) if len(tensors) == 2 else ()
+            name, steps, checkpoint = trained(content)
+            found = FoundVectors({key: tensors[key]}, name, "", steps, checkpoint)
             return Reading(key if key != "*" else "diffusers", (found,), left_out)
     return None
+
+
+def _left_out(content: Content, key: str, tensors: Mapping[Any, Tensor]) -> str:
+    """The note for vectors behind the text encoder. Raises BadContent if there are no others."""
+    if key in tensors and not load_rows(tensors[key], key, content.origin).any():
+        raise BadContent(
+            f"{content.origin} is an output embedding of OneTrainer: {key!r} is all zeros, and "
+            f"what was learned is in {key + AFTER!r}, behind the text encoder",
+            "learn it in OneTrainer again without an output embedding; only OneTrainer uses these",
+        )
+    return left_out_note(content.origin, key + AFTER)
 
 
 def left_out_note(origin: str, key: str) -> str:
@@ -179,18 +201,6 @@ def left_out_note(origin: str, key: str) -> str:
     )
 
 
-def _plain(metadata: Mapping[str, str], field: str) -> str:
-    """A field that may be JSON or plain text."""
-    text = metadata.get(field, "")[:200]
-    if text.startswith('"'):
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return text
-        return value if isinstance(value, str) else ""
-    return text
-
-
 def read_diffusers(content: Content) -> Reading | None:
     """Read tensors under their words; None if a key of another layout is among them."""
     tensors = _tensors(content)
@@ -199,7 +209,49 @@ def read_diffusers(content: Content) -> Reading | None:
         return None
     if any(key in KEYS or is_encoder_key(key) for key in words):
         return None
-    return Reading("diffusers", tuple(FoundVectors({key: tensors[key]}, key=key) for key in words))
+    return Reading("diffusers", _keyed(tensors))
+
+
+IN_BRACKETS = re.compile(r"<[^<>]+>(_\d+)?")
+
+
+def read_beside_lora(content: Content) -> Reading | None:
+    """Read tensors under `<words>` beside those of a LoRA (pivotal tuning), which is left out."""
+    tensors = _tensors(content)
+    words = {k: item for k, item in tensors.items() if IN_BRACKETS.fullmatch(str(k))}
+    others = len(tensors) - len(words)
+    if not words or not others or not all(isinstance(key, str) for key in tensors):
+        return None
+    return Reading("diffusers", _keyed(words), (_lora_note(content.origin, others),))
+
+
+def _lora_note(origin: str, count: int) -> str:
+    return f"{origin}: {count:,} tensors of a LoRA are left out"
+
+
+def _keyed(tensors: Mapping[str, Tensor]) -> tuple[FoundVectors, ...]:
+    """A concept for each key; `<mug>_1`, `<mug>_2` … are further vectors of `<mug>`."""
+    words: dict[str, list[Tensor]] = {}
+    for key, item in tensors.items():
+        first, _, number = key.rpartition("_")
+        if first in words and number == str(len(words[first])) and _alike(words[first][0], item):
+            words[first].append(item)
+        else:
+            words[key] = [item]
+    return tuple(FoundVectors({key: _stacked(parts)}, key=key) for key, parts in words.items())
+
+
+def _alike(first: Tensor, second: Tensor) -> bool:
+    return (first.dtype, first.shape[-1:]) == (second.dtype, second.shape[-1:])
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors of one width as one, row under row."""
+    if len(parts) == 1:
+        return parts[0]
+    count = sum(part.shape[0] if len(part.shape) == 2 else 1 for part in parts)
+    shape = (count, *parts[0].shape[-1:])
+    return Tensor(shape, parts[0].dtype, lambda: b"".join(part.read() for part in parts))
 
 
 KEY = "string_to_param"
@@ -219,33 +271,38 @@ def read_string_to_param(content: Content) -> Reading | None:
     table = root.get(KEY) if isinstance(root, Mapping) else None
     if not isinstance(table, Mapping):
         return None
+    if isinstance(table.get(NAMELESS), Mapping):
+        # HCP-Diffusion has a tensor for each encoder of SDXL there.
+        table = table[NAMELESS]
     tensors = {str(key): item for key, item in table.items() if isinstance(item, Tensor)}
     if not tensors:
         return None
     layout = "a1111" if any(field in root for field in OWN_FIELDS) else "original"
-    if len(tensors) > 1:
+    name, steps, checkpoint = trained(content)
+    if len(tensors) > 1 and not all(map(is_encoder_key, tensors)):
         several = [FoundVectors({key: tensor}, key=key) for key, tensor in tensors.items()]
         return Reading(layout, tuple(several))
-    (key,) = tensors
-    name, steps, remarks = trained(root)
-    own = "" if key == NAMELESS else key
-    return Reading(layout, (FoundVectors(tensors, name, own, steps=steps, remarks=remarks),))
+    key = next(iter(tensors))
+    own = "" if key == NAMELESS or len(tensors) > 1 else key
+    return Reading(layout, (FoundVectors(tensors, name, own, steps, checkpoint),))
 
 
-def trained(root: Mapping[Any, Any]) -> tuple[str, int, str]:
-    """Name, steps and a remark from the fields that AUTOMATIC1111 writes beside tensors."""
-    step, remark = root.get("step"), ""
-    checkpoint, short_hash = _text(root, "sd_checkpoint_name"), _text(root, "sd_checkpoint")
-    if checkpoint or short_hash:
-        remark = f"trained on checkpoint {checkpoint or 'unknown'}"
-        remark += f" [{short_hash}]" if short_hash else ""
+def trained(content: Content) -> tuple[str, int, tuple[str, str]]:
+    """Name, steps, and the checkpoint with its hash, as AUTOMATIC1111 writes them beside tensors.
+
+    ai-toolkit writes the same as JSON into the metadata.
+    """
+    root = content.root if isinstance(content.root, Mapping) else {}
+    found = {key: root.get(key, content.metadata.get(key)) for key in OWN_FIELDS}
+    for key, value in found.items():
+        if isinstance(value, str) and key in content.metadata:
+            with contextlib.suppress(ValueError):
+                found[key] = parse_json(value[:LONGEST_SAID].encode(), LONGEST_SAID)
+    step = found["step"]
+    texts = {k: v[:LONGEST_REMARK] for k, v in found.items() if isinstance(v, str)}
+    checkpoint, short_hash = texts.get("sd_checkpoint_name", ""), texts.get("sd_checkpoint", "")
     steps = step if type(step) is int and 0 <= step < 1 << 40 else 0
-    return _text(root, "name"), steps, remark
-
-
-def _text(root: Mapping[Any, Any], field: str) -> str:
-    value = root.get(field)
-    return value[:LONGEST_REMARK] if isinstance(value, str) else ""
+    return texts.get("name", ""), steps, (checkpoint or short_hash, short_hash)
 
 
 def read_encoder_keys(content: Content) -> Reading | None:
@@ -256,10 +313,22 @@ def read_encoder_keys(content: Content) -> Reading | None:
     kept = {key: item for key, item in tensors.items() if not key.endswith(AFTER)}
     if not kept:
         return None
-    notes = tuple(left_out_note(content.origin, key) for key in tensors if key not in kept)
-    token, steps, remarks = trained(content.root)
-    found = FoundVectors(kept, token=token, steps=steps, remarks=remarks)
-    return Reading("+".join(sorted(kept)), (found,), notes)
+    ends = [key.removesuffix(AFTER) for key in tensors if key.endswith(AFTER)]
+    notes = [_left_out(content, key, tensors) for key in ends]
+    odd = _unlike(kept, content.origin) if {T5, T5_AT_COMFYUI} <= kept.keys() else []
+    token, steps, checkpoint = trained(content)
+    found = FoundVectors(kept, token, "", steps, checkpoint)
+    return Reading("+".join(sorted(kept)), (found,), tuple(notes), tuple(odd))
+
+
+def _unlike(tensors: Mapping[str, Tensor], origin: str) -> list[str]:
+    """Say it if the two names of T5's vectors hold different ones."""
+    if tensors[T5].read() == tensors[T5_AT_COMFYUI].read():
+        return []
+    return [
+        f"{origin}: {T5!r} and {T5_AT_COMFYUI!r} differ, and {T5!r} is taken: OneTrainer learns "
+        "that one, and keeps the other as it was"
+    ]
 
 
 PREFIX = "bundle_emb."
@@ -275,9 +344,11 @@ def read_bundle(content: Content) -> Reading | None:
     for key, item in _tensors(content).items():
         if not isinstance(key, str):
             continue
-        # A name ends at its first dot.
-        name, dot, part = key.removeprefix(PREFIX).partition(".")
-        if not key.startswith(PREFIX) or not dot:
+        # A name may have dots of its own, and ends before the last known key.
+        name, dot, part = key.removeprefix(PREFIX).rpartition(".")
+        name = name.removesuffix(f".{KEY}")
+        known = part in KEYS or is_encoder_key(part)
+        if not key.startswith(PREFIX) or not dot or not known:
             others += 1
         elif is_encoder_key(part) and part.endswith(AFTER):
             notes.append(left_out_note(content.origin, key))
@@ -286,7 +357,7 @@ def read_bundle(content: Content) -> Reading | None:
     if not words:
         return None
     if others:
-        notes.append(f"{content.origin}: {others:,} tensors of a LoRA are left out")
+        notes.append(_lora_note(content.origin, others))
     rows = {name: content.metadata.get(f"{EXPORTED_ROW}.{name}", "") for name in words}
     found = [FoundVectors(own, token=name, row=rows[name]) for name, own in words.items()]
     return Reading("bundle", tuple(found), tuple(notes))
@@ -338,6 +409,7 @@ LAYOUTS: tuple[Layout, ...] = (
     _read_bare,
     read_bundle,
     read_string_to_param,
+    read_beside_lora,
     _refuse_others,
     read_encoder_keys,
     read_named_parameter,

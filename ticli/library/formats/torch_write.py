@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -152,18 +153,22 @@ def a1111_pt(packages: Sequence[Package]) -> bytes:
     return pickled_file(a1111_document(packages[0], float_tensor))
 
 
+# How AUTOMATIC1111 writes a checkpoint's hash.
+SHORT_HASH = re.compile(r"[0-9a-f]{10}")
+
+
 def a1111_document(package: Package, as_tensor: Any) -> dict[str, Any]:
     """The fields that AUTOMATIC1111 writes, then `ti`'s own, which it ignores.
 
     `as_tensor` turns rows of shape (vectors, width) into what the file holds for them.
     """
-    concept, rows = package.concept, package.embedding.rows
+    concept, rows, base = package.concept, package.embedding.rows, package.concept.base
     said = {key: text for key, text in described(package).items() if key.startswith("ti.")}
     common = {
         "name": package.word or concept.name,
         "step": concept.steps,
-        "sd_checkpoint": None,
-        "sd_checkpoint_name": concept.base.id or None,
+        "sd_checkpoint": base.revision if SHORT_HASH.fullmatch(base.revision) else None,
+        "sd_checkpoint_name": base.id or None,
     }
     if len(rows) > 1:
         return {**{key: as_tensor(table) for key, table in rows.items()}, **common, **said}

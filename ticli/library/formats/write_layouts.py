@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ticli.concept import Concept, Embedding
 from ticli.errors import Conflict, Usage
-from ticli.families import encoder_kinds, encoders_in_words, family_with
+from ticli.families import encoder_kinds, encoders_in_words, exports_of, family_with
 from ticli.library.formats import torch_write
 from ticli.library.formats.metadata import (
     HUB_ID,
@@ -19,6 +19,7 @@ from ticli.library.formats.metadata import (
     tensor_file,
 )
 from ticli.library.formats.png_write import picture_file
+from ticli.library.formats.read_layouts import T5, T5_AT_COMFYUI
 from ticli.library.record import bare_concept
 from ticli.library.store import ROW
 from ticli.names import Token, did_you_mean
@@ -26,8 +27,7 @@ from ticli.names import Token, did_you_mean
 EMB_PARAMS = "emb_params"
 # OneTrainer spells it with a p.
 EMP_PARAMS = "emp_params"
-# One encoder, called `t5` by OneTrainer and diffusers' scripts, `t5xxl` by ComfyUI.
-T5, T5_AT_COMFYUI = "t5", "t5xxl"
+COMFYUI_KEYS = {T5: T5_AT_COMFYUI}
 LEARNED = "learned_embeds"
 SAFETENSORS, PT, BIN, PNG, FOLDER = ".safetensors", ".pt", ".bin", ".png", "/"
 Files = Mapping[str, bytes]
@@ -49,10 +49,10 @@ def encoder_keys(packages: Sequence[Package]) -> bytes:
     return safetensors_file(packages, packages[0].embedding.rows)
 
 
-def t5(packages: Sequence[Package]) -> bytes:
-    """One tensor for each encoder; that of T5 under both names that readers look for."""
+def comfyui_keys(packages: Sequence[Package]) -> bytes:
+    """One tensor for each encoder, under ComfyUI's key."""
     rows = packages[0].embedding.rows
-    return safetensors_file(packages, {**rows, T5_AT_COMFYUI: rows[T5]})
+    return safetensors_file(packages, {COMFYUI_KEYS.get(key, key): rows[key] for key in rows})
 
 
 def bundle(packages: Sequence[Package]) -> bytes:
@@ -61,7 +61,7 @@ def bundle(packages: Sequence[Package]) -> bytes:
     for package in packages:
         rows = package.embedding.rows
         for encoder, table in rows.items():
-            key = EMB_PARAMS if len(rows) == 1 else encoder
+            key = EMB_PARAMS if len(rows) == 1 else COMFYUI_KEYS.get(encoder, encoder)
             tensors[f"bundle_emb.{package.concept.name}.{key}"] = table
     return safetensors_file(packages, tensors)
 
@@ -119,8 +119,12 @@ def _card(package: Package) -> str:
     concept, extras = package.concept, package.extras
     base = concept.base.id
     front = ["---"]
-    if extras.license:
-        front.append(f"license: {json.dumps(extras.license)}")
+    license, author = (
+        given or concept.about.get(key, "")
+        for key, given in (("license", extras.license), ("author", extras.author))
+    )
+    if license:
+        front.append(f"license: {json.dumps(license)}")
     if "/" in base and HUB_ID.fullmatch(base):
         front.append(f"base_model: {json.dumps(base)}")
     front += ["library_name: diffusers", "tags:", "- textual_inversion", "---", ""]
@@ -138,8 +142,8 @@ def _card(package: Package) -> str:
         "```",
         "",
     ]
-    if extras.author:
-        text += [f"By {extras.author}.", ""]
+    if author:
+        text += [f"By {author}.", ""]
     if concept.notes:
         text += [concept.notes, ""]
     return "\n".join(front + text)
@@ -159,6 +163,7 @@ ASPECTS: Mapping[str, tuple[str, ...]] = {
     "photos": ("photos",),
     "parents": ("parents",),
     "tags": ("tags",),
+    "about": ("about",),
 }
 EVERYTHING = frozenset(ASPECTS)
 
@@ -185,7 +190,7 @@ ONE_CLIP = Holds(_one_clip, "concepts of one CLIP encoder")
 SEVERAL = Holds(_several, "concepts of several encoders")
 SDXL = Holds(lambda encoders: encoders == {"clip_l", "clip_g"}, "concepts of SDXL")
 CLIPS = Holds(lambda e: ONE_CLIP.takes(e) or SDXL.takes(e), "concepts of CLIP encoders")
-WITH_T5 = Holds(lambda e: T5 in e and family_with(e) is not None, "concepts with vectors for T5")
+WITH_T5 = Holds(lambda e: T5 in e and bool(exports_of(e)), "concepts with vectors for T5")
 BUNDLED = Holds(lambda e: _one_clip(e) or _several(e), "concepts of CLIP and T5 encoders")
 
 
@@ -211,7 +216,7 @@ class Layout:
 
 
 _PAIR = "diffusers, one file an encoder"
-_T5 = "`t5` and `t5xxl`, beside `clip_l` and `clip_g`"
+_T5 = "`t5xxl`, beside `clip_l` and `clip_g`"
 _PICTURE = "AUTOMATIC1111 picture (text chunk and pixels)"
 _BUNDLE = "`bundle_emb.*`, as in LoRA files"
 _KEYS = "one tensor an encoder, under its key"
@@ -224,7 +229,7 @@ _ALL = (
     Layout("emb_params", "`emb_params`", SAFETENSORS, ONE_CLIP, one_tensor(EMB_PARAMS)),
     Layout("emp_params", "`emp_params`", SAFETENSORS, ONE_CLIP, one_tensor(EMP_PARAMS)),
     Layout("sdxl", "`clip_l` and `clip_g`", SAFETENSORS, SDXL, encoder_keys),
-    Layout("t5", _T5, SAFETENSORS, WITH_T5, t5),
+    Layout("t5xxl", _T5, SAFETENSORS, WITH_T5, comfyui_keys),
     Layout("encoder-keys", _KEYS, SAFETENSORS, ANY, encoder_keys),
     Layout("a1111-pt", "AUTOMATIC1111 `.pt`", PT, ONE_CLIP, _PT),
     Layout("original-pt", "original repository `.pt`", PT, ONE_CLIP, _ORIGINAL, frozenset(), True),

@@ -29,13 +29,14 @@ PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Member:
-    """One member: its bytes lie plain from `start` on, unless it is `packed`."""
+    """One member: its bytes lie from `start` on, plain unless `packed`, in `length` bytes."""
 
     name: str
     start: int
     size: int
     crc: int
     packed: bool = False
+    length: int = 0
 
 
 def read_members(file: Opened) -> Mapping[str, Member]:
@@ -69,6 +70,23 @@ def read_members(file: Opened) -> Mapping[str, Member]:
 def read_member(file: Opened, member: Member) -> bytes:
     """The bytes of a small member, its checksum compared. Raises BadContent."""
     return read_part(file, member, 0, member.size)
+
+
+def read_packed(file: Opened, member: Member) -> bytes:
+    """The bytes of a small member, unpacked to what it announces and no further.
+
+    Raises BadContent.
+    """
+    if not member.packed:
+        return read_member(file, member)
+    machine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = machine.decompress(file.read(member.start, member.length), member.size + 1)
+    except zlib.error as error:
+        raise _damaged(file, f"{member.name!r} cannot be unpacked") from error
+    if len(data) != member.size or not machine.eof or zlib.crc32(data) != member.crc:
+        raise _damaged(file, f"{member.name!r} is not what it announces")
+    return data
 
 
 def read_part(file: Opened, member: Member, start: int, length: int) -> bytes:
@@ -150,7 +168,7 @@ def _member(
     end = start + packed
     if streamed:
         end += _descriptor_length(file, end, said, name)
-    return Member(name, start, size, crc, packed=bool(method)), end
+    return Member(name, start, size, crc, bool(method), packed), end
 
 
 def _descriptor_length(file: Opened, start: int, said: tuple[int, int, int], name: str) -> int:
