@@ -379,3 +379,11 @@ def _check(name: str, value: Any, kind: type, rules: Mapping[str, Any]) -> None:
         raise Usage(f"{name} must be at least {rules['low']}, not {value}")
     if "high" in rules and value > rules["high"]:
         raise Usage(f"{name} must be at most {rules['high']}, not {value}")
+
+
+def more_than_room(text: str, count: int, vectors: int) -> Usage:
+    """The refusal of a start that has more vectors than the concept."""
+    return Usage(
+        f"init {text!r} has {count} vectors, and the concept only {vectors}",
+        f"use --vectors {count}, or --vectors 1 for their mean",
+    )

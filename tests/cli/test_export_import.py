@@ -179,7 +179,8 @@ def test_wrong_calls_of_import(run, library_with, folder) -> None:
     assert run("import", "mug.safetensors", "b.safetensors", "-t", "x").code == 2
     assert run("import", "-", tty=True).code == 2
     assert run("import", "-", stdin=b"").code == 1
-    assert run("import", str(folder)).code == 1
+    (folder / "empty").mkdir()
+    assert run("import", "empty").code == 1
 
 
 def test_warnings_are_said_on_stderr(run, library_with) -> None:

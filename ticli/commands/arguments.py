@@ -43,6 +43,8 @@ def path_or_stdin(file: str) -> Path | Opened:
     """The path of a file, or stdin as a file where it is `-`. Raises BadContent and Usage."""
     from ticli.library.formats.containers import LARGEST_FILE, in_memory
 
+    if "://" in file:
+        raise Usage(f"{file} is an address, not a file", "curl -sL ADDRESS | ti import -")
     if file != "-":
         return Path(file)
     sent = piped("- reads a file from a pipe", "ssh HOST ti export mug -o - | ti import -")

@@ -174,6 +174,8 @@ def _stranger_note(concept: Concept, source: ModelSource) -> str:
 
 def relearn(concept: Concept) -> str:
     """Say how to learn a concept again; PHOTOS stands for its photos."""
+    if not concept.recipe and not concept.parents:
+        return "it was imported: import the files of all its text encoders together"
     if concept.parents:
         parts = ", ".join(parent.name for parent in concept.parents)
         return f"learn what it was merged from again ({parts}), then merge it with --replace"

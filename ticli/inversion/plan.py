@@ -23,7 +23,7 @@ from ticli.photos.finding import Found, describe_skipped, find_photos
 from ticli.photos.loading import PhotoSet, load_photos
 from ticli.photos.sentences import family, fill
 from ticli.photos.sidecars import Captions, find_masks, mask_digest, read_captions, subject_share
-from ticli.recipe import Recipe
+from ticli.recipe import Recipe, more_than_room
 
 FALLBACK_INIT = "object"
 AUTO = "auto"
@@ -102,6 +102,25 @@ def noun_follows(recipe: Recipe) -> bool:
     return recipe.init.strip() == AUTO and recipe.noun == "auto" and recipe.kind != "style"
 
 
+def check_room(
+    recipe: Recipe,
+    init: str,
+    start: Concept | None,
+    source: ModelSource,
+    vocabulary: Mapping[str, int],
+) -> None:
+    """Raise Usage if the words or the concept to start from have more vectors than the recipe."""
+    if recipe.vectors == 1 or init in CHOSEN_INITS or f"{init}</w>" in vocabulary:
+        return
+    count = start.vectors if start is not None else 0
+    if start is None:
+        from ticli.models.model import load_tokenizer
+
+        count = len(load_tokenizer(source)(init, add_special_tokens=False).input_ids)
+    if count > recipe.vectors:
+        raise more_than_room(init, count, recipe.vectors)
+
+
 def settle(
     recipe: Recipe,
     source: ModelSource,
@@ -120,7 +139,12 @@ def settle(
     named = bool(init) or f"{token.name}</w>" in vocabulary
     if not init:
         init = token.name if named else FALLBACK_INIT
-        if not named:
+        if named:
+            notes.append(
+                f"starting from the word {init!r}, which {source.id} knows, and it is the class "
+                "word too; --init WORD chooses another"
+            )
+        else:
             notes.append(
                 f"starting from the word {FALLBACK_INIT!r}, because {source.id} does not know "
                 f"{token.name!r}; --init WORD chooses a closer one"
@@ -134,6 +158,10 @@ def settle(
         start = library.get(match[1])
         check_lineage(start, source)
         init = start.token
+        if recipe.vectors == 1 < start.vectors:
+            recipe = replace(recipe, vectors=start.vectors)
+            notes.append(f"{start.vectors} vectors, as {start.token} has")
+    check_room(recipe, init, start, source, vocabulary)
     noun = recipe.noun
     if noun == "auto":
         is_word = named and init not in CHOSEN_INITS and recipe.kind != "style"
@@ -248,6 +276,7 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
     recipe, start, notes = settle(request.recipe, source, words, token=token, library=library)
     check_options(recipe, source, token, library, request.replace)
     found = find_photos(request.photos, request.stdin)
+    unused = found.captions and not (recipe.captions or recipe.strict_captions)
     photos, masked = _masked(load_photos(found, recipe.size), found, recipe)
     alone = recipe.own_words and len(photos.photos) == 1
     recipe = replace(recipe, photo_words=0.0 if alone else recipe.own_words)
@@ -276,6 +305,11 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
             *masked,
             *([ALONE] if alone else []),
             *_caption_notes(captions),
+            *(
+                [f"{counted(found.captions, 'caption')} beside the photos: --captions"]
+                if unused
+                else []
+            ),
         ),
         warnings=(*rejected, *photos.warnings),
         noun_follows=noun_follows(request.recipe),

@@ -17,6 +17,7 @@ from ticli.inversion.loss import predict
 from ticli.inversion.schedule import Evaluation, thinned
 from ticli.inversion.state import Finished
 from ticli.inversion.vectors import NEGATIVE, PRIVATE, Vectors, encoder_of
+from ticli.library.record import longest_vector
 from ticli.names import Token, twin_token
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def check_vectors(
     if idle:
         flags = "--vectors or --negative-vectors" if kept.negative else "--vectors"
         warnings.append(f"{', '.join(idle)} changes nothing: use fewer {flags}")
+    norms = {key: rows.float().norm(dim=1).tolist() for key, rows in kept.rows.items()}
+    if (longest := longest_vector(norms)) is not None:
+        warnings.append(
+            f"the largest vector has a norm of {longest:.3g}, where words have about 0.4: it would "
+            "drown the rest of a prompt; learn again with --norm vocabulary or a lower --lr"
+        )
     return (*warnings, *_no_better(judge, start, finished.kept.held_out, held_out_init))
 
 

@@ -12,7 +12,7 @@ from ticli.errors import Usage
 from ticli.inversion.draws import keyed_generator
 from ticli.models.model import Model, TextEncoder
 from ticli.names import private_name, twin_name
-from ticli.recipe import Recipe
+from ticli.recipe import Recipe, more_than_room
 
 if TYPE_CHECKING:
     from ticli.concept import Embedding
@@ -85,10 +85,7 @@ def spread(values: torch.Tensor, vectors: int, text: str) -> torch.Tensor:
     if vectors == 1:
         return values.mean(0, keepdim=True)
     if len(values) > vectors:
-        raise Usage(
-            f"init {text!r} has {len(values)} vectors, and the concept only {vectors}",
-            f"use --vectors {len(values)}, or --vectors 1 for their mean",
-        )
+        raise more_than_room(text, len(values), vectors)
     return values[torch.arange(vectors) % len(values)]
 
 

@@ -70,7 +70,8 @@ def tokenise(
         if isinstance(piece, Placeholder):
             body += [(piece.name, number) for number in range(vectors[piece.name])]
         else:
-            body += tokenizer(piece, add_special_tokens=False).input_ids
+            # `verbose` warns of texts that are too long, which is said in our own words.
+            body += tokenizer(piece, add_special_tokens=False, verbose=False).input_ids
     room = hidden + window - kind.start - kind.end
     kept, rest = body[hidden:room], body[room:]
     slots = tuple(
@@ -85,9 +86,23 @@ def tokenise(
     end = max(0, len(ids) - 1)
     ids += [tokenizer.pad_token_id] * (window - len(ids))
     lost = tuple(dict.fromkeys(item[0] for item in rest if isinstance(item, tuple)))
-    cut = tokenizer.decode([item for item in rest if isinstance(item, int)])
+    cut = _unread(tokenizer, kept, rest, part.kind == "clip")
     unseen = tuple(item for item in body[:hidden] if isinstance(item, int))
-    return Tokenised(tuple(ids), slots, end, cut.strip(), lost, unseen)
+    return Tokenised(tuple(ids), slots, end, cut, lost, unseen)
+
+
+def _unread(tokenizer: Any, kept: Sequence[object], rest: Sequence[object], clip: bool) -> str:
+    """The text of tokens that are not read, from the start of the word that the window cuts."""
+    ids = [item for item in rest if isinstance(item, int)]
+    before = list(kept)
+    while ids and before and isinstance(piece := before[-1], int):
+        last, first = tokenizer.convert_ids_to_tokens([piece, ids[0]])
+        # CLIP's pieces say where a word ends, the others' where one begins.
+        if last.endswith("</w>") if clip else first.startswith("▁"):
+            break
+        ids.insert(0, piece)
+        before.pop()
+    return str(tokenizer.decode(ids)).strip()
 
 
 def _merged(prompt: str, vectors: Mapping[str, int]) -> list[str | Placeholder]:

@@ -15,16 +15,17 @@ from ticli.names import did_you_mean
 from ticli.photos.kinds import HEAD, Refusal, kind_of, named_as_picture, read_head, why_unreadable
 
 STDIN = "-"
-CAPTION_SUFFIX = ".txt"
-MASK_SUFFIX = ".mask.png"
+CAPTION_SUFFIXES = (".txt", ".caption")
+# Ours, OneTrainer's, and what many scripts write.
+MASK_SUFFIXES = (".mask.png", "-masklabel.png", "_mask.png")
 
 
 @dataclass(frozen=True)
 class Found:
     """Files to open, in order; those in `named` were named one by one and may not be left out.
 
-    The counts are of files in folders: hidden ones, and others that are no pictures. `masks` are
-    pictures that lie beside a photo as its mask.
+    The counts are of files in folders: hidden ones, others that are no pictures, and captions.
+    `masks` are pictures that lie beside a photo as its mask.
     """
 
     files: tuple[Path, ...]
@@ -33,6 +34,7 @@ class Found:
     skipped_other: int = 0
     notes: tuple[str, ...] = ()
     masks: tuple[Path, ...] = ()
+    captions: int = 0
 
 
 @dataclass
@@ -43,6 +45,7 @@ class _Search:
     named: set[Path] = field(default_factory=set)
     hidden: int = 0
     other: int = 0
+    captions: int = 0
     folders: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -55,6 +58,8 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
     """
     search = _Search()
     for text in _paths(arguments, stdin):
+        if "://" in text:
+            raise Usage(f"{text} is an address, not a file", "download the photos first")
         path = Path(text)
         if _is_folder(path):
             _search_folder(search, path)
@@ -63,7 +68,8 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
     if not search.files:
         raise _nothing(arguments, search)
     # Also where a pattern named them.
-    masks = frozenset(search.files.values()) & set(map(mask_path, search.files.values()))
+    beside = (mask for photo in search.files.values() for mask in mask_paths(photo))
+    masks = frozenset(search.files.values()) & frozenset(beside)
     return Found(
         tuple(path for path in search.files.values() if path not in masks),
         frozenset(search.named) - masks,
@@ -71,12 +77,13 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
         search.other,
         tuple(search.notes),
         tuple(sorted(masks)),
+        search.captions,
     )
 
 
-def mask_path(photo: Path) -> Path:
-    """Where a photo's mask lies: PHOTO.mask.png for PHOTO.jpg."""
-    return photo.with_name(photo.stem + MASK_SUFFIX)
+def mask_paths(photo: Path) -> list[Path]:
+    """Where a photo's mask may lie: PHOTO.mask.png for PHOTO.jpg, or as other tools call it."""
+    return [photo.with_name(photo.stem + suffix) for suffix in MASK_SUFFIXES]
 
 
 def describe_skipped(found: Found) -> str:
@@ -158,8 +165,20 @@ def _search_folder(search: _Search, folder: Path) -> None:
     for photo in photos:
         _add(search, photo, named=False)
     stems = {photo.stem for photo in photos}
-    captions = [o for o in others if o.suffix == CAPTION_SUFFIX and o.stem in stems]
+    captions = [o for o in others if o.suffix in CAPTION_SUFFIXES and o.stem in stems]
+    search.captions += len(captions)
     search.other += len(others) - len(captions)
+    if photos and (inner := [path for path in folders if _holds_pictures(path)]):
+        search.notes.append(
+            f"the photos in {', '.join(map(str, sorted(inner)))} are not used; name that too"
+        )
+
+
+def _holds_pictures(folder: Path) -> bool:
+    try:
+        return any(named_as_picture(path) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _is_candidate(path: Path) -> bool:

@@ -88,7 +88,13 @@ def load_photos(found: Found, size: int = WORKING_SIDE) -> PhotoSet:
     rejected = tuple(
         Rejected(Path(error.details["path"]), error.details["reason"]) for error in failures
     )
+    warnings += [f"to use what was left out: {text}" for text in _advice(failures)]
     return PhotoSet(usable, rejected, (*warnings, *_warnings(usable, size)))
+
+
+def _advice(failures: Sequence[BadContent]) -> list[str]:
+    """What to do about photos that cannot be used, each thing once."""
+    return list(dict.fromkeys(error.hint for error in failures if error.hint))
 
 
 def _warnings(photos: Sequence[Photo], size: int) -> list[str]:
@@ -116,6 +122,6 @@ def _none_usable(failures: Sequence[BadContent]) -> BadContent:
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
     return BadContent(
         f"none of {len(failures)} photos can be used",
-        first + more,
+        "; ".join((first + more, *_advice(failures))),
         rejected=[error.details for error in failures],
     )

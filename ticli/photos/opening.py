@@ -185,7 +185,7 @@ def _photo(path: Path, data: bytes, size: int) -> Photo:
     if not kind.format:
         raise Refusal(f"it is {kind.name}", kind.advice)
     with _listening() as heard:
-        decoded = _decode(data, kind, size)
+        decoded = _decode_whole(data, kind, size)
         image, alpha, notes = _pixels(decoded.image, size)
     if any("orrupt" in str(warning.message) for warning in heard):
         notes = (*notes, "its metadata is damaged")
@@ -221,6 +221,42 @@ def _listening() -> Iterator[list[warnings.WarningMessage]]:
             yield heard
     finally:
         logger.removeHandler(silent)
+
+
+def _decode_whole(data: bytes, kind: Kind, size: int) -> _Decoded:
+    """Decode a file; one whose pixels are whole may lack its end or have bad comments."""
+    try:
+        return _decode(data, kind, size)
+    except Refusal:
+        if kind.format == "PNG":
+            return _decode(_pixels_of_png(data), kind, size)
+        if kind.format != "JPEG":
+            raise
+        # What is missing would be filled from what follows: the pixels are whole if it is not.
+        ends = [data + filler + JPEG_END for filler in (b"", bytes(64), b"\x55" * 64)]
+        found = [_decode(end, kind, size) for end in ends]
+        first, *others = [one.image.tobytes() for one in found]
+        if "progressive" in found[0].image.info or any(other != first for other in others):
+            raise
+        return found[0]
+
+
+JPEG_END = b"\xff\xd9"
+PNG_START, PNG_END = 8, b"\0\0\0\0IEND\xaeB`\x82"
+PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"tIME")
+
+
+def _pixels_of_png(data: bytes) -> bytes:
+    """A PNG without its comments, with an end."""
+    kept, position = [data[:PNG_START]], PNG_START
+    while (end := position + 12 + int.from_bytes(data[position : position + 4], "big")) <= len(
+        data
+    ):
+        kind = data[position + 4 : position + 8]
+        if kind not in (*PNG_TEXTS, b"IEND"):
+            kept.append(data[position:end])
+        position = end
+    return b"".join((*kept, PNG_END))
 
 
 def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:

@@ -1,4 +1,4 @@
-"""Captions beside the photos: PHOTO.txt becomes the sentence that a photo is trained with."""
+"""Captions and masks beside the photos: PHOTO.txt, PHOTO.mask.png, or as other tools call them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import codecs
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from PIL import Image
 
 from ticli.errors import BadContent
 from ticli.names import Placeholder, Token, split_prompt
 from ticli.photos.cropping import training_mask
-from ticli.photos.finding import CAPTION_SUFFIX, mask_path
+from ticli.photos.finding import CAPTION_SUFFIXES, mask_paths
 from ticli.photos.kinds import Refusal, read_head
 from ticli.photos.opening import Photo, open_photo
 from ticli.photos.sentences import PLACE
@@ -34,9 +35,10 @@ class Captions:
 
 
 def read_captions(photos: Sequence[Photo], token: Token, strict: bool = False) -> Captions:
-    """Read PHOTO.txt beside each photo; the token, in any case, or `{}` marks its place.
+    """Read PHOTO.txt or PHOTO.caption beside each photo.
 
-    Raises BadContent if one cannot be read or, if `strict`, lacks the token.
+    The token, in any case, or `{}` marks its place. Raises BadContent if one cannot be read or, if
+    `strict`, lacks the token.
     """
     by_photo: dict[str, str] = {}
     added = 0
@@ -50,7 +52,7 @@ def read_captions(photos: Sequence[Photo], token: Token, strict: bool = False) -
         if PLACE not in sentence:
             if strict:
                 raise BadContent(
-                    f"{photo.path.with_suffix(CAPTION_SUFFIX)} does not hold {token.text}",
+                    f"{_caption_path(photo)} does not hold {token.text}",
                     f"write {token.text} or {PLACE} into it, or leave out --strict-captions",
                 )
             added += 1
@@ -68,10 +70,15 @@ def _sentence(caption: str, token: Token) -> str:
     return "".join(pieces)
 
 
+def _caption_path(photo: Photo) -> Path | None:
+    beside = map(photo.path.with_suffix, CAPTION_SUFFIXES)
+    return next((path for path in beside if path.exists()), None)
+
+
 def _caption(photo: Photo) -> str:
     """The caption as one line, from at most 4 KiB of its file; "" if there is none."""
-    path = photo.path.with_suffix(CAPTION_SUFFIX)
-    if not path.exists():
+    path = _caption_path(photo)
+    if path is None:
         return ""
     try:
         data = read_head(path, LARGEST)
@@ -135,8 +142,8 @@ def mask_digest(photo: Photo) -> str:
 
 
 def _with_mask(photo: Photo, size: int) -> Photo:
-    path = mask_path(photo.path)
-    if not path.exists():
+    path = next((path for path in mask_paths(photo.path) if path.exists()), None)
+    if path is None:
         return replace(photo, mask=photo.alpha, mask_file="")
     drawn = open_photo(path, size)
     wide, high = drawn.width * photo.height, photo.width * drawn.height

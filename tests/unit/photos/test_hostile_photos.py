@@ -130,7 +130,8 @@ def test_pillows_own_log_stays_off_the_terminal(folder, encoded, capfd):
 def test_a_bomb_among_the_text_chunks(folder, png):
     bomb = (b"zTXt", b"k\0\0" + zlib.compress(bytes(2 << 20)))
     (folder / "a.png").write_bytes(png(1, 1, 8, 2, b"\0\0\0\0", bomb))
-    assert "damaged" in reason(folder / "a.png")
+    # It is never unpacked; the pixels are whole.
+    assert open_photo(folder / "a.png").width == 1
 
 
 def test_a_file_over_the_limit_is_not_read_to_its_end(folder):

@@ -224,12 +224,12 @@ def refuse_other_kind(root: Any, origin: str) -> None:
         raise BadContent(f"{origin} is {kind}, not a plain embedding", WORD_HINT)
 
 
-def refuse_pickle(data: bytes, origin: str, reason: str) -> BadContent:
+def refuse_pickle(data: bytes, origin: str, reason: str, hint: str = "") -> BadContent:
     """The refusal of a pickle that is more than data, naming a known kind."""
     for mark, kind in IN_PICKLES:
         if mark in data:
             return BadContent(f"{origin} is {kind}, not an embedding", WORD_HINT)
-    return BadContent(f"{origin} is refused: its pickle {reason}", PROGRAM_HINT)
+    return BadContent(f"{origin} is refused: its pickle {reason}", hint or PROGRAM_HINT)
 
 
 def unknown_layout(root: Any, origin: str) -> BadContent:

@@ -46,7 +46,12 @@ KNOWN = {ORDERED, PARAMETERS, TENSOR, PARAMETER, *SETS, *DTYPES}
 
 
 class UnreadablePickleError(Exception):
-    """A pickle that is more than data, or broken; the text completes "it …"."""
+    """A pickle that is more than data, or broken; the text completes "it …", a hint may follow."""
+
+
+# Protocols that torch.save writes only where asked to.
+NEWER = (3, 4, 5)
+SAVE_AGAIN = "ti reads protocol 2, which torch.save writes by itself; ask for a safetensors file"
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,10 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        if self.take(2) != b"\x80\x02":
+        head = self.take(2)
+        if head[:1] == b"\x80" and head[1] in NEWER:
+            raise UnreadablePickleError(f"is of protocol {head[1]}", SAVE_AGAIN)
+        if head != b"\x80\x02":
             raise UnreadablePickleError("is not the kind of pickle that torch writes")
         for _ in range(MOST_OPERATIONS):
             code = self.take(1)
@@ -430,7 +438,7 @@ def _read(data: bytes, start: int, origin: str) -> tuple[Any, int]:
     try:
         return read_pickle(data, start)
     except UnreadablePickleError as error:
-        raise refuse_pickle(data, origin, str(error)) from error
+        raise refuse_pickle(data, origin, *error.args) from error
 
 
 def _described(value: Any, numbers: _Numbers, seen: dict[int, Any], depth: int) -> Any:
