@@ -7,10 +7,10 @@ PEERS_FOLDER holds a folder for each program, named as its repository and holdin
 unpacked package: stable-diffusion-webui, stable-diffusion-webui-forge, ComfyUI, diffusers (its
 examples; the loader is the installed one), OneTrainer, sd-scripts, InvokeAI, sdnext, sdkit,
 textual_inversion, invoke-training, ai-toolkit, compel, HCP-Diffusion. What is not there is left
-out. In place of .git, a folder may have a file COMMIT or VERSION.
+out. In place of .git, a folder may have a file COMMIT or VERSION that says what it holds.
 
-Each program's own functions read what `ti` exports, and `ti` reads what they save. Only modules
-that they need and that do not touch files are stubs; the end of the output lists these. A cell is
+Each program's own functions read what `ti` exports, and `ti` reads what they save. Modules that
+they import and that have no part in it are stubs, listed below the first table. A cell is
 "real code" if the very float32 bits of a known concept arrive through every layout tried. Where a
 program is not there, "our reader" says that they arrive by the rules that the tests have written
 anew. Runs each program in a process of its own, and exits 1 if one of them fails.
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import io
 import json
 import subprocess
@@ -42,7 +43,8 @@ from cells import read  # noqa: E402
 from format_matrix import TITLES as REAL  # noqa: E402
 from format_matrix import table  # noqa: E402
 from learned_words import learned, same  # noqa: E402
-from peers_programs import PROGRAMS, WIDTHS, Program, installed  # noqa: E402
+from peers_common import WIDTHS, Program  # noqa: E402
+from peers_drawing import PROGRAMS  # noqa: E402
 
 from ticli.errors import Conflict  # noqa: E402
 from ticli.library import CONSUMERS, FOLDER, Extras, Target, export_concepts  # noqa: E402
@@ -53,6 +55,7 @@ TITLES = {
     "hunyuanvideo": "HunyuanVideo",
     "cascade": "Cascade",
 }
+PACKAGES = ("torch", "transformers", "diffusers", "safetensors")
 WORKS, OURS, NONE = "real code", "our reader", "-"
 
 
@@ -84,7 +87,7 @@ def check(found: dict[str, Any], wanted: dict[str, np.ndarray]) -> None:
         raise ValueError(f"vectors for {sorted(found)}, not {sorted(wanted)}")
     for encoder, rows in wanted.items():
         vectors = torch.as_tensor(found[encoder])
-        if vectors.shape != rows.shape or not same(vectors.float(), rows):
+        if vectors.shape != rows.shape or not same(vectors, rows):
             raise ValueError(f"other vectors for {encoder}")
 
 
@@ -102,7 +105,7 @@ def reading(
     targets: list[Target], family: str, consumer: str, load: Load, good: str
 ) -> tuple[str, list[str]]:
     """The cell of a program that reads our files, and the layouts that were tried."""
-    tried = []
+    tried: list[str] = []
     for target in targets:
         with in_folder() as folder:
             try:
@@ -122,7 +125,7 @@ def writing(program: Program, family: str) -> tuple[str, list[str]]:
     """The cell of a program whose files we read, and the files."""
     if family not in program.saves:
         return NONE, []
-    tried = []
+    tried: list[str] = []
     with in_folder() as folder:
         _, embedding = learned(family)
         rows = {key: torch.from_numpy(values.copy()) for key, values in embedding.rows.items()}
@@ -248,7 +251,8 @@ def main() -> int:
             results.append({**not_there(name), "reads": dict.fromkeys(TITLES, why)})
         else:
             results.append(json.loads(done.stdout.split("\n")[-2]))
-    print(f"with {', '.join(installed(package) for package in ('torch', 'diffusers'))}\n")
+    used = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    print(f"with {', '.join(used)}\n")
     for key, text in (
         ("reads", "Files of `ti` in the program's code"),
         ("writes", "Files that the program's code saved in `ti`"),

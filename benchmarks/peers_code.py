@@ -62,7 +62,7 @@ class Shelf:
         self.stubs: set[str] = set()
         for name in [name for name in sys.modules if name.partition(".")[0] in self.tops]:
             del sys.modules[name]
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
         """Say where a module comes from, for the import system."""

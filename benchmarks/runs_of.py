@@ -19,7 +19,7 @@ from protocol import PhotoSet
 from ticli.durable import make_folder, write_file
 from ticli.models.fingerprint import fingerprint
 from ticli.models.locate import locate
-from ticli.photos.finding import CAPTION_SUFFIX, find_photos, mask_path
+from ticli.photos.finding import CAPTION_SUFFIXES, find_photos, mask_paths
 from ticli.photos.loading import load_photos
 
 HERE = Path(__file__).resolve().parent
@@ -98,7 +98,8 @@ def copy_photos(task: Task, folder: Path) -> None:
     """Put a set's photos, but for the one left out, and what stands beside each into a folder."""
     for number, photo in enumerate(photos_of(task.photo_set)):
         if number != task.without:
-            for file in (photo, photo.with_suffix(CAPTION_SUFFIX), mask_path(photo)):
+            captions = map(photo.with_suffix, CAPTION_SUFFIXES)
+            for file in (photo, *captions, *mask_paths(photo)):
                 if file.exists():
                     shutil.copy(file, folder)
 

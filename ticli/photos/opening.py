@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -228,35 +228,44 @@ def _decode_whole(data: bytes, kind: Kind, size: int) -> _Decoded:
     try:
         return _decode(data, kind, size)
     except Refusal:
-        if kind.format == "PNG":
-            return _decode(_pixels_of_png(data), kind, size)
-        if kind.format != "JPEG":
-            raise
-        # What is missing would be filled from what follows: the pixels are whole if it is not.
-        ends = [data + filler + JPEG_END for filler in (b"", bytes(64), b"\x55" * 64)]
-        found = [_decode(end, kind, size) for end in ends]
-        first, *others = [one.image.tobytes() for one in found]
-        if "progressive" in found[0].image.info or any(other != first for other in others):
-            raise
-        return found[0]
+        with suppress(Refusal):
+            first, *others = (_decode(copy, kind, size) for copy in _mended(data, kind))
+            # A progressive one may lack whole passes and nobody could tell.
+            if "progressive" not in first.image.info and all(
+                other.image == first.image for other in others
+            ):
+                return first
+        raise
 
 
-JPEG_END = b"\xff\xd9"
-PNG_START, PNG_END = 8, b"\0\0\0\0IEND\xaeB`\x82"
-PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"tIME")
+def _mended(data: bytes, kind: Kind) -> Iterator[bytes]:
+    """Copies of a file that has lost its end or has bad comments, alike if its pixels are whole."""
+    if kind.format == "PNG":
+        yield _without_comments(data)
+    elif kind.format == "JPEG" and data[-16:] != data[-1:] * 16:
+        # What is missing would be filled from what follows, and differ. The marks are those of
+        # restarts, where decoding goes on after a gap; two orders, because either may be passed by.
+        for marks in ((), range(8), (4, 5, 6, 7, 0, 1, 2, 3)):
+            fill = (_NOISE + bytes((0xFF, 0xD0 + mark)) + _NOISE for mark in marks)
+            yield b"".join((data.rstrip(b"\xff"), *fill, b"\xff\xd9"))
+    else:
+        raise Refusal("it cannot be mended")
 
 
-def _pixels_of_png(data: bytes) -> bytes:
+_NOISE = bytes(range(255))
+# Chunks of a PNG, besides those in capitals, that matter to its pixels.
+_SEEN = (b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT")
+
+
+def _without_comments(data: bytes) -> bytes:
     """A PNG without its comments, with an end."""
-    kept, position = [data[:PNG_START]], PNG_START
-    while (end := position + 12 + int.from_bytes(data[position : position + 4], "big")) <= len(
-        data
-    ):
-        kind = data[position + 4 : position + 8]
-        if kind not in (*PNG_TEXTS, b"IEND"):
-            kept.append(data[position:end])
-        position = end
-    return b"".join((*kept, PNG_END))
+    kept, at = [data[:8]], 8
+    while (name := data[at + 4 : at + 8]) not in (b"", b"IEND"):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if name[:1].isupper() or name in _SEEN:
+            kept.append(data[at:end])
+        at = end
+    return b"".join((*kept, b"\0\0\0\0IEND\xaeB`\x82"))
 
 
 def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
