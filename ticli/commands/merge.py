@@ -41,8 +41,9 @@ def merge(
 ) -> None:
     """Combine concepts into a new one.
 
-    mean weighs the vectors row by row. slerp follows the arc from the first of two concepts to the
-    second, as far as the second's weight. concat puts all vectors into one concept.
+    mean weighs the vectors row by row; a weight below 0 subtracts, as in mug teapot:-0.5. slerp
+    follows the arc from the first of two concepts to the second, as far as the second's weight.
+    concat puts all vectors into one concept.
     """
     from ticli.interface import ConceptLibrary
 

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 Part = tuple[Embedding, float | None]
 # Below this angle's sine the arc is a straight line to float32's precision.
 SMALLEST_SINE = 1e-4
+# Vectors are divided by the sum of the weights.
+SMALLEST_SUM = 1e-6
 
 
 def merge(parts: Sequence[Part], method: str, raw: bool = False) -> Embedding:
     """Combine embeddings, each with a weight or None, by "mean", "slerp" or "concat".
 
-    A missing weight is 1. Weights are at least 0 and are divided by their sum. Unless `raw`, each
-    mean row gets the weighted mean of the parts' norms. Raises Usage (weights, method, number of
-    parts) and Conflict (other encoders or widths, unequal numbers of vectors).
+    A missing weight is 1. Weights are divided by their sum; in a mean, one below 0 subtracts.
+    Unless `raw`, each mean row gets the weighted mean of the parts' norms. Raises Usage (weights,
+    method, number of parts) and Conflict (other encoders or widths, unequal numbers of vectors).
     """
     if method not in METHODS:
         raise Usage(f"no method {method!r} of merging", did_you_mean(method, METHODS))
@@ -100,14 +102,15 @@ def _mean(parts: Sequence[Part], raw: bool) -> Embedding:
     """Σ wᵢ vᵢ, row by row."""
     import numpy as np
 
-    weights = _shares(parts)
+    weights = _shares(parts, signed=True)
+    sizes = np.abs(weights) / np.abs(weights).sum()
     _check_counts(parts)
     rows = {}
     for encoder in parts[0][0].rows:
         stack = np.stack([embedding.rows[encoder].astype(np.float64) for embedding, _ in parts])
         mean = np.einsum("p,pvw->vw", weights, stack)
         if not raw:
-            norms = np.einsum("p,pv->v", weights, np.linalg.norm(stack, axis=2))
+            norms = np.einsum("p,pv->v", sizes, np.linalg.norm(stack, axis=2))
             mean *= (norms / _nonzero_norms(mean))[:, None]
         rows[encoder] = mean.astype(np.float32)
     return Embedding(rows)
@@ -178,15 +181,21 @@ def _nonzero_norms(rows: Wide) -> Wide:
     return norms
 
 
-def _shares(parts: Sequence[Part]) -> Wide:
+def _shares(parts: Sequence[Part], signed: bool = False) -> Wide:
     import numpy as np
 
     weights = [1.0 if weight is None else float(weight) for _, weight in parts]
     for weight in weights:
-        if not np.isfinite(weight) or weight < 0:
-            raise Usage(f"a weight must be a number of at least 0, not {weight:g}")
-    if sum(weights) == 0:
-        raise Usage("the weights are all 0", "give one of them a weight above 0")
+        if not np.isfinite(weight) or (weight < 0 and not signed):
+            raise Usage(
+                f"a weight must be a number of at least 0, not {weight:g}",
+                "--method mean takes weights below 0, which subtract",
+            )
+    if sum(weights) <= SMALLEST_SUM:
+        raise Usage(
+            f"the weights add up to {sum(weights):g}, and must add up to more than 0",
+            "give one of them a larger weight",
+        )
     shares: Wide = np.asarray(weights) / sum(weights)
     return shares
 

@@ -28,6 +28,14 @@ def test_the_raw_mean_is_the_mean() -> None:
     assert rows(merged).dtype == np.float32
 
 
+def test_a_weight_below_0_subtracts() -> None:
+    merged = merge([(A, 1.0), (B, -0.5)], "mean", raw=True)
+    np.testing.assert_allclose(rows(merged), [[6, -1], [0, -1]])
+    scaled = merge([(A, 1.0), (B, -0.5)], "mean")
+    # The norms of A are 3 and 1, those of B 1 and 3.
+    np.testing.assert_allclose(np.linalg.norm(rows(scaled), axis=1), [7 / 3, 5 / 3], rtol=1e-6)
+
+
 def test_weights_are_divided_by_their_sum_and_a_missing_one_is_1() -> None:
     merged = merge([(A, 3.0), (B, None)], "mean", raw=True)
     np.testing.assert_allclose(rows(merged), [[2.25, 0.25], [0, 1.5]])
@@ -73,9 +81,10 @@ def test_concat_keeps_order_and_numbers() -> None:
     [
         ([(A, None)], "mean", False, Usage, "at least two"),
         ([(A, None), (B, None)], "sum", False, Usage, "no method 'sum'"),
-        ([(A, -1.0), (B, None)], "mean", False, Usage, "at least 0, not -1"),
+        ([(A, -1.0), (B, None)], "slerp", False, Usage, "at least 0, not -1"),
+        ([(A, -1.0), (B, None)], "mean", False, Usage, "add up to 0"),
         ([(A, float("nan")), (B, None)], "mean", False, Usage, "not nan"),
-        ([(A, 0.0), (B, 0.0)], "mean", False, Usage, "all 0"),
+        ([(A, 0.0), (B, 0.0)], "mean", False, Usage, "add up to 0"),
         ([(A, None), (B, None), (A, None)], "slerp", False, Usage, "exactly two"),
         ([(A, 0.5), (B, None)], "concat", False, Usage, "no weights"),
         ([(A, None), (B, None)], "concat", True, Usage, "--raw"),
