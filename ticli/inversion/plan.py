@@ -306,7 +306,7 @@ def _plan(request: Request, library: Library, token: Token, source: ModelSource)
             *([ALONE] if alone else []),
             *_caption_notes(captions),
             *(
-                [f"{counted(found.captions, 'caption')} beside the photos: --captions"]
+                [f"{counted(found.captions, 'caption')} beside the photos; --captions uses them"]
                 if unused
                 else []
             ),

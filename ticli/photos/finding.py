@@ -24,8 +24,8 @@ MASK_SUFFIXES = (".mask.png", "-masklabel.png", "_mask.png")
 class Found:
     """Files to open, in order; those in `named` were named one by one and may not be left out.
 
-    The counts are of files in folders: hidden ones, others that are no pictures, and captions.
-    `masks` are pictures that lie beside a photo as its mask.
+    The counts are of files in folders: hidden ones, and others that are no pictures. `masks` are
+    pictures that lie beside a photo as its mask; `captions` counts the photos with a caption.
     """
 
     files: tuple[Path, ...]
@@ -45,7 +45,6 @@ class _Search:
     named: set[Path] = field(default_factory=set)
     hidden: int = 0
     other: int = 0
-    captions: int = 0
     folders: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -68,22 +67,29 @@ def find_photos(arguments: Sequence[str], stdin: bytes | None = None) -> Found:
     if not search.files:
         raise _nothing(arguments, search)
     # Also where a pattern named them.
-    beside = (mask for photo in search.files.values() for mask in mask_paths(photo))
-    masks = frozenset(search.files.values()) & frozenset(beside)
+    drawn = (mask for photo in search.files.values() for mask in mask_paths(photo))
+    masks = frozenset(search.files.values()) & frozenset(drawn)
+    photos = tuple(path for path in search.files.values() if path not in masks)
     return Found(
-        tuple(path for path in search.files.values() if path not in masks),
+        photos,
         frozenset(search.named) - masks,
         search.hidden,
         search.other,
         tuple(search.notes),
         tuple(sorted(masks)),
-        search.captions,
+        sum(caption_path(photo) is not None for photo in photos),
     )
 
 
 def mask_paths(photo: Path) -> list[Path]:
     """Where a photo's mask may lie: PHOTO.mask.png for PHOTO.jpg, or as other tools call it."""
     return [photo.with_name(photo.stem + suffix) for suffix in MASK_SUFFIXES]
+
+
+def caption_path(photo: Path) -> Path | None:
+    """The caption beside a photo, PHOTO.txt first; None if there is none."""
+    paths = (photo.with_name(photo.stem + suffix) for suffix in CAPTION_SUFFIXES)
+    return next((path for path in paths if os.access(path, os.F_OK)), None)
 
 
 def describe_skipped(found: Found) -> str:
@@ -166,17 +172,17 @@ def _search_folder(search: _Search, folder: Path) -> None:
         _add(search, photo, named=False)
     stems = {photo.stem for photo in photos}
     captions = [o for o in others if o.suffix in CAPTION_SUFFIXES and o.stem in stems]
-    search.captions += len(captions)
     search.other += len(others) - len(captions)
     if photos and (inner := [path for path in folders if _holds_pictures(path)]):
         search.notes.append(
-            f"the photos in {', '.join(map(str, sorted(inner)))} are not used; name that too"
+            f"the photos in {', '.join(map(str, sorted(inner)))} are not used; to use them, name "
+            "their folder too"
         )
 
 
 def _holds_pictures(folder: Path) -> bool:
     try:
-        return any(named_as_picture(path) for path in folder.iterdir())
+        return folder.name[0] != "." and any(map(named_as_picture, folder.iterdir()))
     except OSError:
         return False
 

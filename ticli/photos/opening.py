@@ -252,7 +252,7 @@ def _mended(data: bytes, kind: Kind) -> Iterator[bytes]:
         raise Refusal("it cannot be mended")
 
 
-_NOISE = bytes(range(255))
+_NOISE = bytes(range(254, -1, -1))
 # Chunks of a PNG, besides those in capitals, that matter to its pixels.
 _SEEN = (b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT")
 
@@ -262,7 +262,7 @@ def _without_comments(data: bytes) -> bytes:
     kept, at = [data[:8]], 8
     while (name := data[at + 4 : at + 8]) not in (b"", b"IEND"):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if name[:1].isupper() or name in _SEEN:
+        if end <= len(data) and (name[:1].isupper() or name in _SEEN):
             kept.append(data[at:end])
         at = end
     return b"".join((*kept, b"\0\0\0\0IEND\xaeB`\x82"))
@@ -282,8 +282,8 @@ def _decode(data: bytes, kind: Kind, size: int) -> _Decoded:
             # progressive one is held in full all the same.
             image.draft(None, (2 * size, 2 * size))
         _refuse_huge(full, image.size)
-        # Not sooner: a PNG is decoded to find its EXIF block, which may follow the pixels.
-        before = _orientation(image)
+        # That of a PNG may follow the pixels, and to look for it would hide that they are damaged.
+        before = 1 if kind.format == "PNG" else _orientation(image)
         image.load()
         after = _orientation(image)
         many = image.format != "MPO" and getattr(image, "is_animated", False)

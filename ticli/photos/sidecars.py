@@ -6,14 +6,13 @@ import codecs
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image
 
 from ticli.errors import BadContent
 from ticli.names import Placeholder, Token, split_prompt
 from ticli.photos.cropping import training_mask
-from ticli.photos.finding import CAPTION_SUFFIXES, mask_paths
+from ticli.photos.finding import caption_path, mask_paths
 from ticli.photos.kinds import Refusal, read_head
 from ticli.photos.opening import Photo, open_photo
 from ticli.photos.sentences import PLACE
@@ -52,7 +51,7 @@ def read_captions(photos: Sequence[Photo], token: Token, strict: bool = False) -
         if PLACE not in sentence:
             if strict:
                 raise BadContent(
-                    f"{_caption_path(photo)} does not hold {token.text}",
+                    f"{caption_path(photo.path)} does not hold {token.text}",
                     f"write {token.text} or {PLACE} into it, or leave out --strict-captions",
                 )
             added += 1
@@ -70,14 +69,9 @@ def _sentence(caption: str, token: Token) -> str:
     return "".join(pieces)
 
 
-def _caption_path(photo: Photo) -> Path | None:
-    beside = map(photo.path.with_suffix, CAPTION_SUFFIXES)
-    return next((path for path in beside if path.exists()), None)
-
-
 def _caption(photo: Photo) -> str:
     """The caption as one line, from at most 4 KiB of its file; "" if there is none."""
-    path = _caption_path(photo)
+    path = caption_path(photo.path)
     if path is None:
         return ""
     try:

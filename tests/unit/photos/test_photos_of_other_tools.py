@@ -45,15 +45,18 @@ def test_captions_are_counted_not_skipped(folder, suffix) -> None:
     (folder / f"a{suffix}").write_text("a red mug")
     found = find_photos([str(folder)])
     assert (found.captions, found.skipped_other) == (1, 0)
+    assert find_photos([str(folder / "a.jpg")]).captions == 1
 
 
 def test_photos_in_a_folder_inside_are_named(folder) -> None:
     picture(folder / "a.jpg")
     (folder / "more").mkdir()
     (folder / "empty").mkdir()
+    (folder / ".thumbnails").mkdir()
     picture(folder / "more" / "b.jpg")
+    picture(folder / ".thumbnails" / "a.jpg")
     (note,) = find_photos([str(folder)]).notes
-    assert str(folder / "more") in note and "empty" not in note
+    assert str(folder / "more") in note and "empty" not in note and "thumb" not in note
 
 
 def test_an_address_is_no_missing_file() -> None:
@@ -91,6 +94,7 @@ def chunk(kind: bytes, body: bytes, checksum: int | None = None) -> bytes:
     [
         chunk(b"zTXt", b"history\0\0" + zlib.compress(bytes(3 << 20))),
         chunk(b"tEXt", b"comment\0hello", checksum=7),
+        chunk(b"pHYs", bytes(9), checksum=7),
     ],
 )
 @pytest.mark.parametrize("ended", [True, False])
@@ -100,17 +104,41 @@ def test_a_png_with_whole_pixels_is_used(folder, comment, ended) -> None:
     (folder / "odd.png").write_bytes(odd if ended else odd[:-12])
     wanted = np.asarray(open_photo(folder / "plain.png").image)
     np.testing.assert_array_equal(np.asarray(open_photo(folder / "odd.png").image), wanted)
-    (folder / "cut.png").write_bytes(odd[: len(odd) - 60])
-    with pytest.raises(BadContent):
-        open_photo(folder / "cut.png")
+    # 12 bytes of end mark, 4 of checksum and 4 of zlib's own are no pixels.
+    for less in (21, 24, 60):
+        (folder / "cut.png").write_bytes(odd[:-less])
+        with pytest.raises(BadContent):
+            open_photo(folder / "cut.png")
 
 
-def test_a_jpeg_without_its_end_is_used_only_if_it_is_whole(folder) -> None:
-    data = picture(folder / "plain.jpg")
-    (folder / "endless.jpg").write_bytes(data[:-2])
+@pytest.mark.parametrize("comment", [b"", chunk(b"tEXt", b"comment\0hello", checksum=7)])
+def test_a_png_with_damaged_pixels_is_refused(folder, comment) -> None:
+    data = picture(folder / "plain.png")
+    for place in range(60, len(data) - 20, 97):
+        damaged = bytearray(data)
+        damaged[place] ^= 4
+        (folder / "odd.png").write_bytes(damaged[:33] + comment + damaged[33:])
+        with pytest.raises(BadContent):
+            open_photo(folder / "odd.png")
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"restart_marker_blocks": 2}])
+def test_a_jpeg_without_its_end_is_used_only_if_it_is_whole(folder, encoded, options) -> None:
+    picture(folder / "plain.png")
+    data = encoded(Image.open(folder / "plain.png"), "JPEG", **options)
+    (folder / "plain.jpg").write_bytes(data)
     wanted = np.asarray(open_photo(folder / "plain.jpg").image)
-    np.testing.assert_array_equal(np.asarray(open_photo(folder / "endless.jpg").image), wanted)
-    for length in (len(data) - 4, len(data) - 30, len(data) // 2):
+    for missing in (1, 2):
+        (folder / "endless.jpg").write_bytes(data[:-missing])
+        np.testing.assert_array_equal(np.asarray(open_photo(folder / "endless.jpg").image), wanted)
+    for length in (*range(len(data) - 4, len(data) - 90, -1), len(data) // 2):
         (folder / "cut.jpg").write_bytes(data[:length])
         with pytest.raises(BadContent, match="cut off"):
             open_photo(folder / "cut.jpg")
+
+
+def test_a_jpeg_of_several_passes_is_not_guessed_to_be_whole(folder, encoded) -> None:
+    data = encoded(Image.effect_noise((64, 64), 80), "JPEG", progressive=True)
+    (folder / "cut.jpg").write_bytes(data[: data.rindex(b"\xff\xda")])
+    with pytest.raises(BadContent, match="cut off"):
+        open_photo(folder / "cut.jpg")
