@@ -241,9 +241,7 @@ def _incoming(
                 "name the model it was learned on with --base",
             )
     token = choose_token(word, given, word.stem)
-    named = (
-        not given and word.concept is None and is_name(word.stem) and _is_other(word, token.name)
-    )
+    named = not given and _is_other(word, token.name)
     notes = (f"{origin} is imported as {token.text}, as it says inside",) if named else ()
     base = learned_on.base if learned_on is not None else None
     return Incoming(imported_concept(word, token, base), word.embedding, word.warnings, notes)

@@ -42,8 +42,8 @@ SPEC = "modelspec."
 HASH = f"{SPEC}hash_sha256"
 # What the maker of a file says of it, and nothing else tells. Descriptions can be long.
 SAID_BY_MAKERS = (
-    *("title", "author", "license", "description", "date", "trigger_phrase", "resolution", "tags"),
-)
+    "title", "author", "license", "description", "date", "trigger_phrase", "resolution", "tags",
+)  # fmt: skip
 LONGEST_SAID = 4000
 PAIR = "diffusers pair"
 

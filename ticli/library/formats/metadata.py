@@ -89,7 +89,11 @@ def pack(
             )
         elif shared == "never" or (shared == "request" and not extras.notes):
             values[part.name] = part.default
-    return Package(Concept(**values), embedding, extras, word, program)
+    # What the maker said holds until the user says otherwise.
+    said = {
+        key: getattr(extras, key) or values["about"].get(key, "") for key in ("author", "license")
+    }
+    return Package(Concept(**values), embedding, replace(extras, **said), word, program)
 
 
 def public_base(base: BaseModel) -> BaseModel:
@@ -219,8 +223,8 @@ def _modelspec(package: Package) -> dict[str, str]:
         "title": said.get("title", concept.name),
         "resolution": f"{size}x{size}" if size else said.get("resolution", ""),
         "description": concept.notes or said.get("description", ""),
-        "author": extras.author or said.get("author", ""),
-        "license": extras.license or said.get("license", ""),
+        "author": extras.author,
+        "license": extras.license,
         "date": said.get("date", concept.created),
         "trigger_phrase": said.get("trigger_phrase")
         or f"{package.word or package.token} {concept.noun}".strip(),

@@ -20,6 +20,7 @@ ORDINARY = re.compile(r"[a-z]+|[0-9]")
 MARK = "tiq"
 ANY_NAME = re.compile(r".+")
 PLAIN_NAME = re.compile(r"[a-z0-9._-]+")
+A1111_NAME = re.compile(r"[\w. -]+")
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -95,14 +96,14 @@ CONSUMERS: Mapping[str, Consumer] = {
             "AUTOMATIC1111",
             "it reads one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
-            named=re.compile(r"[\w. -]+"),
+            named=A1111_NAME,
         ),
         Consumer(
             "forge",
             "Forge",
             "it reads one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
-            named=re.compile(r"[\w. -]+"),
+            named=A1111_NAME,
             whole=frozenset({"clip_l", "t5"}),
             part="clip_l",
         ),
@@ -168,7 +169,7 @@ CONSUMERS: Mapping[str, Consumer] = {
             "AUTOMATIC1111",
             "its pictures hold one CLIP tensor, or clip_l with clip_g",
             stem=unmistakable,
-            named=re.compile(r"[\w. -]+"),
+            named=A1111_NAME,
         ),
         Consumer("ti", "ti", reads_all="ti", word=in_brackets),
     )

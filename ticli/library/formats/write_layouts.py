@@ -119,12 +119,8 @@ def _card(package: Package) -> str:
     concept, extras = package.concept, package.extras
     base = concept.base.id
     front = ["---"]
-    license, author = (
-        given or concept.about.get(key, "")
-        for key, given in (("license", extras.license), ("author", extras.author))
-    )
-    if license:
-        front.append(f"license: {json.dumps(license)}")
+    if extras.license:
+        front.append(f"license: {json.dumps(extras.license)}")
     if "/" in base and HUB_ID.fullmatch(base):
         front.append(f"base_model: {json.dumps(base)}")
     front += ["library_name: diffusers", "tags:", "- textual_inversion", "---", ""]
@@ -142,8 +138,8 @@ def _card(package: Package) -> str:
         "```",
         "",
     ]
-    if author:
-        text += [f"By {author}.", ""]
+    if extras.author:
+        text += [f"By {extras.author}.", ""]
     if concept.notes:
         text += [concept.notes, ""]
     return "\n".join(front + text)
